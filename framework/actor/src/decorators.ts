@@ -1,0 +1,110 @@
+import "reflect-metadata"
+import type { Mode } from "@lockstep/core"
+import type { StandardSchemaV1 } from "@standard-schema/spec"
+import type { ActorContext } from "./context.ts"
+
+export interface ReplicatedOptions {
+  /** The type's address in logs and messages, such as `"bank/Account"`. Keep it when you rename the class. */
+  readonly name: string
+  /** The version of the state's shape, from 1. */
+  readonly version: number
+  /** How the class is replicated, and so what it survives. */
+  readonly mode: Mode
+}
+
+export interface MethodOptions<
+  Args extends ReadonlyArray<StandardSchemaV1> = ReadonlyArray<StandardSchemaV1>,
+  Returns extends StandardSchemaV1 = StandardSchemaV1,
+> {
+  /** One Standard Schema per argument (Effect Schema, Zod, Valibot, …). The caller checks them before the log sees the call. */
+  readonly args?: Args
+  /** Checked by the caller when the decided result arrives. */
+  readonly returns?: Returns
+}
+
+/** Marks a class whose instances are replicated actors. It only records: `define` reads and checks. */
+export function Replicated(options: ReplicatedOptions): (actorClass: new () => object) => void {
+  return (actorClass) => Reflect.defineMetadata(REPLICATED, options, actorClass)
+}
+
+/** Marks a method that may change the actor. It runs on every replica, at one log position, and is synchronous. */
+export function Command<
+  const Args extends ReadonlyArray<StandardSchemaV1> | undefined = undefined,
+  Returns extends StandardSchemaV1 | undefined = undefined,
+>(options?: Given<Args, Returns>): MethodDecorator<Args, Returns> {
+  return record("command", options)
+}
+
+/** Marks a method that only looks. It is ordered like a command, so it sees every command that was answered before. */
+export function Query<
+  const Args extends ReadonlyArray<StandardSchemaV1> | undefined = undefined,
+  Returns extends StandardSchemaV1 | undefined = undefined,
+>(options?: Given<Args, Returns>): MethodDecorator<Args, Returns> {
+  return record("query", options)
+}
+
+/** What the decorators recorded, for `define`. */
+export interface RecordedMethod {
+  readonly kind: "command" | "query"
+  readonly options: MethodOptions
+}
+
+export const REPLICATED = "lockstep:replicated"
+export const METHOD = "lockstep:method"
+
+interface Given<Args, Returns> {
+  readonly args?: Args
+  readonly returns?: Returns
+}
+
+type MethodDecorator<Args, Returns> = <Method extends (...args: Array<never>) => unknown>(
+  target: object,
+  member: string,
+  descriptor: TypedPropertyDescriptor<Method> & Sound<Method, Args, Returns>,
+) => void
+
+function record(kind: RecordedMethod["kind"], options: unknown) {
+  return (target: object, member: string): void => {
+    const recorded: RecordedMethod = { kind, options: (options ?? {}) as MethodOptions } // its type was checked by Given
+    Reflect.defineMetadata(METHOD, recorded, target, member)
+  }
+}
+
+/** `unknown` for a method that fits its decorator; otherwise a type that nothing has, whose key is the complaint. */
+type Sound<Method extends (...args: Array<never>) => unknown, Args, Returns> =
+  ReturnType<Method> extends PromiseLike<unknown>
+    ? { "a command or query must be synchronous": never }
+    : Args extends ReadonlyArray<StandardSchemaV1>
+      ? Outputs<Args> extends WithoutContext<Parameters<Method>>
+        ? WithoutContext<Parameters<Method>> extends Inputs<Args>
+          ? SoundResult<Method, Returns>
+          : { "the method takes arguments that its schemas refuse, or a schema transforms its input": never }
+        : { "the schemas in `args` do not produce what the method takes": never }
+      : Parameters<Method> extends Required<Parameters<Method>>
+        ? SoundResult<Method, Returns>
+        : { "a method with optional parameters needs schemas in `args`": never }
+
+type SoundResult<Method extends (...args: Array<never>) => unknown, Returns> = Returns extends StandardSchemaV1
+  ? ReturnType<Method> extends StandardSchemaV1.InferInput<Returns>
+    ? unknown
+    : { "the schema in `returns` refuses what the method returns": never }
+  : unknown
+
+type Outputs<Args extends ReadonlyArray<StandardSchemaV1>> = {
+  -readonly [I in keyof Args]: StandardSchemaV1.InferOutput<Args[I]>
+}
+type Inputs<Args extends ReadonlyArray<StandardSchemaV1>> = {
+  -readonly [I in keyof Args]: StandardSchemaV1.InferInput<Args[I]>
+}
+
+/** The parameters that a caller gives: without the context at the end. */
+export type WithoutContext<Parameters extends ReadonlyArray<unknown>> = Parameters extends readonly [
+  ...infer Given,
+  infer Last,
+]
+  ? [ActorContext] extends [Last]
+    ? [Last] extends [ActorContext]
+      ? Given
+      : Parameters
+    : Parameters
+  : Parameters

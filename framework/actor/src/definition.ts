@@ -1,0 +1,181 @@
+import "reflect-metadata"
+import { encodeState, type Mode, Unsupported } from "@lockstep/core"
+import type { StandardSchemaV1 } from "@standard-schema/spec"
+import { METHOD, type RecordedMethod, REPLICATED, type ReplicatedOptions } from "./decorators.ts"
+
+/** A class whose instances can be actors: it is constructed without arguments. */
+export type ActorClass<Instance extends object = object> = new () => Instance
+
+/** All that the framework knows of a class, read from its decorators once, checked and frozen. */
+export interface ActorDefinition {
+  readonly type: string
+  readonly version: number
+  readonly mode: Mode
+  readonly actorClass: ActorClass
+  readonly members: ReadonlyMap<string, Member>
+}
+
+/** A command or a query. */
+export interface Member {
+  readonly name: string
+  readonly kind: "command" | "query"
+  readonly args: ReadonlyArray<StandardSchemaV1> | undefined
+  readonly returns: StandardSchemaV1 | undefined
+  /** Declared parameters, the context included. */
+  readonly parameters: number
+  /** `design:paramtypes`: constructors such as Number, as the compiler emitted them. A hint, never the contract. */
+  readonly parameterTypes: ReadonlyArray<unknown> | undefined
+  readonly implementation: (this: object, ...args: Array<unknown>) => unknown
+}
+
+/** The class cannot be an actor. Says which class and member, why, and what to do. */
+export class DefinitionError extends Error {
+  readonly _tag = "DefinitionError"
+  override readonly name = "DefinitionError"
+  readonly actorClass: string
+  readonly member: string | undefined
+
+  constructor(problem: { actorClass: string; member?: string; problem: string; remedy: string }) {
+    const where = problem.member === undefined ? problem.actorClass : `${problem.actorClass}.${problem.member}`
+    super(`${where}: ${problem.problem}. ${problem.remedy}.`)
+    this.actorClass = problem.actorClass
+    this.member = problem.member
+  }
+}
+
+/** The definition of a decorated class. Throws {@link DefinitionError}. */
+export function define(actorClass: ActorClass): ActorDefinition {
+  const known = definitions.get(actorClass)
+  if (known !== undefined) return known
+  const options = readOptions(actorClass)
+  const definition: ActorDefinition = Object.freeze({
+    type: options.name,
+    version: options.version,
+    mode: options.mode,
+    actorClass,
+    members: readMembers(actorClass),
+  })
+  checkState(actorClass)
+  definitions.set(actorClass, definition)
+  return definition
+}
+
+/** The definitions of all classes that one group hosts, by type. Throws {@link DefinitionError}, also for two of one name. */
+export function defineAll(actorClasses: ReadonlyArray<ActorClass>): ReadonlyMap<string, ActorDefinition> {
+  const all = new Map<string, ActorDefinition>()
+  for (const actorClass of actorClasses) {
+    const definition = define(actorClass)
+    const other = all.get(definition.type)
+    if (other !== undefined && other.actorClass !== actorClass)
+      throw new DefinitionError({
+        actorClass: actorClass.name,
+        problem: `its name ${JSON.stringify(definition.type)} is already that of class ${other.actorClass.name}`,
+        remedy: "Give each actor class of a group a name of its own in @Replicated({ name })",
+      })
+    all.set(definition.type, definition)
+  }
+  return all
+}
+
+const definitions = new WeakMap<ActorClass, ActorDefinition>()
+const NAME = /^[A-Za-z][A-Za-z0-9._/-]{0,127}$/
+
+function readOptions(actorClass: ActorClass): ReplicatedOptions {
+  const options: ReplicatedOptions | undefined = Reflect.getOwnMetadata(REPLICATED, actorClass)
+  const fail = (problem: string, remedy: string): never => {
+    throw new DefinitionError({ actorClass: actorClass.name, problem, remedy })
+  }
+  if (options === undefined)
+    return fail("it has no @Replicated decorator", "Decorate the class with @Replicated({ name, version, mode })")
+  if (typeof options.name !== "string" || !NAME.test(options.name))
+    fail(
+      `its name ${JSON.stringify(options.name)} is not a name`,
+      'Use letters, digits, "/", ".", "_" or "-", beginning with a letter, such as "bank/Account"',
+    )
+  if (!Number.isSafeInteger(options.version) || options.version < 1)
+    fail(`its version ${String(options.version)} is not a whole number from 1`, "Begin with version: 1")
+  if (typeof options.mode?.kind !== "string")
+    fail("it has no mode", 'Say how it is replicated, such as mode: stateMachine({ faults: 1, faultModel: "byzantine" })')
+  if (actorClass.length > 0)
+    fail("its constructor takes arguments", "Actors are created on first use: set them up in a command instead")
+  if (PRIVATE_FIELD.test(Function.prototype.toString.call(actorClass)))
+    fail(
+      "it keeps state in a #private field, which cannot be read for checkpoints",
+      "Use TypeScript's private, or a public field; #private methods are fine",
+    )
+  return options
+}
+
+/** A declaration such as `#balance = 0` or `#balance;`, which `this.#balance = 0` is not. */
+const PRIVATE_FIELD = /[\s;{}]#[A-Za-z_$][\w$]*\s*(?:=[^=>]|;)/
+
+function readMembers(actorClass: ActorClass): ReadonlyMap<string, Member> {
+  const members = new Map<string, Member>()
+  for (let at: unknown = actorClass.prototype; isPrototype(at); at = Object.getPrototypeOf(at)) {
+    for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (name === "constructor" || members.has(name)) continue
+      if (typeof descriptor.value === "function") members.set(name, readMember(actorClass, name, descriptor.value))
+    }
+  }
+  if (members.size === 0)
+    throw new DefinitionError({
+      actorClass: actorClass.name,
+      problem: "it has no command and no query",
+      remedy: "Decorate at least one method with @Command() or @Query()",
+    })
+  return members
+}
+
+function isPrototype(value: unknown): value is object {
+  return value !== null && value !== Object.prototype
+}
+
+function readMember(actorClass: ActorClass, name: string, implementation: Member["implementation"]): Member {
+  const fail = (problem: string, remedy: string): never => {
+    throw new DefinitionError({ actorClass: actorClass.name, member: name, problem, remedy })
+  }
+  const recorded: RecordedMethod | undefined = Reflect.getMetadata(METHOD, actorClass.prototype, name)
+  if (recorded === undefined)
+    return fail(
+      "it is a public method without a decorator",
+      "Decorate it with @Command() or @Query(), or make it #private or a function outside of the class",
+    )
+  const returned: unknown = Reflect.getMetadata("design:returntype", actorClass.prototype, name)
+  const kind = implementation.constructor.name
+  if (returned === Promise || kind === "AsyncFunction")
+    fail(
+      `it is asynchronous, and a ${recorded.kind} runs at one log position`,
+      "Make it synchronous; do what needs the outside world before the call, and pass the result as an argument",
+    )
+  if (kind === "GeneratorFunction" || kind === "AsyncGeneratorFunction")
+    fail("it is a generator", `A ${recorded.kind} returns its result: return an array instead`)
+  if (name === "then") fail('a method named "then" would make its client a Promise', "Give it another name")
+  const { args, returns } = recorded.options
+  for (const schema of [...(args ?? []), ...(returns === undefined ? [] : [returns])])
+    if (typeof schema?.["~standard"]?.validate !== "function")
+      fail("one of its schemas is not a Standard Schema", "Effect users: wrap it in Schema.toStandardSchemaV1(…)")
+  const types: unknown = Reflect.getMetadata("design:paramtypes", actorClass.prototype, name)
+  const parameterTypes = Array.isArray(types) ? (types as ReadonlyArray<unknown>) : undefined // an array of anything
+  const parameters = parameterTypes?.length ?? implementation.length
+  if (args !== undefined && (args.length > parameters || args.length < parameters - 1))
+    fail(
+      `it has ${args.length} schemas for ${parameters} parameters`,
+      "Give one schema for each parameter except the context",
+    )
+  return Object.freeze({ name, kind: recorded.kind, args, returns, parameters, parameterTypes, implementation })
+}
+
+/** A new instance shows what its state is made of. */
+function checkState(actorClass: ActorClass): void {
+  try {
+    encodeState(new actorClass(), "state")
+  } catch (cause) {
+    if (!(cause instanceof Unsupported)) throw cause
+    throw new DefinitionError({
+      actorClass: actorClass.name,
+      problem: `${cause.path} ${cause.reason}`,
+      remedy:
+        "State is made of null, boolean, number, bigint, string, Uint8Array, Date, arrays, Map, Set and plain objects",
+    })
+  }
+}

@@ -1,0 +1,7 @@
+export * from "./actors.ts"
+export * from "./arguments.ts"
+export * from "./client.ts"
+export * from "./context.ts"
+export * from "./decorators.ts"
+export * from "./definition.ts"
+export * from "./guard.ts"

@@ -1,0 +1,232 @@
+/** The bytes are not what their format says. Thrown by decoders; the boundary that called them answers or counts it. */
+export class Malformed extends Error {
+  readonly _tag = "Malformed"
+  override readonly name = "Malformed"
+}
+
+/** Writes a growing run of bytes. One writer is reused for many values: `reset`, write, `take` or `view`. */
+export class ByteWriter {
+  #buffer: Buffer
+  #length = 0
+
+  constructor(capacityBytes = 1024) {
+    this.#buffer = Buffer.allocUnsafeSlow(capacityBytes)
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  reset(): void {
+    this.#length = 0
+  }
+
+  /** Forgets everything after `length`: undoes a value that turned out to be unwritable. */
+  truncate(length: number): void {
+    this.#length = length
+  }
+
+  /** The bytes so far, as a copy that stays. */
+  take(): Buffer {
+    return Buffer.from(this.view())
+  }
+
+  /** The bytes so far, until the next write. */
+  view(): Buffer {
+    return this.#buffer.subarray(0, this.#length)
+  }
+
+  byte(value: number): void {
+    this.#reserve(1)
+    this.#buffer[this.#length++] = value
+  }
+
+  /** A whole number from 0 to 2^53 − 1, seven bits a byte, least significant first. */
+  varint(value: number): void {
+    this.#reserve(8)
+    const buffer = this.#buffer
+    while (value >= 0x80) {
+      buffer[this.#length++] = (value % 0x80) | 0x80
+      value = Math.floor(value / 0x80)
+    }
+    buffer[this.#length++] = value
+  }
+
+  float64(value: number): void {
+    this.#reserve(8)
+    this.#length = this.#buffer.writeDoubleBE(value, this.#length)
+  }
+
+  uint64(value: bigint): void {
+    this.#reserve(8)
+    this.#length = this.#buffer.writeBigUInt64BE(value, this.#length)
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#buffer.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  /** Length, then the bytes. */
+  bytes(bytes: Uint8Array): void {
+    this.varint(bytes.length)
+    this.raw(bytes)
+  }
+
+  /** Length in bytes, then UTF-8. The string must be well formed. */
+  string(text: string): void {
+    const length = text.length
+    // Short ASCII strings (keys, names) are most of the traffic: a loop beats the call into C++ below 32 characters.
+    if (length < 32) {
+      this.#reserve(1 + length)
+      const buffer = this.#buffer
+      const start = this.#length + 1
+      let i = 0
+      for (; i < length; i++) {
+        const code = text.charCodeAt(i)
+        if (code >= 0x80) break
+        buffer[start + i] = code
+      }
+      if (i === length) {
+        buffer[this.#length] = length
+        this.#length = start + length
+        return
+      }
+    }
+    const size = Buffer.byteLength(text, "utf8")
+    this.varint(size)
+    this.#reserve(size)
+    this.#length += this.#buffer.write(text, this.#length, "utf8")
+  }
+
+  /** ASCII text of a length that both sides know, such as a digest. */
+  ascii(text: string): void {
+    this.#reserve(text.length)
+    this.#length += this.#buffer.write(text, this.#length, "latin1")
+  }
+
+  #reserve(size: number): void {
+    if (this.#length + size <= this.#buffer.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#length + size))
+    this.#buffer.copy(grown, 0, 0, this.#length)
+    this.#buffer = grown
+  }
+}
+
+/** Reads what {@link ByteWriter} wrote, and throws {@link Malformed} for anything that it would not have written. */
+export class ByteReader {
+  #buffer: Buffer
+  #at: number
+  #end: number
+
+  constructor(bytes: Uint8Array) {
+    this.#buffer = asBuffer(bytes)
+    this.#at = 0
+    this.#end = bytes.length
+  }
+
+  get position(): number {
+    return this.#at
+  }
+
+  get remaining(): number {
+    return this.#end - this.#at
+  }
+
+  byte(): number {
+    if (this.#at >= this.#end) throw new Malformed("the bytes end too early")
+    return this.#buffer[this.#at++] as number // inside the bounds that were just checked
+  }
+
+  varint(): number {
+    let value = 0
+    let scale = 1
+    for (let i = 0; i < 8; i++) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) {
+        if (byte === 0 && i > 0) throw new Malformed("a number is not in its shortest form")
+        if (value > Number.MAX_SAFE_INTEGER) break
+        return value
+      }
+      scale *= 0x80
+    }
+    throw new Malformed("a number is larger than 2^53 − 1")
+  }
+
+  /** A count of items that each take at least one byte, so that a lie about it cannot make us allocate. */
+  count(): number {
+    const count = this.varint()
+    if (count > this.remaining) throw new Malformed("a count is larger than the bytes that follow")
+    return count
+  }
+
+  float64(): number {
+    return this.#buffer.readDoubleBE(this.#advance(8))
+  }
+
+  uint64(): bigint {
+    return this.#buffer.readBigUInt64BE(this.#advance(8))
+  }
+
+  /** A view of the next bytes: valid as long as the bytes that are read from. */
+  raw(length: number): Buffer {
+    const start = this.#advance(length)
+    return this.#buffer.subarray(start, start + length)
+  }
+
+  bytes(): Buffer {
+    return this.raw(this.varint())
+  }
+
+  string(): string {
+    const length = this.varint()
+    const start = this.#advance(length)
+    const text = this.#buffer.toString("utf8", start, start + length)
+    // The decoder replaces invalid UTF-8 by U+FFFD, and two byte strings must never read as one text.
+    if (text.includes("\uFFFD") && Buffer.compare(Buffer.from(text, "utf8"), this.#buffer.subarray(start, start + length)) !== 0)
+      throw new Malformed("a text is not UTF-8")
+    return text
+  }
+
+  /** A text that `make` accepts, such as an id. */
+  name<Name>(make: (text: string) => Name): Name {
+    const text = this.string()
+    try {
+      return make(text)
+    } catch {
+      throw new Malformed(`${JSON.stringify(text.slice(0, 64))} is no ${make.name}`)
+    }
+  }
+
+  ascii(length: number): string {
+    const start = this.#advance(length)
+    return this.#buffer.toString("latin1", start, start + length)
+  }
+
+  /** Bytes that were already read, again, in hexadecimal. */
+  hexAt(start: number, length: number): string {
+    return this.#buffer.toString("hex", start, start + length)
+  }
+
+  skip(length: number): void {
+    this.#advance(length)
+  }
+
+  end(): void {
+    if (this.#at !== this.#end) throw new Malformed(`${this.remaining} bytes follow the end`)
+  }
+
+  #advance(length: number): number {
+    const start = this.#at
+    if (length > this.#end - start) throw new Malformed("the bytes end too early")
+    this.#at = start + length
+    return start
+  }
+}
+
+/** The same bytes as a Buffer, whose methods are quicker than a DataView's. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

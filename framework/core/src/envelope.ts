@@ -1,0 +1,195 @@
+import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
+import { ClientId, SessionId } from "./ids.ts"
+
+/**
+ * What a client puts into the log: one entry's payload. A batch carries the commands that one client issued in one turn
+ * of its event loop; batching is what makes throughput. Nothing about an entry is in headers.
+ */
+export type Envelope = Opening | Batch
+
+/** Opens a session: its id is the seq of this entry. */
+export interface Opening {
+  readonly _tag: "Opening"
+  readonly client: ClientId
+  /** Tells this attempt from others of the same client. */
+  readonly number: number
+}
+
+export interface Batch {
+  readonly _tag: "Batch"
+  readonly client: ClientId
+  readonly session: SessionId
+  /** The number of the first command; the others follow without gaps. The same number is never executed twice. */
+  readonly number: number
+  /** Every number of this session below it is settled: its outcome may be forgotten. */
+  readonly settledBelow: number
+  /** W3C traceparent values that commands of this batch name. */
+  readonly traces: ReadonlyArray<string>
+  /** The methods that commands of this batch name. */
+  readonly methods: ReadonlyArray<MethodName>
+  readonly commands: ReadonlyArray<Command>
+}
+
+export interface MethodName {
+  readonly type: string
+  readonly member: string
+}
+
+export interface Command {
+  /** Index into the batch's `methods`. */
+  readonly method: number
+  readonly key: string
+  /** Canonical bytes of the array of arguments. Not yet decoded: they may be malformed. */
+  readonly args: Buffer
+  /** Index into the batch's `traces`, or −1. */
+  readonly trace: number
+}
+
+/** Characters of an actor's key, at most. */
+export const KEY_LENGTH_MAX = 256
+/** Bytes that a batch may need beside its commands, at most (ids, numbers; not methods and traces). */
+export const HEADER_BYTES_MAX = 128
+
+/** Gathers commands into one batch. */
+export class BatchWriter {
+  readonly #commands = new ByteWriter(4096)
+  readonly #names = new ByteWriter(256)
+  readonly #traces = new ByteWriter(64)
+  readonly #methods = new Map<string, Map<string, number>>()
+  #methodCount = 0
+  #traceCount = 0
+  #lastTrace: string | undefined
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Bytes of the sealed batch, at most. */
+  get sizeBytes(): number {
+    return HEADER_BYTES_MAX + this.#names.length + this.#traces.length + this.#commands.length
+  }
+
+  add(type: string, member: string, key: string, args: Uint8Array, trace: string | undefined): void {
+    this.#commands.varint(this.#methodIndex(type, member))
+    this.#commands.string(key)
+    this.#commands.varint(trace === undefined ? 0 : this.#traceIndex(trace) + 1)
+    this.#commands.bytes(args)
+    this.#count++
+  }
+
+  /** The entry's payload. The writer is empty afterwards. */
+  seal(header: {
+    readonly client: ClientId
+    readonly session: SessionId
+    readonly number: number
+    readonly settledBelow: number
+  }): Buffer {
+    payload.reset()
+    payload.byte(VERSION)
+    payload.byte(Kind.Batch)
+    payload.string(header.client)
+    payload.varint(header.session)
+    payload.varint(header.number)
+    payload.varint(header.settledBelow)
+    payload.varint(this.#traceCount)
+    payload.raw(this.#traces.view())
+    payload.varint(this.#methodCount)
+    payload.raw(this.#names.view())
+    payload.varint(this.#count)
+    payload.raw(this.#commands.view())
+    this.#reset()
+    return payload.take()
+  }
+
+  #reset(): void {
+    this.#commands.reset()
+    this.#names.reset()
+    this.#traces.reset()
+    this.#methods.clear()
+    this.#methodCount = 0
+    this.#traceCount = 0
+    this.#lastTrace = undefined
+    this.#count = 0
+  }
+
+  #methodIndex(type: string, member: string): number {
+    let members = this.#methods.get(type)
+    if (members === undefined) this.#methods.set(type, (members = new Map()))
+    const known = members.get(member)
+    if (known !== undefined) return known
+    members.set(member, this.#methodCount)
+    this.#names.string(type)
+    this.#names.string(member)
+    return this.#methodCount++
+  }
+
+  #traceIndex(trace: string): number {
+    if (trace !== this.#lastTrace) {
+      this.#lastTrace = trace
+      this.#traces.string(trace)
+      this.#traceCount++
+    }
+    return this.#traceCount - 1
+  }
+}
+
+export function encodeOpening(opening: Omit<Opening, "_tag">): Buffer {
+  payload.reset()
+  payload.byte(VERSION)
+  payload.byte(Kind.Opening)
+  payload.string(opening.client)
+  payload.varint(opening.number)
+  return payload.take()
+}
+
+/** Throws {@link Malformed} for bytes that no client of this version writes. The arguments are checked when they are used. */
+export function decodeEnvelope(bytes: Uint8Array): Envelope {
+  const reader = new ByteReader(bytes)
+  const version = reader.byte()
+  if (version !== VERSION) throw new Malformed(`envelope version ${version} is not ${VERSION}`)
+  const kind = reader.byte()
+  const envelope =
+    kind === Kind.Opening ? readOpening(reader) : kind === Kind.Batch ? readBatch(reader) : unknownKind(kind)
+  reader.end()
+  return envelope
+}
+
+/** "L" and a version: anything else on the subject is not ours. */
+const VERSION = 0x4c
+const Kind = { Opening: 0, Batch: 1 } as const
+const payload = new ByteWriter(64 * 1024)
+
+function readOpening(reader: ByteReader): Opening {
+  return { _tag: "Opening", client: reader.name(ClientId), number: reader.varint() }
+}
+
+function readBatch(reader: ByteReader): Batch {
+  const client = reader.name(ClientId)
+  const session = SessionId(reader.varint())
+  const number = reader.varint()
+  const settledBelow = reader.varint()
+  if (settledBelow > number) throw new Malformed("a batch says that it is settled itself")
+  const traces: Array<string> = []
+  for (let left = reader.count(); left > 0; left--) traces.push(reader.string())
+  const methods: Array<MethodName> = []
+  for (let left = reader.count(); left > 0; left--) methods.push({ type: reader.string(), member: reader.string() })
+  const count = reader.count()
+  if (count === 0) throw new Malformed("a batch without commands")
+  if (number + count > Number.MAX_SAFE_INTEGER) throw new Malformed("a number is larger than 2^53 − 1")
+  const commands: Array<Command> = []
+  for (let i = 0; i < count; i++) {
+    const method = reader.varint()
+    const key = reader.string()
+    const trace = reader.varint() - 1
+    const args = reader.bytes()
+    if (method >= methods.length || trace >= traces.length) throw new Malformed("a command names nothing")
+    if (key.length === 0 || key.length > KEY_LENGTH_MAX) throw new Malformed("a key is empty or too long")
+    commands.push({ method, key, args, trace })
+  }
+  return { _tag: "Batch", client, session, number, settledBelow, traces, methods, commands }
+}
+
+function unknownKind(kind: number): never {
+  throw new Malformed(`no envelope is of kind ${kind}`)
+}

@@ -1,0 +1,88 @@
+import { ByteReader, type ByteWriter, Malformed } from "./bytes.ts"
+import { type Canonical, decodeFrom, encodeInto } from "./canonical.ts"
+
+/** What a command came to, at one log position: the same on every correct replica, and what replicas vote on. */
+export type Outcome =
+  | { readonly _tag: "Returned"; readonly value: Canonical }
+  /** The actor threw. Code and data are voted on; messages and stacks are not, they differ between builds. */
+  | { readonly _tag: "Threw"; readonly code: string; readonly data: Canonical }
+  /** The framework refused, by a rule that every replica applies alike. */
+  | { readonly _tag: "Refused"; readonly reason: Refusal; readonly detail: string }
+
+const REFUSALS = [
+  "UnknownActor",
+  "UnknownMethod",
+  "InvalidArgument",
+  "ResultUnsupported",
+  "ResultTooLarge",
+  "StateUnsupported",
+  "QueryChangedState",
+  "Nondeterminism",
+  "AsyncCommand",
+  "SessionExpired",
+  "NumberReused",
+] as const
+
+export type Refusal = (typeof REFUSALS)[number]
+
+/** Throws `Unsupported` (and writes nothing) for a value without canonical bytes. */
+export function writeReturned(writer: ByteWriter, value: unknown): void {
+  const start = writer.length
+  writer.byte(Kind.Returned)
+  try {
+    encodeInto(writer, value, "result")
+  } catch (cause) {
+    writer.truncate(start)
+    throw cause
+  }
+}
+
+/** Throws `Unsupported` (and writes nothing) for data without canonical bytes. */
+export function writeThrew(writer: ByteWriter, code: string, data: unknown): void {
+  const start = writer.length
+  writer.byte(Kind.Threw)
+  try {
+    encodeInto(writer, code, "code")
+    encodeInto(writer, data, "data")
+  } catch (cause) {
+    writer.truncate(start)
+    throw cause
+  }
+}
+
+export function writeRefused(writer: ByteWriter, reason: Refusal, detail: string): void {
+  writer.byte(Kind.Refused)
+  writer.byte(REFUSALS.indexOf(reason))
+  writer.string(detail.toWellFormed())
+}
+
+/** The outcomes of a batch's commands, in order. Throws `Malformed`. */
+export function decodeOutcomes(bytes: Uint8Array, count: number): ReadonlyArray<Outcome> {
+  const reader = new ByteReader(bytes)
+  const outcomes: Array<Outcome> = []
+  for (let i = 0; i < count; i++) outcomes.push(readOutcome(reader))
+  reader.end()
+  return outcomes
+}
+
+const Kind = { Returned: 0, Threw: 1, Refused: 2 } as const
+
+function readOutcome(reader: ByteReader): Outcome {
+  const kind = reader.byte()
+  switch (kind) {
+    case Kind.Returned:
+      return { _tag: "Returned", value: decodeFrom(reader) }
+    case Kind.Threw: {
+      const code = decodeFrom(reader)
+      if (typeof code !== "string") throw new Malformed("the code of an error is a text")
+      return { _tag: "Threw", code, data: decodeFrom(reader) }
+    }
+    case Kind.Refused: {
+      const reason = REFUSALS[reader.byte()]
+      if (reason === undefined) throw new Malformed("no such refusal")
+      return { _tag: "Refused", reason, detail: reader.string() }
+    }
+    default:
+      throw new Malformed(`no outcome is of kind ${kind}`)
+  }
+}

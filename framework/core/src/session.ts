@@ -1,0 +1,182 @@
+import type { ClientId, Digest, SessionId } from "./ids.ts"
+import { invariant } from "./invariant.ts"
+
+/** The answer to one batch, as it was first executed: a repeated batch gets this, and is not executed. */
+export interface Answer {
+  readonly seq: number
+  readonly chain: Digest
+  readonly session: SessionId
+  /** Of the first command. */
+  readonly number: number
+  readonly count: number
+  /** The bytes of all outcomes. */
+  readonly outcomes: Buffer
+}
+
+/** What the session table says of a batch that arrives. */
+export type Admission =
+  /** Never executed: execute it, then `record` its answer. */
+  | { readonly _tag: "Fresh" }
+  | { readonly _tag: "Answered"; readonly answer: Answer }
+  /** Executed, and the client said that it knows the answer. */
+  | { readonly _tag: "Settled" }
+  /** The session, or the answer, is no longer kept: it may have been executed. */
+  | { readonly _tag: "Expired" }
+  /** Shares numbers with another batch without being the same: a broken client. */
+  | { readonly _tag: "Overlapping" }
+
+export interface SessionLimits {
+  /** Sessions per partition, at most. The one that was idle for the longest stretch of the log goes first. */
+  readonly sessionsMax: number
+  /** Bytes of outcomes that are kept for one session, at most. The oldest go first. */
+  readonly answerBytesMax: number
+  /** Answers that are kept for one session, at most. */
+  readonly answersMax: number
+}
+
+export const SESSION_LIMITS: SessionLimits = {
+  sessionsMax: 10_000,
+  answerBytesMax: 4 * 1024 * 1024,
+  answersMax: 1024,
+}
+
+/**
+ * Exactly once: who executed what, and what came of it. Part of the replicated state, so it is bounded by log position and
+ * never by a clock. (Ongaro, Consensus: Bridging Theory and Practice, section 6.3.)
+ */
+export class SessionTable {
+  readonly #limits: SessionLimits
+  /** In order of last use. */
+  readonly #sessions = new Map<SessionId, Session>()
+
+  constructor(limits: SessionLimits = SESSION_LIMITS) {
+    this.#limits = limits
+  }
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  /** Opens a session whose id is the seq of the entry that asked for it. */
+  open(session: SessionId, client: ClientId): void {
+    invariant(!this.#sessions.has(session), "a log position opens at most one session")
+    this.#sessions.set(session, new Session(client))
+    if (this.#sessions.size <= this.#limits.sessionsMax) return
+    const [idle] = this.#sessions.keys()
+    if (idle !== undefined) this.#sessions.delete(idle)
+  }
+
+  /** Looks up a batch, and notes that its session is in use. `settledBelow` lets answers go. */
+  admit(batch: {
+    readonly client: ClientId
+    readonly session: SessionId
+    readonly number: number
+    readonly settledBelow: number
+    readonly commands: { readonly length: number }
+  }): Admission {
+    const session = this.#sessions.get(batch.session)
+    if (session === undefined || session.client !== batch.client) return EXPIRED
+    this.#sessions.delete(batch.session)
+    this.#sessions.set(batch.session, session)
+    const admission = session.admit(batch.number, batch.commands.length)
+    session.settle(batch.settledBelow)
+    return admission
+  }
+
+  record(answer: Answer): void {
+    const session = this.#sessions.get(answer.session)
+    invariant(session !== undefined, "an answer is recorded in the session that admitted it")
+    session.record(answer, this.#limits)
+  }
+
+  /** The kept answer, if there is one. Changes nothing: asking is not a part of the replicated history. */
+  find(client: ClientId, session: SessionId, number: number): Answer | undefined {
+    const found = this.#sessions.get(session)
+    return found !== undefined && found.client === client ? found.answers.get(number) : undefined
+  }
+
+  /** Whether this position opened a session of this client that is still kept. */
+  isOpen(client: ClientId, session: SessionId): boolean {
+    return this.#sessions.get(session)?.client === client
+  }
+}
+
+class Session {
+  readonly client: ClientId
+  /** By the number of the batch's first command, in order of execution. */
+  readonly answers = new Map<number, Answer>()
+  /** Executed ranges at or above the floor whose answers were dropped for want of room: first number → count. */
+  readonly #dropped = new Map<number, number>()
+  /** Every number below it is settled: the client said so. */
+  #floor = 0
+  /** Every number below it may have been executed: nobody knows any more. */
+  #expiredBelow = 0
+  /** One more than the largest executed number. */
+  #next = 0
+  #answerBytes = 0
+
+  constructor(client: ClientId) {
+    this.client = client
+  }
+
+  admit(number: number, count: number): Admission {
+    if (number < this.#floor) return SETTLED
+    if (number >= this.#next) return FRESH
+    const answer = this.answers.get(number)
+    if (answer !== undefined) return answer.count === count ? { _tag: "Answered", answer } : OVERLAPPING
+    if (number < this.#expiredBelow) return EXPIRED
+    if (this.#dropped.get(number) === count) return EXPIRED
+    return this.#overlaps(number, count) ? OVERLAPPING : FRESH
+  }
+
+  record(answer: Answer, limits: SessionLimits): void {
+    this.answers.set(answer.number, answer)
+    this.#answerBytes += answer.outcomes.length
+    this.#next = Math.max(this.#next, answer.number + answer.count)
+    while (
+      this.answers.size > limits.answersMax ||
+      (this.#answerBytes > limits.answerBytesMax && this.answers.size > 1)
+    )
+      this.#drop(limits)
+  }
+
+  settle(floor: number): void {
+    if (floor <= this.#floor) return
+    this.#floor = floor
+    for (const [number, answer] of this.answers) {
+      if (number + answer.count > floor) continue
+      this.answers.delete(number)
+      this.#answerBytes -= answer.outcomes.length
+    }
+    for (const [number, count] of this.#dropped) if (number + count <= floor) this.#dropped.delete(number)
+  }
+
+  /** The oldest answer goes. That it was executed is remembered: by its number, and where those are too many, by a bound. */
+  #drop(limits: SessionLimits): void {
+    for (const [number, answer] of this.answers) {
+      this.answers.delete(number)
+      this.#answerBytes -= answer.outcomes.length
+      this.#dropped.set(number, answer.count)
+      break
+    }
+    if (this.#dropped.size <= limits.answersMax) return
+    for (const [number, count] of this.#dropped) {
+      this.#dropped.delete(number)
+      this.#expiredBelow = Math.max(this.#expiredBelow, number + count)
+      break
+    }
+  }
+
+  #overlaps(number: number, count: number): boolean {
+    for (const answer of this.answers.values())
+      if (number < answer.number + answer.count && answer.number < number + count) return true
+    for (const [other, length] of this.#dropped)
+      if (number < other + length && other < number + count) return true
+    return false
+  }
+}
+
+const FRESH: Admission = { _tag: "Fresh" }
+const SETTLED: Admission = { _tag: "Settled" }
+const EXPIRED: Admission = { _tag: "Expired" }
+const OVERLAPPING: Admission = { _tag: "Overlapping" }

@@ -1,0 +1,187 @@
+import type { ActorDefinition, Determinism, UncaughtError } from "@lockstep/actor"
+import type {
+  ClientId,
+  Digest,
+  Entry,
+  Epoch,
+  GroupName,
+  LockstepError,
+  Mode,
+  Outcome,
+  Partition,
+  ReplicaId,
+} from "@lockstep/core"
+
+/**
+ * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
+ * free of I/O: a shell (in production the NATS one, in tests the simulator) feeds them inputs and carries out outputs.
+ */
+export interface ReplicationMode extends Mode {
+  /** Classes of one lane share batches: they have the same kind and the same rule of decision. */
+  readonly lane: string
+  replica(options: ReplicaOptions): ReplicaProtocol
+  client<Call>(options: ClientOptions): ClientProtocol<Call>
+}
+
+/** One partition of one group, as callers and replicas agree on it. */
+export interface Membership {
+  readonly group: GroupName
+  readonly epoch: Epoch
+  readonly replicas: ReadonlyArray<ReplicaId>
+  readonly partition: Partition
+  /** Tells this log from another of the same name that was made in its place. */
+  readonly logId: string
+}
+
+export interface ReplicaOptions extends Membership {
+  readonly replica: ReplicaId
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly determinism: Determinism
+}
+
+/** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
+export interface ReplicaProtocol {
+  step(input: ReplicaInput): ReadonlyArray<ReplicaOutput>
+  readonly status: ReplicaStatus
+}
+
+export type ReplicaInput =
+  /** The log is connected (again), and holds these positions, as far as the server knows just now. */
+  | { readonly _tag: "Attached"; readonly logId: string; readonly firstSeq: number; readonly lastSeq: number; readonly nowMs: number }
+  /** Entries in the order of the log, from `status.from` on. */
+  | { readonly _tag: "Entries"; readonly entries: ReadonlyArray<Entry> }
+  /** A message of a client, unauthenticated. */
+  | { readonly _tag: "Message"; readonly bytes: Uint8Array }
+  /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
+  | { readonly _tag: "Tick"; readonly nowMs: number }
+
+export type ReplicaOutput =
+  | { readonly _tag: "Send"; readonly to: ClientId; readonly bytes: Uint8Array }
+  /** Attach to the log again, at `status.from`. */
+  | { readonly _tag: "Reattach" }
+  /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */
+  | { readonly _tag: "Halt"; readonly report: HaltReport }
+  /** For the operator's log. */
+  | { readonly _tag: "Uncaught"; readonly uncaught: UncaughtError }
+
+/** Why a replica halted. */
+export interface HaltReport {
+  readonly reason: "log-recreated" | "log-gap" | "log-regression" | "log-rewritten" | "log-lost-tail"
+  readonly detail: string
+  readonly applied: number
+  readonly chain: Digest
+}
+
+export interface ReplicaStatus {
+  /** The last position that was executed; 0 before the first. */
+  readonly applied: number
+  readonly chain: Digest
+  /** Where to read the log from: the last executed entry once more, to check that it is still the same. */
+  readonly from: number
+  /** Everything that was in the log when the replica started has been executed. */
+  readonly caughtUp: boolean
+  readonly halted: HaltReport | undefined
+  readonly actors: number
+  readonly sessions: number
+  /** Commands executed, batches answered from the session table, entries and messages that were not understood. */
+  readonly executed: number
+  readonly repeated: number
+  readonly malformed: number
+  /** A digest of all state: equal on correct replicas at equal positions. Costs time in proportion to the state. */
+  stateDigest(): Digest
+}
+
+export interface ClientOptions extends Membership {
+  readonly client: ClientId
+  readonly limits: ClientLimits
+}
+
+/** Everything that waits has a bound. */
+export interface ClientLimits {
+  /** How long a call waits for its decision, milliseconds. */
+  readonly deadlineMs: number
+  /** Commands that wait or are in flight, at most. */
+  readonly commandsMax: number
+  /** Bytes of arguments that wait or are in flight, at most. */
+  readonly bytesMax: number
+  /** Batches in flight, at most. While there are so many, commands gather in larger batches. */
+  readonly windowMax: number
+  /** Commands in one batch, at most. */
+  readonly batchCommandsMax: number
+  /** Bytes of one batch, at most; a single command may have as many. */
+  readonly batchBytesMax: number
+  /** Undecided batches that are remembered after their deadline, so that they can be retried. */
+  readonly undecidedMax: number
+}
+
+export const CLIENT_LIMITS: ClientLimits = {
+  deadlineMs: 10_000,
+  commandsMax: 65_536,
+  bytesMax: 64 * 1024 * 1024,
+  windowMax: 64,
+  batchCommandsMax: 4096,
+  batchBytesMax: 512 * 1024,
+  undecidedMax: 64,
+}
+
+/** Turns commands into decisions, for one client in one partition. `Call` is the shell's own mark of a call. */
+export interface ClientProtocol<Call> {
+  step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>>
+  /** Whether anything waits: the shell sends ticks only then. */
+  readonly busy: boolean
+  readonly counts: ClientCounts
+}
+
+/** What the votes were, since the start. */
+export interface ClientCounts {
+  readonly batches: number
+  readonly commands: number
+  readonly matched: number
+  /** Votes that differed from the decision, by replica. */
+  readonly dissents: ReadonlyMap<ReplicaId, number>
+  /** Votes of no member, for another group, or that were not understood. */
+  readonly strangers: number
+  /** Entries that were sent again, and votes that were asked for. */
+  readonly appendedAgain: number
+  readonly asked: number
+}
+
+export type ClientInput<Call> =
+  | {
+      readonly _tag: "Submit"
+      readonly call: Call
+      readonly type: string
+      readonly member: string
+      readonly key: string
+      readonly args: Uint8Array
+      readonly trace: string | undefined
+      readonly nowMs: number
+    }
+  /** The turn of the event loop is over: what was submitted goes out. */
+  | { readonly _tag: "Flush"; readonly nowMs: number }
+  /** The log's answer to an `Append`, by its token. */
+  | { readonly _tag: "Appended"; readonly token: number; readonly seq: number }
+  | { readonly _tag: "AppendRefused"; readonly token: number; readonly detail: string; readonly nowMs: number }
+  | { readonly _tag: "AppendUnknown"; readonly token: number; readonly nowMs: number }
+  /** A message on the vote subject of this replica, which the server authenticated as far as it is configured to. */
+  | { readonly _tag: "Vote"; readonly from: string; readonly bytes: Uint8Array; readonly nowMs: number }
+  | { readonly _tag: "Reconnected"; readonly nowMs: number }
+  /** Wait again for a command that ended undecided. */
+  | { readonly _tag: "Retry"; readonly number: number; readonly call: Call; readonly nowMs: number }
+  | { readonly _tag: "Tick"; readonly nowMs: number }
+  /** The caller goes away: everything that waits is settled now. */
+  | { readonly _tag: "Close"; readonly nowMs: number }
+
+export type ClientOutput<Call> =
+  | { readonly _tag: "Append"; readonly token: number; readonly bytes: Uint8Array }
+  | { readonly _tag: "Ask"; readonly replica: ReplicaId; readonly bytes: Uint8Array }
+  | { readonly _tag: "Settle"; readonly call: Call; readonly outcome: Outcome; readonly seq: number }
+  | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
+  /** A replica voted for something else than what was decided. */
+  | {
+      readonly _tag: "Dissent"
+      readonly replica: ReplicaId
+      readonly seq: number
+      readonly expected: Digest
+      readonly actual: Digest
+    }

@@ -1,0 +1,143 @@
+import {
+  decodeOutcomes,
+  decodeStatement,
+  digest,
+  type Digest,
+  type Outcome,
+  type ReplicaId,
+  type Standing,
+  Tally,
+  type Testimony,
+  type Vote,
+} from "@lockstep/core"
+
+/**
+ * The votes on one batch, and the bytes that came with them. A statement holds only a digest of the outcomes: the bytes are
+ * believed when they have that digest, whoever sent them.
+ */
+export class Ballot {
+  readonly #needed: number
+  readonly #count: number
+  readonly #tally: Tally
+  readonly #bodies = new Map<ReplicaId, Body>()
+  #outcomes: Buffer | undefined
+
+  constructor(options: {
+    readonly needed: number
+    readonly replicas: ReadonlyArray<ReplicaId>
+    readonly count: number
+  }) {
+    this.#needed = options.needed
+    this.#count = options.count
+    this.#tally = new Tally(options)
+  }
+
+  get standing(): Standing {
+    return this.#tally.standing
+  }
+
+  get missing(): ReadonlyArray<ReplicaId> {
+    return this.#tally.missing
+  }
+
+  get votes(): ReadonlyMap<ReplicaId, string> {
+    return this.#tally.votes
+  }
+
+  /** At least one correct replica has executed the batch: so the log holds it. */
+  get ordered(): boolean {
+    return this.#tally.votes.size >= this.#needed
+  }
+
+  add(vote: Vote): ReturnType<Tally["add"]> {
+    const result = this.#tally.add(vote.replica, vote.statement)
+    if (vote.parts > 0 && (result === "counted" || result === "repeated")) this.#collect(vote)
+    return result
+  }
+
+  /** The bytes of the decided outcomes, once somebody has sent them. */
+  get decided(): Buffer | undefined {
+    if (this.#outcomes !== undefined) return this.#outcomes
+    const standing = this.#tally.standing
+    if (standing._tag !== "Decided") return undefined
+    const wanted = decodeStatement(standing.statement).outcomes
+    for (const [replica, body] of this.#bodies) {
+      if (this.#tally.votes.get(replica) !== standing.statement) continue
+      const bytes = body.whole()
+      if (bytes === undefined) continue
+      if (digest(bytes) === wanted) return (this.#outcomes = bytes)
+      this.#bodies.delete(replica)
+    }
+    return undefined
+  }
+
+  /** Replicas that voted for the decision, and so hold its bytes. */
+  get holders(): ReadonlyArray<ReplicaId> {
+    const standing = this.#tally.standing
+    if (standing._tag !== "Decided") return []
+    return [...this.#tally.votes].filter(([, said]) => said === standing.statement).map(([replica]) => replica)
+  }
+
+  /** Votes for something else than the decision. */
+  dissents(): ReadonlyArray<{ readonly replica: ReplicaId; readonly actual: Digest }> {
+    const standing = this.#tally.standing
+    if (standing._tag !== "Decided") return []
+    return [...this.#tally.votes]
+      .filter(([, statement]) => statement !== standing.statement)
+      .map(([replica, statement]) => ({ replica, actual: decodeStatement(statement).outcomes }))
+  }
+
+  /** What each replica said of one command of the batch. */
+  testimonies(index: number): ReadonlyArray<Testimony> {
+    return [...this.#tally.votes].map(([replica, text]) => {
+      const statement = decodeStatement(text)
+      return {
+        replica,
+        seq: statement.seq,
+        digest: statement.outcomes,
+        outcome: this.#outcomeOf(replica, statement.outcomes, index),
+      }
+    })
+  }
+
+  #outcomeOf(replica: ReplicaId, wanted: Digest, index: number): Outcome | undefined {
+    const bytes = this.#bodies.get(replica)?.whole()
+    if (bytes === undefined || digest(bytes) !== wanted) return undefined
+    try {
+      return decodeOutcomes(bytes, this.#count)[index]
+    } catch {
+      return undefined // a liar may send anything
+    }
+  }
+
+  #collect(vote: Vote): void {
+    let body = this.#bodies.get(vote.replica)
+    if (body === undefined || body.parts !== vote.parts)
+      this.#bodies.set(vote.replica, (body = new Body(vote.parts)))
+    body.add(vote.part, vote.bytes)
+  }
+}
+
+/** The outcomes' bytes as one replica sent them, perhaps in several messages. */
+class Body {
+  readonly parts: number
+  readonly #received: Array<Buffer | undefined>
+  #missing: number
+
+  constructor(parts: number) {
+    this.parts = parts
+    this.#received = Array.from({ length: parts })
+    this.#missing = parts
+  }
+
+  add(part: number, bytes: Buffer): void {
+    if (this.#received[part] === undefined) this.#missing--
+    this.#received[part] = bytes
+  }
+
+  whole(): Buffer | undefined {
+    if (this.#missing > 0) return undefined
+    const [only] = this.#received
+    return this.parts === 1 ? only : Buffer.concat(this.#received as ReadonlyArray<Buffer>) // none is missing
+  }
+}

@@ -1,0 +1,3 @@
+export * from "./client.ts"
+export * from "./mode.ts"
+export * from "./replica.ts"

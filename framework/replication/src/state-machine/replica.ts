@@ -1,0 +1,252 @@
+import { Actors, type Position, type Target } from "@lockstep/actor"
+import {
+  type Answer,
+  type Batch,
+  ByteWriter,
+  type ClientId,
+  decodeAsk,
+  decodeEnvelope,
+  digest,
+  type Digest,
+  encodeStatement,
+  encodeVote,
+  type Entry,
+  type Envelope,
+  extend,
+  genesis,
+  Malformed,
+  type Opening,
+  type Refusal,
+  SessionId,
+  SessionTable,
+  writeRefused,
+} from "@lockstep/core"
+import type {
+  HaltReport,
+  ReplicaInput,
+  ReplicaOptions,
+  ReplicaOutput,
+  ReplicaProtocol,
+  ReplicaStatus,
+} from "../mode.ts"
+
+/** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
+export const INLINE_BYTES_MAX = 64 * 1024
+/** How long the last executed entry may take to come once more after an attachment, before the log is asked again. */
+export const OVERLAP_WAIT_MS = 5000
+/** How often it is asked again before the log is judged to have lost its tail: stream info may be stale for a while. */
+export const OVERLAP_ATTEMPTS = 3
+
+/**
+ * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
+ * two replicas that are given the same log are equal, whenever and in whatever pieces they are given it.
+ */
+export class StateMachineReplica implements ReplicaProtocol {
+  readonly #options: ReplicaOptions
+  readonly #actors: Actors
+  readonly #sessions = new SessionTable()
+  readonly #outcomes = new ByteWriter(64 * 1024)
+  #applied = 0
+  #chain: Digest
+  /** The chain before the last executed entry: what it must still extend to when it comes once more. */
+  #chainBefore: Digest
+  #timeNs = 0n
+  /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
+  #replayUntil: number | undefined
+  #overlap: { sinceMs: number; attempts: number } | undefined
+  #halted: HaltReport | undefined
+  #executed = 0
+  #repeated = 0
+  #malformed = 0
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options
+    this.#actors = new Actors(options)
+    this.#chain = this.#chainBefore = genesis(options.logId)
+  }
+
+  get status(): ReplicaStatus {
+    return {
+      applied: this.#applied,
+      chain: this.#chain,
+      from: Math.max(1, this.#applied),
+      caughtUp: this.#replayUntil !== undefined && this.#applied >= this.#replayUntil,
+      halted: this.#halted,
+      actors: this.#actors.size,
+      sessions: this.#sessions.size,
+      executed: this.#executed,
+      repeated: this.#repeated,
+      malformed: this.#malformed,
+      stateDigest: () => this.#actors.digest(),
+    }
+  }
+
+  step(input: ReplicaInput): ReadonlyArray<ReplicaOutput> {
+    const outputs: Array<ReplicaOutput> = []
+    if (this.#halted !== undefined) return outputs
+    switch (input._tag) {
+      case "Attached":
+        this.#attach(input, outputs)
+        break
+      case "Entries":
+        for (const entry of input.entries) {
+          if (!this.#follow(entry, outputs)) break
+        }
+        for (const uncaught of this.#actors.takeUncaught()) outputs.push({ _tag: "Uncaught", uncaught })
+        break
+      case "Message":
+        this.#answer(input.bytes, outputs)
+        break
+      case "Tick":
+        this.#awaitOverlap(input.nowMs, outputs)
+        break
+    }
+    return outputs
+  }
+
+  #attach(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
+    if (log.logId !== this.#options.logId)
+      return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
+    if (log.firstSeq > Math.max(1, this.#applied))
+      return this.#halt(outputs, "log-gap", `the log begins at ${log.firstSeq}, after what was executed here`)
+    this.#replayUntil ??= log.lastSeq
+    this.#overlap =
+      this.#applied === 0 ? undefined : { sinceMs: log.nowMs, attempts: this.#overlap?.attempts ?? 0 }
+  }
+
+  /** After an attachment the last executed entry must come once more, or the log has lost it. */
+  #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
+    if (this.#overlap === undefined || nowMs - this.#overlap.sinceMs < OVERLAP_WAIT_MS) return
+    if (this.#overlap.attempts + 1 >= OVERLAP_ATTEMPTS)
+      return this.#halt(outputs, "log-lost-tail", `the log no longer holds entry ${this.#applied}, which was executed`)
+    this.#overlap = { sinceMs: nowMs, attempts: this.#overlap.attempts + 1 }
+    outputs.push({ _tag: "Reattach" })
+  }
+
+  /** Checks that the entry continues the history, and executes it. False when the replica halted. */
+  #follow(entry: Entry, outputs: Array<ReplicaOutput>): boolean {
+    if (entry.seq === this.#applied && this.#overlap !== undefined) {
+      if (extend(this.#chainBefore, entry) !== this.#chain) {
+        this.#halt(outputs, "log-rewritten", `entry ${entry.seq} is no longer what was executed`)
+        return false
+      }
+      this.#overlap = undefined
+      return true
+    }
+    if (entry.seq !== this.#applied + 1 || this.#overlap !== undefined) {
+      const reason = entry.seq > this.#applied ? "log-gap" : "log-regression"
+      this.#halt(outputs, reason, `entry ${entry.seq} came after entry ${this.#applied}`)
+      return false
+    }
+    this.#chainBefore = this.#chain
+    this.#chain = extend(this.#chain, entry)
+    this.#applied = entry.seq
+    this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
+    this.#execute(entry, outputs)
+    return true
+  }
+
+  #execute(entry: Entry, outputs: Array<ReplicaOutput>): void {
+    let envelope: Envelope
+    try {
+      envelope = decodeEnvelope(entry.payload)
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#malformed++
+      return
+    }
+    const answer = envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
+    const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
+    if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
+  }
+
+  #open(opening: Opening): Answer {
+    const session = SessionId(this.#applied)
+    this.#sessions.open(session, opening.client)
+    return this.#answerHere(session, opening.number, 0, NO_OUTCOMES)
+  }
+
+  /** Exactly once: only a batch that was never seen is executed. */
+  #admit(batch: Batch): Answer | undefined {
+    const admission = this.#sessions.admit(batch)
+    switch (admission._tag) {
+      case "Fresh": {
+        const answer = this.#apply(batch)
+        this.#sessions.record(answer)
+        return answer
+      }
+      case "Answered":
+        this.#repeated++
+        return admission.answer
+      case "Settled":
+        this.#repeated++
+        return undefined
+      case "Expired":
+        return this.#refuse(batch, "SessionExpired", "the session or the answer is no longer kept")
+      case "Overlapping":
+        return this.#refuse(batch, "NumberReused", "numbers of this batch belong to another one")
+    }
+  }
+
+  #apply(batch: Batch): Answer {
+    const writer = this.#outcomes
+    writer.reset()
+    const nowMs = Number(this.#timeNs / 1_000_000n)
+    const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
+    const { partition } = this.#options
+    for (const [index, command] of batch.commands.entries()) {
+      const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
+      if (typeof target === "string") {
+        const name = batch.methods[command.method]
+        writeRefused(writer, target, `this group hosts no ${name?.type}/${name?.member}`)
+        continue
+      }
+      const position: Position = { partition, seq: this.#applied, index, nowMs, caller: batch.client }
+      this.#actors.execute(writer, target, command.key, command.args, position)
+    }
+    this.#executed += batch.commands.length
+    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+  }
+
+  #refuse(batch: Batch, reason: Refusal, detail: string): Answer {
+    const writer = this.#outcomes
+    writer.reset()
+    for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
+    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+  }
+
+  #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
+    return { seq: this.#applied, chain: this.#chain, session, number, count, outcomes }
+  }
+
+  /** A client asks for a vote once more: it gets the kept answer, with its bytes. */
+  #answer(bytes: Uint8Array, outputs: Array<ReplicaOutput>): void {
+    try {
+      const ask = decodeAsk(bytes)
+      const answer = this.#sessions.find(ask.client, ask.session, ask.number)
+      if (answer !== undefined) this.#vote(ask.client, answer, outputs, "bytes")
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#malformed++
+    }
+  }
+
+  #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
+    const { group, epoch, partition, replica, replicas } = this.#options
+    const { outcomes, ...rest } = answer
+    const statement = encodeStatement({ group, epoch, partition, client, ...rest, outcomes: digest(outcomes) })
+    const sendsBytes =
+      send === "bytes" ||
+      outcomes.length <= INLINE_BYTES_MAX ||
+      replicas[answer.seq % replicas.length] === replica
+    for (const bytes of encodeVote(replica, statement, sendsBytes ? outcomes : undefined))
+      outputs.push({ _tag: "Send", to: client, bytes })
+  }
+
+  #halt(outputs: Array<ReplicaOutput>, reason: HaltReport["reason"], detail: string): void {
+    this.#halted = { reason, detail, applied: this.#applied, chain: this.#chain }
+    outputs.push({ _tag: "Halt", report: this.#halted })
+  }
+}
+
+const NO_OUTCOMES = Buffer.alloc(0)
