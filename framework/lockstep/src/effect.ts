@@ -1,0 +1,93 @@
+import type { ActorClass, ActorClient } from "@lockstep/actor"
+import {
+  type ActorError,
+  type Diverged,
+  type InvalidArgument,
+  LockstepError,
+  type NoQuorum,
+  type OutcomeUnknown,
+  type Overloaded,
+  type SessionExpired,
+} from "@lockstep/core"
+import * as runtime from "@lockstep/runtime"
+import { Context, Effect, Layer, type Scope } from "effect"
+
+/** Every way in which a call can end without a value. */
+export type CallError =
+  | InvalidArgument
+  | Overloaded
+  | NoQuorum
+  | Diverged
+  | OutcomeUnknown
+  | SessionExpired
+  | ActorError
+
+/** The client of one actor: its methods, returning Effects with typed errors. */
+export type EffectActorClient<Instance> = {
+  readonly [Name in keyof ActorClient<Instance>]: ActorClient<Instance>[Name] extends (
+    ...args: infer Args
+  ) => Promise<infer Result>
+    ? (...args: Args) => Effect.Effect<Result, CallError>
+    : never
+}
+
+/** What is wrong with the connection itself: the error of `connect`, such as LogUnavailable or UnknownGroup. */
+export interface EffectClient {
+  readonly actor: <Instance extends object>(
+    actorClass: ActorClass<Instance>,
+    key: string,
+  ) => EffectActorClient<Instance>
+  /** Waits again for a command that ended undecided; it is never executed twice. */
+  readonly retry: (error: NoQuorum | OutcomeUnknown | Diverged) => Effect.Effect<unknown, CallError>
+  /** The same connection, for code that uses promises. */
+  readonly promises: runtime.Client
+}
+
+/** A connection to one replica group, as a service. */
+export class Lockstep extends Context.Service<Lockstep, EffectClient>()("lockstep/effect/Lockstep") {
+  static readonly layer = (options: runtime.ConnectOptions): Layer.Layer<Lockstep, ConnectError> =>
+    Layer.effect(Lockstep, connect(options))
+}
+
+/** The group could not be reached, is not there, or is not safe to use. Nothing was sent. */
+export class ConnectError extends Error {
+  readonly _tag = "ConnectError"
+  override readonly name = "ConnectError"
+}
+
+/** Connects to a replica group, until the scope closes. */
+export function connect(
+  options: runtime.ConnectOptions,
+): Effect.Effect<EffectClient, ConnectError, Scope.Scope> {
+  return Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => runtime.connect(options),
+      catch: (cause) => new ConnectError(cause instanceof Error ? cause.message : String(cause), { cause }),
+    }),
+    (client) => Effect.promise(() => client.close()),
+  ).pipe(Effect.map(effectClient))
+}
+
+function effectClient(client: runtime.Client): EffectClient {
+  return {
+    promises: client,
+    retry: (error) => call(() => client.retry(error)),
+    actor: <Instance extends object>(actorClass: ActorClass<Instance>, key: string) => {
+      const methods: Record<string, (...args: Array<unknown>) => Promise<unknown>> = { ...client.actor(actorClass, key) }
+      const effects = Object.entries(methods).map(([name, method]) => [
+        name,
+        (...args: Array<unknown>) => call(() => method(...args)),
+      ])
+      return Object.freeze(Object.fromEntries(effects)) as EffectActorClient<Instance> // the same methods, each made an Effect
+    },
+  }
+}
+
+/** What a call rejects with is a CallError; anything else is a bug, and dies. */
+function call(run: () => Promise<unknown>): Effect.Effect<unknown, CallError> {
+  return Effect.tryPromise({ try: run, catch: (cause) => cause }).pipe(
+    Effect.catch((cause) =>
+      cause instanceof LockstepError ? Effect.fail(cause as CallError) : Effect.die(cause), // the union lists every subclass
+    ),
+  )
+}

@@ -1,0 +1,134 @@
+import { connect, type NatsConnection } from "@nats-io/transport-node"
+
+export interface ConnectionOptions {
+  /** NATS servers, such as `"nats://127.0.0.1:4222"`. */
+  readonly servers: string | ReadonlyArray<string>
+  /** Shown in the servers' connection lists. */
+  readonly name: string
+  readonly user?: string
+  readonly password?: string
+}
+
+/** A connection that reconnects for ever. What is published while it is down is lost: callers send again. */
+export interface Connection {
+  /** @internal The client library's own connection. */
+  readonly nats: NatsConnection
+  /** Core NATS: at most once. Never throws. */
+  publish(subject: string, bytes: Uint8Array): void
+  /** Returns the function that unsubscribes. */
+  subscribe(subject: string, onMessage: (subject: string, bytes: Uint8Array) => void): () => void
+  onReconnect(handler: () => void): () => void
+  readonly closed: Promise<void>
+  flush(): Promise<void>
+  /** Sends what is buffered and disconnects: within two seconds, even if the server is gone. */
+  close(): Promise<void>
+}
+
+/** No server answered at these addresses. Nothing was sent. */
+export class LogUnavailable extends Error {
+  readonly _tag = "LogUnavailable"
+  override readonly name = "LogUnavailable"
+  readonly servers: string
+  readonly detail: string
+
+  constructor(servers: string | ReadonlyArray<string>, detail: string) {
+    const list = typeof servers === "string" ? servers : servers.join(", ")
+    super(`no NATS server could be used at ${list} (${detail}); nothing was sent. Check that one runs there.`)
+    this.servers = list
+    this.detail = detail
+  }
+}
+
+/** The server is older than what the log relies on. Nothing was sent. */
+export class ServerTooOld extends Error {
+  readonly _tag = "ServerTooOld"
+  override readonly name = "ServerTooOld"
+  readonly found: string
+  readonly needed: string
+
+  constructor(found: string) {
+    super(
+      `nats-server ${found} is too old: ${SERVER_VERSION_MIN} or newer is needed, because older ones ignore settings that the log relies on, or lose streams. Nothing was sent.`,
+    )
+    this.found = found
+    this.needed = SERVER_VERSION_MIN
+  }
+}
+
+export const SERVER_VERSION_MIN = "2.15.1"
+
+/** Rejects with {@link LogUnavailable} or {@link ServerTooOld}. */
+export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+  const { servers, name, user, password } = options
+  let nats: NatsConnection
+  try {
+    nats = await connect({
+      servers: typeof servers === "string" ? servers : [...servers],
+      name,
+      ...(user === undefined ? {} : { user, pass: password ?? "" }),
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      reconnectJitter: 50,
+      // a server that is paused, or cut off, is given up after two seconds
+      pingInterval: 1000,
+      maxPingOut: 2,
+      timeout: 2000,
+    })
+  } catch (cause) {
+    throw new LogUnavailable(servers, cause instanceof Error ? cause.message : String(cause))
+  }
+  if ((nats.info?.api_lvl ?? 0) < API_LEVEL_MIN || !nats.info?.jetstream) {
+    const info = nats.info
+    await nats.close()
+    if (info !== undefined && !info.jetstream) throw new LogUnavailable(servers, "the server runs without JetStream")
+    throw new ServerTooOld(info?.version ?? "of an unknown version")
+  }
+  return connectionOf(nats)
+}
+
+/** JetStream API level that 2.11 introduced; older servers drop settings in silence. */
+const API_LEVEL_MIN = 2
+const CLOSE_MS_MAX = 2000
+
+function connectionOf(nats: NatsConnection): Connection {
+  const onReconnect = new Set<() => void>()
+  void watch(nats, onReconnect)
+  return {
+    nats,
+    publish(subject, bytes) {
+      if (!nats.isClosed()) nats.publish(subject, bytes)
+    },
+    subscribe(subject, onMessage) {
+      const subscription = nats.subscribe(subject, {
+        callback: (error, message) => {
+          if (error === null) onMessage(message.subject, message.data)
+        },
+      })
+      return () => {
+        if (!nats.isClosed()) subscription.unsubscribe()
+      }
+    },
+    onReconnect(handler) {
+      onReconnect.add(handler)
+      return () => void onReconnect.delete(handler)
+    },
+    closed: nats.closed().then(() => undefined),
+    flush: () => nats.flush(),
+    async close() {
+      if (nats.isClosed()) return
+      const giveUp = setTimeout(() => void nats.close(), CLOSE_MS_MAX)
+      try {
+        await nats.drain()
+      } catch {
+        await nats.close() // it was reconnecting: there is nothing to drain into
+      } finally {
+        clearTimeout(giveUp)
+      }
+    },
+  }
+}
+
+async function watch(nats: NatsConnection, onReconnect: ReadonlySet<() => void>): Promise<void> {
+  for await (const status of nats.status())
+    if (status.type === "reconnect") for (const handler of onReconnect) handler()
+}

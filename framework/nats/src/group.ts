@@ -1,0 +1,149 @@
+import { randomUUID } from "node:crypto"
+import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { JetStreamApiError, type StreamInfo } from "@nats-io/jetstream"
+import type { Connection } from "./connection.ts"
+import { type Acceptance, checkLog, type Environment, logConfig, type LogSettings } from "./settings.ts"
+import { manager, streamInfo } from "./stream.ts"
+import { streamName } from "./subjects.ts"
+
+/** What callers and replicas of a group must agree on. It is kept in the metadata of the group's streams. */
+export interface GroupDescriptor {
+  readonly group: GroupName
+  readonly epoch: Epoch
+  readonly replicas: ReadonlyArray<ReplicaId>
+  readonly partitions: number
+  /** By partition. */
+  readonly logIds: ReadonlyArray<string>
+}
+
+/** There is no such group on these servers. Nothing was sent. */
+export class UnknownGroup extends Error {
+  readonly _tag = "UnknownGroup"
+  override readonly name = "UnknownGroup"
+  readonly group: string
+
+  constructor(group: GroupName, known: ReadonlyArray<string>) {
+    const there = known.length === 0 ? "there are none yet" : `there are ${known.join(", ")}`
+    super(`there is no group ${JSON.stringify(group)} on these servers (${there}): start its replicas first, or correct the name`)
+    this.group = group
+  }
+}
+
+/** The group exists, and is another one than was asked for. Nothing was changed. */
+export class GroupMismatch extends Error {
+  readonly _tag = "GroupMismatch"
+  override readonly name = "GroupMismatch"
+
+  constructor(group: GroupName, what: string, found: string, wanted: string) {
+    super(
+      `the group ${JSON.stringify(group)} exists with ${what} ${found}, and ${wanted} was asked for: use the existing ones, or another name`,
+    )
+  }
+}
+
+/** Makes the group, or finds it made: several replicas may call this at once. Rejects with GroupMismatch or UnsafeSetting. */
+export async function createGroup(
+  connection: Connection,
+  options: {
+    readonly group: GroupName
+    readonly replicas: ReadonlyArray<ReplicaId>
+    readonly partitions: number
+    readonly log: LogSettings
+    readonly environment: Environment
+    readonly accept: ReadonlyArray<Acceptance>
+  },
+): Promise<GroupDescriptor> {
+  const { group, replicas, partitions, log } = options
+  if (!Number.isSafeInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX)
+    throw new RangeError(`partitions must be a whole number from 1 to ${PARTITIONS_MAX}, not ${partitions}`)
+  for (let index = 0; index < partitions; index++) {
+    const config = logConfig(group, Partition(index), log, {
+      log_id: randomUUID(),
+      [META.epoch]: "1",
+      [META.replicas]: replicas.join(","),
+      [META.partitions]: String(partitions),
+    })
+    checkLog(config as Parameters<typeof checkLog>[0], options) // what was just made up is complete
+    if ((await streamInfo(connection, config.name)) !== undefined) continue
+    try {
+      await (await manager(connection)).streams.add(config)
+    } catch (cause) {
+      if (!(cause instanceof JetStreamApiError && cause.code === NAME_IN_USE)) throw cause
+    }
+  }
+  const found = await describeGroup(connection, group, options)
+  const mismatch = (what: string, is: string, wanted: string): never => {
+    throw new GroupMismatch(group, what, is, wanted)
+  }
+  if (found.replicas.join() !== replicas.join()) mismatch("replicas", found.replicas.join(), replicas.join())
+  if (found.partitions !== partitions) mismatch("partitions", String(found.partitions), String(partitions))
+  return found
+}
+
+/** Reads what the group is, and checks its logs' settings. Rejects with UnknownGroup or UnsafeSetting. */
+export async function describeGroup(
+  connection: Connection,
+  group: GroupName,
+  options: { readonly environment: Environment; readonly accept: ReadonlyArray<Acceptance> } = {
+    environment: "development",
+    accept: [],
+  },
+): Promise<GroupDescriptor> {
+  const first = await readLog(connection, group, Partition(0), options)
+  if (first === undefined) throw new UnknownGroup(group, await groupNames(connection))
+  const metadata = first.config.metadata ?? {}
+  const partitions = Number(metadata[META.partitions])
+  const logIds = [metadata["log_id"] ?? ""]
+  for (let index = 1; index < partitions; index++) {
+    const log = await awaitLog(connection, group, Partition(index), options)
+    logIds.push(log.config.metadata?.["log_id"] ?? "")
+  }
+  return Object.freeze({
+    group,
+    epoch: Epoch(Number(metadata[META.epoch])),
+    replicas: (metadata[META.replicas] ?? "").split(",").map(ReplicaId),
+    partitions,
+    logIds,
+  })
+}
+
+/** Logs of one group, at most: each is a Raft group of its own. */
+export const PARTITIONS_MAX = 256
+const META = { epoch: "lockstep.epoch", replicas: "lockstep.replicas", partitions: "lockstep.partitions" }
+/** JetStream's answer to a stream that exists with other settings: another replica was quicker. */
+const NAME_IN_USE = 10058
+
+async function readLog(
+  connection: Connection,
+  group: GroupName,
+  partition: Partition,
+  options: { readonly environment: Environment; readonly accept: ReadonlyArray<Acceptance> },
+): Promise<StreamInfo | undefined> {
+  const info = await streamInfo(connection, streamName(group, partition))
+  if (info !== undefined) checkLog(info.config, options)
+  return info
+}
+
+/** The first partition exists, so the others are being made at this moment, or somebody deleted one. */
+async function awaitLog(
+  connection: Connection,
+  group: GroupName,
+  partition: Partition,
+  options: { readonly environment: Environment; readonly accept: ReadonlyArray<Acceptance> },
+): Promise<StreamInfo> {
+  for (let left = 20; left > 0; left--) {
+    const info = await readLog(connection, group, partition, options)
+    if (info !== undefined) return info
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new GroupMismatch(group, "a log for partition", `${partition} missing`, "all of them")
+}
+
+async function groupNames(connection: Connection): Promise<ReadonlyArray<string>> {
+  const names: Array<string> = []
+  for await (const name of (await manager(connection)).streams.names()) {
+    const group = /^LOG_(.+)_0$/.exec(name)?.[1]
+    if (group !== undefined) names.push(group)
+  }
+  return names.sort()
+}

@@ -1,0 +1,6 @@
+export * from "./append.ts"
+export * from "./connection.ts"
+export * from "./group.ts"
+export * from "./server.ts"
+export * from "./settings.ts"
+export * from "./tail.ts"

@@ -1,0 +1,204 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createServer, type AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { delimiter, dirname, join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { SERVER_VERSION_MIN } from "./connection.ts"
+
+/** A nats-server of our own, for development and tests. */
+export interface Server extends AsyncDisposable {
+  readonly url: string
+  readonly pid: number
+  /** Sends the signal. SIGKILL and SIGTERM resolve when the process is gone, SIGSTOP and SIGCONT at once. */
+  kill(signal?: NodeJS.Signals): Promise<void>
+  /** Starts it again after it ended, on the same port and store. */
+  restart(): Promise<void>
+  /** Ends it, and removes its store if that was temporary. */
+  stop(): Promise<void>
+}
+
+export interface ServerOptions {
+  /** Default: a temporary folder. */
+  readonly storeDir?: string
+  /** When entries reach the disk. Default: `"always"`, so that an acknowledged entry survives a power failure. */
+  readonly syncInterval?: "always" | string
+  /** Default: a free one. */
+  readonly port?: number
+  /** More lines of configuration. */
+  readonly config?: string
+}
+
+/** There is no nats-server that is new enough. Says how to get one. */
+export class NatsServerMissing extends Error {
+  readonly _tag = "NatsServerMissing"
+  override readonly name = "NatsServerMissing"
+
+  constructor(tried: ReadonlyArray<string>) {
+    super(
+      `no nats-server ${SERVER_VERSION_MIN} or newer was found (tried ${tried.join(", ")}). Run "npm run setup:nats" in the workspace, or install one and set NATS_SERVER to its path.`,
+    )
+  }
+}
+
+/** The path of a nats-server: NATS_SERVER, then a workspace's cache, then PATH if new enough. Throws {@link NatsServerMissing}. */
+export function findServer(): string {
+  const given = process.env["NATS_SERVER"]
+  if (given !== undefined && given !== "") {
+    if (isNewEnough(given)) return given
+    throw new NatsServerMissing([`NATS_SERVER=${given}`])
+  }
+  const caches = [process.cwd(), import.meta.dirname].flatMap(ancestors).map((dir) => join(dir, CACHED))
+  const onPath = (process.env["PATH"] ?? "").split(delimiter).map((dir) => join(dir, "nats-server"))
+  const found = [...caches, ...onPath].find((file) => existsSync(file) && isNewEnough(file))
+  if (found === undefined) throw new NatsServerMissing(["NATS_SERVER", CACHED, "PATH"])
+  return found
+}
+
+/** Starts one server on loopback, with JetStream on files. */
+export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const directory = await mkdtemp(join(tmpdir(), "lockstep-nats-"))
+  const storeDir = options.storeDir ?? join(directory, "store")
+  const port = options.port ?? (await freePort())
+  const config = [
+    `listen: "127.0.0.1:${port}"`,
+    `jetstream { store_dir: ${JSON.stringify(storeDir)}, sync_interval: ${options.syncInterval ?? "always"} }`,
+    "max_payload: 1MB",
+    options.config ?? "",
+  ].join("\n")
+  const server = new ServerProcess({ config, port, directory })
+  try {
+    await server.restart()
+  } catch (cause) {
+    await server.stop()
+    throw cause
+  }
+  return server
+}
+
+/** Three servers, or more, that hold streams together. */
+export interface Cluster extends AsyncDisposable {
+  readonly servers: ReadonlyArray<Server>
+  readonly urls: ReadonlyArray<string>
+  stop(): Promise<void>
+}
+
+/** Starts a cluster on loopback, in which streams of as many copies can be made. */
+export async function startCluster(options: ServerOptions & { readonly nodes?: number } = {}): Promise<Cluster> {
+  const nodes = options.nodes ?? 3
+  const routes = await Promise.all(Array.from({ length: nodes }, freePort))
+  const servers = await Promise.all(
+    routes.map((route, node) =>
+      startServer({
+        ...options,
+        config: [
+          `server_name: n${node}`,
+          `cluster { name: lockstep, listen: "127.0.0.1:${route}", routes: [${routes.map((to) => `"nats://127.0.0.1:${to}"`).join(", ")}] }`,
+          options.config ?? "",
+        ].join("\n"),
+      }),
+    ),
+  )
+  const stop = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.stop()))
+  }
+  return { servers, urls: servers.map((server) => server.url), stop, [Symbol.asyncDispose]: stop }
+}
+
+const CACHED = ".cache/nats-server/nats-server"
+const START_MS_MAX = 15_000
+
+class ServerProcess implements Server {
+  readonly #config: string
+  readonly #port: number
+  readonly #directory: string
+  #child: ChildProcess | undefined
+  #log = ""
+
+  constructor(options: { readonly config: string; readonly port: number; readonly directory: string }) {
+    this.#config = options.config
+    this.#port = options.port
+    this.#directory = options.directory
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.#port}`
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
+  async restart(): Promise<void> {
+    await this.kill("SIGKILL")
+    const file = join(this.#directory, "server.conf")
+    await writeFile(file, `${this.#config}\n`)
+    const child = spawn(findServer(), ["-c", file, "--ports_file_dir", this.#directory], {
+      stdio: ["ignore", "ignore", "pipe"],
+    })
+    this.#child = child
+    this.#log = ""
+    child.stderr.on("data", (chunk: Buffer) => (this.#log = `${this.#log}${chunk.toString()}`.slice(-4000)))
+    const endWithUs = (): void => void child.kill("SIGKILL")
+    process.once("exit", endWithUs)
+    child.once("exit", () => process.off("exit", endWithUs))
+    await this.#ready(child)
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exited = new Promise((resolve) => child.once("exit", resolve))
+    child.kill(signal)
+    if (signal !== "SIGSTOP" && signal !== "SIGCONT") await exited
+  }
+
+  async stop(): Promise<void> {
+    await this.kill("SIGCONT")
+    await this.kill("SIGKILL")
+    await rm(this.#directory, { recursive: true, force: true })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  /** The server writes this file once it listens. */
+  async #ready(child: ChildProcess): Promise<void> {
+    const portsFile = join(this.#directory, `nats-server_${child.pid}.ports`)
+    const deadline = Date.now() + START_MS_MAX
+    while (!existsSync(portsFile)) {
+      if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline)
+        throw new Error(`nats-server did not start; the end of its log:\n${this.#log}`)
+      await sleep(10)
+    }
+  }
+}
+
+
+/** A port that was free a moment ago: a server keeps its port over restarts, so it cannot choose one itself. */
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve))
+  const { port } = probe.address() as AddressInfo // it listens on TCP
+  await new Promise((resolve) => probe.close(resolve))
+  return port
+}
+
+function ancestors(directory: string): ReadonlyArray<string> {
+  const parent = dirname(directory)
+  return parent === directory ? [directory] : [directory, ...ancestors(parent)]
+}
+
+function isNewEnough(file: string): boolean {
+  const { stdout } = spawnSync(file, ["--version"], { encoding: "utf8" })
+  const found = /v(\d+)\.(\d+)\.(\d+)/.exec(stdout ?? "")
+  if (found === null) return false
+  const wanted = SERVER_VERSION_MIN.split(".").map(Number)
+  for (const [i, want] of wanted.entries()) {
+    const have = Number(found[i + 1])
+    if (have !== want) return have > want
+  }
+  return true
+}

@@ -1,0 +1,175 @@
+import type { Entry, GroupName, Partition } from "@lockstep/core"
+import { createInbox, type Msg, nuid, type Subscription } from "@nats-io/transport-node"
+import type { Connection } from "./connection.ts"
+import { streamState } from "./stream.ts"
+import { streamName } from "./subjects.ts"
+
+export interface TailHandlers {
+  /** Attached to the log: the first time, and each time again. */
+  onAttached(log: { readonly logId: string; readonly firstSeq: number; readonly lastSeq: number }): void
+  /** All entries that arrived in one turn of the event loop, in order of delivery. */
+  onEntries(entries: ReadonlyArray<Entry>): void
+}
+
+export interface Tail {
+  /** Attaches to the log again, from wherever `from()` says then. */
+  reattach(): void
+  close(): void
+}
+
+/** Without an entry or a heartbeat for this long, the consumer is taken for dead, milliseconds. */
+export const SILENCE_MS_MAX = 1250
+const HEARTBEAT_MS = 500
+const RETRY_MS = 100
+const BATCH_ENTRIES_MAX = 1024
+
+/**
+ * Delivers the entries of one partition, by a push consumer of its own that is made anew whenever it falls silent. It
+ * judges nothing: gaps and repetitions are the protocol's to find. (The client library's ordered consumer can stay silent for
+ * over a minute after the server that hosted it died.)
+ */
+export function openTail(
+  connection: Connection,
+  log: { readonly group: GroupName; readonly partition: Partition; readonly from: () => number },
+  handlers: TailHandlers,
+): Tail {
+  return new PushTail(connection, streamName(log.group, log.partition), log.from, handlers)
+}
+
+class PushTail implements Tail {
+  readonly #connection: Connection
+  readonly #stream: string
+  readonly #from: () => number
+  readonly #handlers: TailHandlers
+  readonly #stopWatching: () => void
+  readonly #watchdog: NodeJS.Timeout
+  /** Counts attachments: what belongs to an earlier one is ignored. */
+  #attempt = 0
+  #consumer: { readonly name: string; readonly subscription: Subscription } | undefined
+  #heardAtMs = performance.now()
+  #batch: Array<Entry> = []
+  #closed = false
+
+  constructor(connection: Connection, stream: string, from: () => number, handlers: TailHandlers) {
+    this.#connection = connection
+    this.#stream = stream
+    this.#from = from
+    this.#handlers = handlers
+    this.#stopWatching = connection.onReconnect(() => this.reattach())
+    this.#watchdog = setInterval(() => {
+      if (this.#consumer !== undefined && performance.now() - this.#heardAtMs > SILENCE_MS_MAX) this.reattach()
+    }, HEARTBEAT_MS / 2)
+    this.reattach()
+  }
+
+  reattach(): void {
+    if (this.#closed) return
+    this.#detach()
+    void this.#attach(++this.#attempt)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#attempt++
+    clearInterval(this.#watchdog)
+    this.#stopWatching()
+    this.#detach()
+  }
+
+  async #attach(attempt: number): Promise<void> {
+    try {
+      const state = await streamState(this.#connection, this.#stream)
+      if (attempt !== this.#attempt) return
+      this.#handlers.onAttached(state)
+      if (attempt !== this.#attempt) return
+      const inbox = createInbox()
+      const name = nuid.next()
+      const subscription = this.#connection.nats.subscribe(inbox, {
+        callback: (error, message) => {
+          if (error === null && attempt === this.#attempt) this.#receive(message)
+        },
+      })
+      this.#consumer = { name, subscription }
+      this.#heardAtMs = performance.now()
+      await this.#createConsumer(name, inbox)
+    } catch {
+      // JetStream is not to be had at this moment (no leader, no connection): try again until it is, or until close().
+      setTimeout(() => {
+        if (attempt === this.#attempt) this.reattach()
+      }, RETRY_MS)
+    }
+  }
+
+  async #createConsumer(name: string, inbox: string): Promise<void> {
+    const request = {
+      stream_name: this.#stream,
+      config: {
+        name,
+        deliver_subject: inbox,
+        deliver_policy: "by_start_sequence",
+        opt_start_seq: Math.max(1, this.#from()),
+        ack_policy: "none",
+        flow_control: true,
+        idle_heartbeat: HEARTBEAT_MS * 1e6,
+        max_deliver: 1,
+        mem_storage: true,
+        num_replicas: 1,
+        inactive_threshold: 10e9,
+      },
+    }
+    const reply = await this.#connection.nats.request(
+      `$JS.API.CONSUMER.CREATE.${this.#stream}.${name}`,
+      JSON.stringify(request),
+      { timeout: 2000 },
+    )
+    const answer = reply.json<{ readonly error?: { readonly description?: string } }>()
+    if (answer.error !== undefined) throw new Error(answer.error.description ?? "the consumer was refused")
+  }
+
+  #detach(): void {
+    const consumer = this.#consumer
+    this.#consumer = undefined
+    this.#batch = []
+    if (consumer === undefined || this.#connection.nats.isClosed()) return
+    consumer.subscription.unsubscribe()
+    this.#connection.nats.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${consumer.name}`)
+  }
+
+  #receive(message: Msg): void {
+    this.#heardAtMs = performance.now()
+    if (message.headers?.code === 100) return this.#control(message)
+    const entry = entryOf(message)
+    if (entry === undefined) return
+    if (this.#batch.length === 0) queueMicrotask(() => this.#deliver())
+    this.#batch.push(entry)
+    if (this.#batch.length >= BATCH_ENTRIES_MAX) this.#deliver()
+  }
+
+  #deliver(): void {
+    const entries = this.#batch
+    if (entries.length === 0) return
+    this.#batch = []
+    this.#handlers.onEntries(entries)
+  }
+
+  /** A heartbeat, or the server's question whether we keep up: answered once everything before it is executed. */
+  #control(message: Msg): void {
+    const stalled = message.headers?.get("Nats-Consumer-Stalled")
+    const answerTo = message.reply !== undefined && message.reply !== "" ? message.reply : stalled
+    if (answerTo === undefined || answerTo === "") return
+    this.#deliver()
+    this.#connection.publish(answerTo, NOTHING)
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp ns>.<pending>`, or with a domain before. */
+function entryOf(message: Msg): Entry | undefined {
+  const tokens = message.reply?.split(".") ?? []
+  const offset = tokens.length >= 12 ? 2 : 0
+  const seq = Number(tokens[5 + offset])
+  const time = tokens[7 + offset]
+  if (tokens[0] !== "$JS" || !Number.isSafeInteger(seq) || time === undefined) return undefined
+  return { seq, timeNs: BigInt(time), payload: message.data }
+}

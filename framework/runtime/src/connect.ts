@@ -1,0 +1,150 @@
+import { randomBytes } from "node:crypto"
+import { type ActorClass, type ActorClient, actorMethods, type Call, define, DefinitionError } from "@lockstep/actor"
+import {
+  ClientId,
+  type Diverged,
+  GroupName,
+  type NoQuorum,
+  type OutcomeUnknown,
+  Partition,
+  partitionOf,
+  type ReplicaId,
+} from "@lockstep/core"
+import { type ConnectionOptions, describeGroup, type GroupDescriptor, openConnection } from "@lockstep/nats"
+import { CLIENT_LIMITS, type ClientCounts, type ClientLimits, type ReplicationMode } from "@lockstep/replication"
+import { callOf, type Dissent, Lane } from "./lane.ts"
+
+export interface ConnectOptions extends Omit<ConnectionOptions, "name"> {
+  /** The replica group to call. Default: `"main"`. */
+  readonly group?: string
+  /** Shown in the servers' connection lists. */
+  readonly name?: string
+  /** Bounds of everything that waits; `deadlineMs` is how long a call may take. */
+  readonly limits?: Partial<ClientLimits>
+  /** Told of every vote that differed from what was decided. */
+  readonly onDissent?: (dissent: Dissent) => void
+}
+
+/** A connection to one replica group. */
+export interface Client extends AsyncDisposable {
+  readonly group: GroupDescriptor
+  /** The client of one actor, typed from its class. Costs nothing on the network; the actor is created on first use. */
+  actor<Instance extends object>(actorClass: ActorClass<Instance>, key: string): ActorClient<Instance>
+  /**
+   * Waits again for a command that ended undecided, under its own number: it is never executed twice. Rejects like the
+   * call itself would.
+   */
+  retry(error: NoQuorum | OutcomeUnknown | Diverged): Promise<unknown>
+  /** What the votes were, since the start. */
+  readonly counts: ClientCounts
+  /** Ends what waits with an error and disconnects. */
+  close(): Promise<void>
+}
+
+/**
+ * Connects to a replica group.
+ *
+ * Rejects with LogUnavailable, ServerTooOld, UnknownGroup or UnsafeSetting: nothing was sent then.
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const { group = "main", name = "lockstep-client", limits, onDissent = () => undefined, ...server } = options
+  const groupName = GroupName(group)
+  const connection = await openConnection({ ...server, name })
+  try {
+    const descriptor = await describeGroup(connection, groupName)
+    const bounds = { ...CLIENT_LIMITS, ...limits }
+    const client = `c${randomBytes(12).toString("hex")}`
+    const lanes = new Map<string, Lane>()
+    const laneOf = (mode: ReplicationMode, partition: Partition): Lane => {
+      const id = `${partition}/${mode.lane}`
+      let lane = lanes.get(id)
+      if (lane === undefined) {
+        lane = new Lane({
+          mode,
+          connection,
+          onDissent,
+          options: {
+            group: groupName,
+            epoch: descriptor.epoch,
+            replicas: descriptor.replicas,
+            partition,
+            logId: descriptor.logIds[partition] ?? "",
+            client: ClientId(`${client}-${lanes.size}`),
+            limits: bounds,
+          },
+        })
+        lanes.set(id, lane)
+      }
+      return lane
+    }
+    const close = async (): Promise<void> => {
+      for (const lane of lanes.values()) lane.close()
+      await connection.close()
+    }
+    return {
+      group: descriptor,
+      actor<Instance extends object>(actorClass: ActorClass<Instance>, key: string): ActorClient<Instance> {
+        const definition = define(actorClass)
+        const mode = hostable(actorClass, descriptor)
+        let lane: Lane | undefined
+        const invoke = (call: Call): Promise<unknown> => {
+          lane ??= laneOf(mode, partitionOf({ type: definition.type, key }, descriptor.partitions))
+          return lane.invoke(call)
+        }
+        return actorMethods(definition, key, invoke) as unknown as ActorClient<Instance> // define() checked that these are the methods
+      },
+      async retry(error) {
+        const known = callOf(error)
+        if (known === undefined) throw error
+        return known.lane.retry(error.command.number, known.call)
+      },
+      get counts() {
+        return total([...lanes.values()].map((lane) => lane.counts))
+      },
+      close,
+      [Symbol.asyncDispose]: close,
+    }
+  } catch (cause) {
+    await connection.close()
+    throw cause
+  }
+}
+
+/** The class's mode, if this group can keep its promise. Throws DefinitionError. */
+export function hostable(actorClass: ActorClass, group: GroupDescriptor): ReplicationMode {
+  const { mode } = define(actorClass)
+  if (!isReplicationMode(mode))
+    throw new DefinitionError({
+      actorClass: actorClass.name,
+      problem: `its mode ${JSON.stringify(mode.kind)} is not one that this version can run`,
+      remedy: "Make the mode with stateMachine({ … })",
+    })
+  if (mode.replicas > group.replicas.length)
+    throw new DefinitionError({
+      actorClass: actorClass.name,
+      problem: `its mode needs ${mode.replicas} replicas, and the group ${group.group} has ${group.replicas.length}`,
+      remedy: "Use a larger group, or a mode that tolerates fewer faults",
+    })
+  return mode
+}
+
+function isReplicationMode(mode: { readonly kind: string }): mode is ReplicationMode {
+  return "lane" in mode && "replica" in mode && "client" in mode
+}
+
+function total(all: ReadonlyArray<ClientCounts>): ClientCounts {
+  const dissents = new Map<ReplicaId, number>()
+  for (const counts of all)
+    for (const [replica, count] of counts.dissents) dissents.set(replica, (dissents.get(replica) ?? 0) + count)
+  const sum = (pick: (counts: ClientCounts) => number): number =>
+    all.reduce((result, counts) => result + pick(counts), 0)
+  return {
+    batches: sum((counts) => counts.batches),
+    commands: sum((counts) => counts.commands),
+    matched: sum((counts) => counts.matched),
+    dissents,
+    strangers: sum((counts) => counts.strangers),
+    appendedAgain: sum((counts) => counts.appendedAgain),
+    asked: sum((counts) => counts.asked),
+  }
+}

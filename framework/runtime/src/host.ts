@@ -1,0 +1,251 @@
+import { type ActorClass, type ActorDefinition, defineAll, type Determinism } from "@lockstep/actor"
+import { GroupName, Partition, ReplicaId } from "@lockstep/core"
+import {
+  type Acceptance,
+  type Connection,
+  type ConnectionOptions,
+  createGroup,
+  describeGroup,
+  type Environment,
+  type GroupDescriptor,
+  type LogSettings,
+  openConnection,
+  openTail,
+  type Tail,
+} from "@lockstep/nats"
+import type {
+  HaltReport,
+  ReplicaInput,
+  ReplicaOutput,
+  ReplicaProtocol,
+  ReplicaStatus,
+} from "@lockstep/replication"
+import { hostable } from "./connect.ts"
+import { askSubject, voteSubject } from "./subjects.ts"
+
+export interface HostOptions extends Omit<ConnectionOptions, "name"> {
+  /** The classes that the group hosts. All replicas of a group are given the same. */
+  readonly actors: ReadonlyArray<ActorClass>
+  /** Which replica this is: one of the group's names. */
+  readonly replica: string
+  /** Default: `"main"`. */
+  readonly group?: string
+  /** Makes the group, if there is none, with these replicas. Where it is left out, the group must exist. */
+  readonly create?: {
+    readonly replicas: ReadonlyArray<string>
+    readonly partitions?: number
+    readonly log?: Partial<LogSettings>
+  }
+  /** Default: `"production"` where NODE_ENV says so, `"development"` elsewhere. Production refuses unsafe settings. */
+  readonly environment?: Environment
+  /** Unsafe settings that are knowingly accepted. */
+  readonly accept?: ReadonlyArray<Acceptance>
+  /** Default: `"checked"` (every command runs twice) in development, `"guarded"` in production. All replicas use one. */
+  readonly determinism?: Determinism
+  readonly onEvent?: (event: HostEvent) => void
+}
+
+/** Something that an operator should read. */
+export type HostEvent =
+  | { readonly event: "attached"; readonly partition: number; readonly firstSeq: number; readonly lastSeq: number }
+  | { readonly event: "caught-up"; readonly partition: number; readonly seq: number; readonly executed: number }
+  | ({ readonly event: "halted"; readonly partition: number } & HaltReport)
+  | { readonly event: "actor-threw"; readonly target: string; readonly seq: number; readonly error: string }
+  | { readonly event: "failed"; readonly partition: number; readonly error: string }
+
+/** One replica of a group, running in this process. */
+export interface Host extends AsyncDisposable {
+  readonly group: GroupDescriptor
+  readonly replica: ReplicaId
+  /** By partition. */
+  readonly status: ReadonlyArray<ReplicaStatus>
+  /** It follows the log: no partition has halted. */
+  readonly live: boolean
+  /** It has executed all that was in the log when it started. */
+  readonly caughtUp: boolean
+  /** Stops following the log, sends what is decided, and disconnects. */
+  drain(): Promise<void>
+}
+
+/** Where a group is made without settings: R1 and one gigabyte, for a developer's machine. */
+export const DEVELOPMENT_LOG: LogSettings = { copies: 1, maxBytes: 1024 ** 3, maxEntryBytes: 1024 * 1024 }
+
+/**
+ * Runs one replica: follows the log of every partition, executes, and votes.
+ *
+ * Rejects with DefinitionError, LogUnavailable, ServerTooOld, UnknownGroup, GroupMismatch or UnsafeSetting.
+ */
+export async function host(options: HostOptions): Promise<Host> {
+  const { servers, user, password } = options
+  const definitions = defineAll(options.actors)
+  const replica = ReplicaId(options.replica)
+  const connection = await openConnection({
+    servers,
+    name: `lockstep-replica-${replica}`,
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { password }),
+  })
+  const seats: Array<Seat> = []
+  const drain = async (): Promise<void> => {
+    for (const seat of seats) seat.close()
+    await connection.close()
+  }
+  try {
+    const group = await joinGroup(connection, options)
+    if (!group.replicas.includes(replica))
+      throw new TypeError(
+        `${replica} is not a replica of the group ${group.group}, whose replicas are ${group.replicas.join(", ")}`,
+      )
+    for (const actorClass of options.actors) hostable(actorClass, group)
+    for (let index = 0; index < group.partitions; index++)
+      seats.push(new Seat({ connection, group, replica, partition: Partition(index), definitions, options }))
+    return {
+      group,
+      replica,
+      get status() {
+        return seats.map((seat) => seat.status)
+      },
+      get live() {
+        return seats.every((seat) => seat.live)
+      },
+      get caughtUp() {
+        return seats.every((seat) => seat.status.caughtUp)
+      },
+      drain,
+      [Symbol.asyncDispose]: drain,
+    }
+  } catch (cause) {
+    await drain()
+    throw cause
+  }
+}
+
+/** Whether this process is one that customers depend on. */
+export function currentEnvironment(): Environment {
+  return process.env["NODE_ENV"] === "production" ? "production" : "development"
+}
+
+function joinGroup(connection: Connection, options: HostOptions): Promise<GroupDescriptor> {
+  const group = GroupName(options.group ?? "main")
+  if (options.create === undefined) return describeGroup(connection, group)
+  return createGroup(connection, {
+    group,
+    replicas: options.create.replicas.map(ReplicaId),
+    partitions: options.create.partitions ?? 1,
+    log: { ...DEVELOPMENT_LOG, ...options.create.log },
+    environment: options.environment ?? currentEnvironment(),
+    accept: options.accept ?? [],
+  })
+}
+
+/** How often a replica's protocol is told the time, milliseconds. */
+const TICK_MS = 500
+
+/** The shell around one replica protocol: one partition's log on one side, clients on the other. */
+class Seat {
+  readonly #protocol: ReplicaProtocol
+  readonly #tail: Tail
+  readonly #connection: Connection
+  readonly #group: GroupDescriptor
+  readonly #replica: ReplicaId
+  readonly #partition: Partition
+  readonly #onEvent: (event: HostEvent) => void
+  readonly #stops: Array<() => void>
+  #caughtUp = false
+  #failed = false
+
+  constructor(seat: {
+    readonly connection: Connection
+    readonly group: GroupDescriptor
+    readonly replica: ReplicaId
+    readonly partition: Partition
+    readonly definitions: ReadonlyMap<string, ActorDefinition>
+    readonly options: HostOptions
+  }) {
+    const { connection, group, replica, partition, definitions, options } = seat
+    const environment = options.environment ?? currentEnvironment()
+    this.#connection = connection
+    this.#group = group
+    this.#replica = replica
+    this.#partition = partition
+    this.#onEvent = options.onEvent ?? (() => undefined)
+    const [actorClass] = options.actors
+    if (actorClass === undefined) throw new TypeError("a host needs at least one actor class in `actors`")
+    this.#protocol = hostable(actorClass, group).replica({
+      group: group.group,
+      epoch: group.epoch,
+      replicas: group.replicas,
+      partition,
+      logId: group.logIds[partition] ?? "",
+      replica,
+      definitions,
+      determinism: options.determinism ?? (environment === "production" ? "guarded" : "checked"),
+    })
+    this.#tail = openTail(
+      connection,
+      { group: group.group, partition, from: () => this.#protocol.status.from },
+      {
+        onAttached: (log) => {
+          const { firstSeq, lastSeq } = log
+          this.#onEvent({ event: "attached", partition, firstSeq, lastSeq })
+          this.#step({ _tag: "Attached", ...log, nowMs: performance.now() })
+        },
+        onEntries: (entries) => this.#step({ _tag: "Entries", entries }),
+      },
+    )
+    const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), TICK_MS)
+    this.#stops = [
+      () => this.#tail.close(),
+      () => clearInterval(timer),
+      connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
+        this.#step({ _tag: "Message", bytes }),
+      ),
+    ]
+  }
+
+  get status(): ReplicaStatus {
+    return this.#protocol.status
+  }
+
+  get live(): boolean {
+    return !this.#failed && this.#protocol.status.halted === undefined
+  }
+
+  close(): void {
+    for (const stop of this.#stops) stop()
+  }
+
+  /** A broken invariant stops this partition: a replica that does not know what it did must not vote. */
+  #step(input: ReplicaInput): void {
+    if (this.#failed) return
+    try {
+      for (const output of this.#protocol.step(input)) this.#carryOut(output)
+    } catch (cause) {
+      this.#failed = true
+      this.#onEvent({ event: "failed", partition: this.#partition, error: String(cause) })
+      this.#tail.close()
+      return
+    }
+    if (this.#caughtUp || !this.#protocol.status.caughtUp) return
+    this.#caughtUp = true
+    const { applied, executed } = this.#protocol.status
+    this.#onEvent({ event: "caught-up", partition: this.#partition, seq: applied, executed })
+  }
+
+  #carryOut(output: ReplicaOutput): void {
+    switch (output._tag) {
+      case "Send":
+        return this.#connection.publish(voteSubject(this.#group.group, this.#replica, output.to), output.bytes)
+      case "Reattach":
+        return this.#tail.reattach()
+      case "Halt":
+        this.#onEvent({ event: "halted", partition: this.#partition, ...output.report })
+        return this.#tail.close()
+      case "Uncaught": {
+        const { target, seq, error } = output.uncaught
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        return this.#onEvent({ event: "actor-threw", target, seq, error: text })
+      }
+    }
+  }
+}

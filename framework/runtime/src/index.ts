@@ -1,0 +1,4 @@
+export * from "./connect.ts"
+export * from "./develop.ts"
+export * from "./host.ts"
+export type { Dissent } from "./lane.ts"

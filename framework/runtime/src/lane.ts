@@ -1,0 +1,196 @@
+import { type Call, decodeResult } from "@lockstep/actor"
+import {
+  ActorError,
+  type ClientId,
+  InvalidArgument,
+  type LockstepError,
+  type Outcome,
+  SessionExpired,
+} from "@lockstep/core"
+import { type Appender, type AppendResult, type Connection, openAppender } from "@lockstep/nats"
+import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ReplicationMode } from "@lockstep/replication"
+import { askSubject, voter, votesSubject } from "./subjects.ts"
+import { activeTraceparent } from "./trace.ts"
+
+/** How often the protocol is told the time while anything waits, milliseconds. */
+const TICK_MS = 20
+
+/** A replica voted for something else than what was decided. */
+export type Dissent = Omit<ClientOutput<never> & { _tag: "Dissent" }, "_tag">
+
+/** The shell around one client protocol: the commands of one client to one partition, of classes that share a mode. */
+export class Lane {
+  readonly #protocol
+  readonly #options: ClientOptions
+  readonly #connection: Connection
+  readonly #onDissent: (dissent: Dissent) => void
+  readonly #appender: Appender
+  readonly #stops: Array<() => void>
+  #flushing = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(lane: {
+    readonly mode: ReplicationMode
+    readonly options: ClientOptions
+    readonly connection: Connection
+    readonly onDissent: (dissent: Dissent) => void
+  }) {
+    const { group, partition, client } = lane.options
+    this.#options = lane.options
+    this.#connection = lane.connection
+    this.#onDissent = lane.onDissent
+    this.#protocol = lane.mode.client<Waiting>(lane.options)
+    this.#appender = openAppender(lane.connection, { group, partition, client }, (token, result) =>
+      this.#step(appendInput(token, result)),
+    )
+    this.#stops = [
+      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>
+        this.#step({ _tag: "Vote", from: voter(subject), bytes, nowMs: performance.now() }),
+      ),
+      lane.connection.onReconnect(() => this.#step({ _tag: "Reconnected", nowMs: performance.now() })),
+    ]
+  }
+
+  get client(): ClientId {
+    return this.#options.client
+  }
+
+  get counts(): ClientCounts {
+    return this.#protocol.counts
+  }
+
+  /** Sends one call. Calls of one turn of the event loop share a message. */
+  invoke(call: Call): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { definition, member, key, args } = call
+      this.#step({
+        _tag: "Submit",
+        call: { call, resolve, reject },
+        type: definition.type,
+        member: member.name,
+        key,
+        args,
+        trace: activeTraceparent(),
+        nowMs: performance.now(),
+      })
+      if (this.#flushing) return
+      this.#flushing = true
+      queueMicrotask(() => {
+        this.#flushing = false
+        this.#step({ _tag: "Flush", nowMs: performance.now() })
+      })
+    })
+  }
+
+  /** Waits again for a call that ended undecided. */
+  retry(number: number, call: Call): Promise<unknown> {
+    return new Promise((resolve, reject) =>
+      this.#step({ _tag: "Retry", number, call: { call, resolve, reject }, nowMs: performance.now() }),
+    )
+  }
+
+  close(): void {
+    this.#step({ _tag: "Close", nowMs: performance.now() })
+    clearTimeout(this.#timer)
+    this.#appender.close()
+    for (const stop of this.#stops) stop()
+  }
+
+  #step(input: ClientInput<Waiting>): void {
+    for (const output of this.#protocol.step(input)) this.#carryOut(output)
+    if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
+  }
+
+  #tick(): void {
+    this.#timer = undefined
+    this.#step({ _tag: "Tick", nowMs: performance.now() })
+  }
+
+  #carryOut(output: ClientOutput<Waiting>): void {
+    switch (output._tag) {
+      case "Append":
+        return this.#appender.append(output.bytes, output.token)
+      case "Ask":
+        return this.#connection.publish(
+          askSubject(this.#options.group, this.#options.partition, output.replica),
+          output.bytes,
+        )
+      case "Settle":
+        return settle(output.call, output.outcome)
+      case "Fail":
+        calls.set(output.error, { lane: this, call: output.call.call })
+        return output.call.reject(output.error)
+      case "Dissent":
+        return this.#onDissent(output)
+    }
+  }
+}
+
+/** The call that an error is about, so that it can be retried. */
+export function callOf(error: LockstepError): { readonly lane: Lane; readonly call: Call } | undefined {
+  return calls.get(error)
+}
+
+const calls = new WeakMap<LockstepError, { readonly lane: Lane; readonly call: Call }>()
+
+interface Waiting {
+  readonly call: Call
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+function appendInput(token: number, result: AppendResult): ClientInput<Waiting> {
+  const nowMs = performance.now()
+  switch (result._tag) {
+    case "Appended":
+      return { _tag: "Appended", token, seq: result.seq }
+    case "Refused":
+      return { _tag: "AppendRefused", token, detail: `${result.reason}: ${result.detail}`, nowMs }
+    case "Unknown":
+      return { _tag: "AppendUnknown", token, nowMs }
+  }
+}
+
+function settle({ call, resolve, reject }: Waiting, outcome: Outcome): void {
+  switch (outcome._tag) {
+    case "Returned":
+      try {
+        return resolve(decodeResult(call.definition, call.member, outcome.value))
+      } catch (cause) {
+        return reject(cause)
+      }
+    case "Threw":
+      return reject(
+        new ActorError({
+          code: outcome.code,
+          data: outcome.data,
+          message: `${target(call)} refused: ${outcome.code}`,
+        }),
+      )
+    case "Refused":
+      return reject(refusal(call, outcome))
+  }
+}
+
+function refusal(call: Call, { reason, detail }: Outcome & { _tag: "Refused" }): LockstepError {
+  switch (reason) {
+    case "UnknownActor":
+    case "UnknownMethod":
+    case "InvalidArgument":
+      return new InvalidArgument(target(call), detail)
+    case "SessionExpired":
+    case "NumberReused":
+      return new SessionExpired(target(call))
+    case "ResultUnsupported":
+    case "ResultTooLarge":
+    case "StateUnsupported":
+    case "QueryChangedState":
+    case "Nondeterminism":
+    case "AsyncCommand":
+      return new ActorError({ code: reason, data: detail, message: `${target(call)}: ${reason}: ${detail}` })
+  }
+}
+
+function target(call: Call): string {
+  return `${call.definition.type}(${JSON.stringify(call.key)}).${call.member.name}`
+}

@@ -1,0 +1,31 @@
+import { isDeepStrictEqual } from "node:util"
+import type { Board, Flight } from "./airport.ts"
+
+/** Every airport's board by plain code over the whole file: no actors, no log, no replicas. */
+export function sequentialBoards(flights: ReadonlyArray<Flight>): ReadonlyMap<string, Board> {
+  const byOrigin = Map.groupBy(flights, (flight) => flight.origin)
+  return new Map([...byOrigin].map(([origin, departing]) => [origin, boardOf(departing)]))
+}
+
+/** The same board, in whatever order its destinations were first served. */
+export function sameBoard(a: Board, b: Board): boolean {
+  const sorted = (board: Board) => ({ ...board, destinations: [...board.destinations].sort() })
+  return isDeepStrictEqual(sorted(a), sorted(b))
+}
+
+function boardOf(flights: ReadonlyArray<Flight>): Board {
+  const counts = Map.groupBy(flights, (flight) => flight.destination)
+  const latest = flights
+    .map((flight) => ({ flight, key: [flight.date, flight.destination, flight.delay, flight.distance].join(" ") }))
+    .sort((a, b) => (a.key < b.key ? 1 : -1))
+    .slice(0, 8)
+    .map(({ flight }) => flight)
+  return {
+    departures: flights.length,
+    delayed: flights.filter((flight) => flight.delay >= 15).length,
+    delayMinutes: flights.reduce((sum, flight) => sum + flight.delay, 0),
+    farthest: Math.max(...flights.map((flight) => flight.distance)),
+    destinations: new Map([...counts].map(([destination, to]) => [destination, to.length])),
+    latest,
+  }
+}

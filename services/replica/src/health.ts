@@ -1,0 +1,52 @@
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { Effect, type Scope } from "effect"
+import type { Host } from "lockstep"
+
+/**
+ * Answers on loopback, until the scope closes: `/live` (200 while it follows the log, 503 after it halted), `/ready` (200
+ * once it has caught up), `/status` (positions, counts and chains by partition). Yields the server's URL.
+ */
+export function serveHealth(replica: Host, port: number): Effect.Effect<string, Error, Scope.Scope> {
+  const server = createServer((request, response) => {
+    const ok = request.url === "/ready" ? replica.live && replica.caughtUp : replica.live
+    const known = ["/live", "/ready", "/status"].includes(request.url ?? "")
+    response.writeHead(known ? (ok ? 200 : 503) : 404, { "content-type": "application/json" })
+    response.end(JSON.stringify(known ? report(replica) : { error: "ask for /live, /ready or /status" }))
+  })
+  const listen = Effect.callback<string, Error>((resume) => {
+    server.once("error", (error) => resume(Effect.fail(error)))
+    server.listen(port, "127.0.0.1", () => {
+      const { port: bound } = server.address() as AddressInfo // it listens on TCP
+      resume(Effect.succeed(`http://127.0.0.1:${bound}`))
+    })
+  })
+  const close = Effect.sync(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return Effect.acquireRelease(listen, () => close)
+}
+
+function report(replica: Host) {
+  return {
+    replica: replica.replica,
+    group: replica.group.group,
+    live: replica.live,
+    caughtUp: replica.caughtUp,
+    partitions: replica.status.map(
+      ({ applied, chain, caughtUp, halted, actors, sessions, executed, repeated, malformed }, partition) => ({
+        partition,
+        applied,
+        chain,
+        caughtUp,
+        halted,
+        actors,
+        sessions,
+        executed,
+        repeated,
+        malformed,
+      }),
+    ),
+  }
+}
