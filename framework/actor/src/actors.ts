@@ -20,8 +20,8 @@ import type { ActorDefinition, Member } from "./definition.ts"
 import { guard, Nondeterminism } from "./guard.ts"
 
 /**
- * `"guarded"`: ambient time, chance and I/O throw. `"checked"`: besides, every command runs twice, the second time on a
- * copy in another time zone, and both must agree. Outcomes differ where they disagree, so all replicas of a group use one.
+ * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
+ * second time on a copy of the actor, and both must agree. Outcomes differ where they do not, so all replicas use one.
  */
 export type Determinism = "guarded" | "checked"
 
@@ -192,21 +192,14 @@ export class Actors {
       return refuse("QueryChangedState", `${target.member.name} is a query, and changed the actor: make it a command`)
     const twin = revive(target.definition, before)
     const again = readArguments(target.member, argsBytes) as Array<unknown> // they were readable a moment ago
-    const home = process.env["TZ"]
-    process.env["TZ"] = "Pacific/Chatham"
-    try {
-      writer.truncate(start)
-      this.#run(writer, target, key, twin, again, position)
-    } finally {
-      if (home === undefined) delete process.env["TZ"]
-      else process.env["TZ"] = home
-    }
+    writer.truncate(start)
+    this.#run(writer, target, key, twin, again, position)
     const second = writer.view().subarray(start)
     const sameState = tryEncodeState(twin)
     if (!first.equals(second) || sameState instanceof Unsupported || !sameState.equals(after))
       refuse(
         "Nondeterminism",
-        `${target.definition.type}/${target.member.name} ran twice on equal state and ${first.equals(second) ? "left different states" : "gave different results"}: it depends on something that is not in its arguments, state or context (a time zone, a module variable, …)`,
+        `${target.definition.type}/${target.member.name} ran twice on equal state and ${first.equals(second) ? "left different states" : "gave different results"}: it depends on something that is not in its arguments, state or context (a module variable, a cache, the order in which actors were created, …)`,
       )
   }
 }

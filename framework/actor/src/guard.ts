@@ -55,6 +55,7 @@ const CHANCE = "use context.random() or context.uuid()"
 const LATER = "a command is synchronous and has no timers"
 const OUTSIDE = "a command cannot reach the outside world"
 const LOCALE = "name the locale"
+const ZONE = "use the UTC methods of Date, or name the time zone"
 
 function patchGlobals(): void {
   patchDate()
@@ -72,12 +73,33 @@ function patchGlobals(): void {
     CHANCE,
   )
   syncBuiltinESMExports()
-  forbidWithoutLocale(Date.prototype, "Date", ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"], 0)
-  forbidWithoutLocale(Number.prototype, "Number", ["toLocaleString"], 0)
-  forbidWithoutLocale(BigInt.prototype, "BigInt", ["toLocaleString"], 0)
-  forbidWithoutLocale(Array.prototype, "Array", ["toLocaleString"], 0)
-  forbidWithoutLocale(String.prototype, "String", ["localeCompare"], 1)
-  forbidWithoutLocale(String.prototype, "String", ["toLocaleUpperCase", "toLocaleLowerCase"], 0)
+  forbid(Date.prototype, "Date", LOCAL_TIME, ZONE)
+  forbidUnless(Date.prototype, "Date", ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"], ZONE, namesZone)
+  forbidUnless(Number.prototype, "Number", ["toLocaleString"], LOCALE, hasArgument(0))
+  forbidUnless(BigInt.prototype, "BigInt", ["toLocaleString"], LOCALE, hasArgument(0))
+  forbidUnless(Array.prototype, "Array", ["toLocaleString"], LOCALE, hasArgument(0))
+  forbidUnless(String.prototype, "String", ["toLocaleUpperCase", "toLocaleLowerCase"], LOCALE, hasArgument(0))
+  forbidUnless(String.prototype, "String", ["localeCompare"], LOCALE, hasArgument(1))
+  forbidUnless(Intl, "Intl", ["DateTimeFormat"], ZONE, namesZone)
+  forbidUnless(Intl, "Intl", ["NumberFormat", "Collator", "PluralRules", "ListFormat"], LOCALE, hasArgument(0))
+}
+
+/** What Date says in the machine's own time zone. */
+const LOCAL_TIME = [
+  ...["FullYear", "Month", "Date", "Hours", "Minutes", "Seconds"].flatMap((part) => [`get${part}`, `set${part}`]),
+  ...["getDay", "getYear", "setYear", "getTimezoneOffset", "toString", "toDateString", "toTimeString"],
+]
+
+/** Date strings that mean the same everywhere: an ISO date alone (UTC), or a time with its zone. */
+const ZONED = /^[+-]?\d{4,6}(-\d\d){0,2}$|(Z|UTC|GMT|[+-]\d\d:?\d\d)$/i
+
+function namesZone(args: ReadonlyArray<unknown>): boolean {
+  const options = args[1]
+  return args[0] !== undefined && typeof options === "object" && options !== null && "timeZone" in options
+}
+
+function hasArgument(index: number): (args: ReadonlyArray<unknown>) => boolean {
+  return (args) => args[index] !== undefined
 }
 
 type Callable = (this: unknown, ...args: ReadonlyArray<unknown>) => unknown
@@ -95,13 +117,21 @@ function forbid(owner: object, name: string, members: ReadonlyArray<string>, rem
   }
 }
 
-/** As {@link forbid}, where the argument at `locale` is missing: the machine's own would be taken. */
-function forbidWithoutLocale(prototype: object, name: string, members: ReadonlyArray<string>, locale: number): void {
+/** As {@link forbid}, except for calls whose arguments leave nothing to the machine. */
+function forbidUnless(
+  owner: object,
+  name: string,
+  members: ReadonlyArray<string>,
+  remedy: string,
+  isExplicit: (args: ReadonlyArray<unknown>) => boolean,
+): void {
   for (const member of members)
-    replace(prototype, member, (original) =>
+    replace(owner, member, (original) =>
       function (...args) {
-        if (running !== undefined && args[locale] === undefined) refuse(`${name}.${member}`, LOCALE)
-        return Reflect.apply(original, this, args)
+        if (running !== undefined && !isExplicit(args)) refuse(`${name}.${member}`, remedy)
+        return new.target === undefined
+          ? Reflect.apply(original, this, args)
+          : (Reflect.construct(original, args, new.target) as unknown)
       },
     )
 }
@@ -114,7 +144,7 @@ function replace(owner: object, member: string, wrap: (original: Callable) => Ca
   const wrapped = wrap(original)
   // what hangs on the function (process.hrtime.bigint, util.promisify.custom of setTimeout) goes along, guarded too
   for (const [key, own] of Object.entries(Object.getOwnPropertyDescriptors(original)))
-    if (key !== "prototype" && key !== "length") Object.defineProperty(wrapped, key, own)
+    if (key !== "length") Object.defineProperty(wrapped, key, own)
   for (const key of Object.getOwnPropertySymbols(original))
     Object.defineProperty(wrapped, key, Object.getOwnPropertyDescriptor(original, key) ?? {})
   if (typeof (wrapped as { bigint?: unknown }).bigint === "function") replaceBigint(wrapped)
@@ -136,8 +166,11 @@ function holderOf(owner: object, member: string): object | undefined {
 function patchDate(): void {
   const Original = Date
   function GuardedDate(...args: ReadonlyArray<unknown>): unknown {
-    if (running !== undefined && (new.target === undefined || args.length === 0))
-      refuse(new.target === undefined ? "Date()" : "new Date()", CLOCK)
+    if (running !== undefined) {
+      if (new.target === undefined || args.length === 0)
+        refuse(new.target === undefined ? "Date()" : "new Date()", CLOCK)
+      if (args.length > 1 || (typeof args[0] === "string" && !ZONED.test(args[0]))) refuse("new Date(local time)", ZONE)
+    }
     if (new.target === undefined) return Original()
     // a subclass's own constructor stays the new.target
     return Reflect.construct(Original, args, new.target === (GuardedDate as unknown) ? Original : new.target) // compared as values
@@ -153,4 +186,5 @@ function patchDate(): void {
   })
   Object.defineProperty(globalThis, "Date", { value: GuardedDate, writable: true, configurable: true })
   forbid(GuardedDate, "Date", ["now"], CLOCK)
+  forbidUnless(GuardedDate, "Date", ["parse"], ZONE, ([text]) => ZONED.test(String(text)))
 }

@@ -17,7 +17,7 @@ await Promise.all(
     const from = owners[i % owners.length] ?? "ada"
     const to = owners[(i * 7 + 1) % owners.length] ?? "ada"
     try {
-      await branch.transfer(from, to, BigInt((i * 37) % 400) + 1n)
+      await branch.transfer(from, to, BigInt((i * 37) % 900) + 1n)
       moved++
     } catch (error) {
       if (error instanceof ActorError && error.code === "InsufficientFunds") refused++

@@ -81,15 +81,22 @@ interface Plan {
 }
 
 function divide(flights: ReadonlyArray<Flight>): Plan {
+  // Periods are told apart by their times, so a phase ends where the time moves on.
+  const at = (index: number): number => {
+    while (flights[index]?.date === flights[index - 1]?.date) index++
+    return index
+  }
   const period = (from: number, to: number): string => `${flights[from]?.date}..${flights[to]?.date}`
+  const well = 500
+  const [lying, killed, both, rest] = [at(6000), at(11_000), at(17_000), at(17_050)]
   return {
-    oneByOne: flights.slice(0, 500),
-    well: flights.slice(500, 6000),
-    lying: flights.slice(6000, 11_000),
-    killed: flights.slice(11_000, 17_000),
-    both: flights.slice(17_000, 17_050),
-    rest: flights.slice(17_050),
-    faultyPeriods: [period(6000, 11_000), period(17_000, 17_050)].join(","),
+    oneByOne: flights.slice(0, well),
+    well: flights.slice(well, lying),
+    lying: flights.slice(lying, killed),
+    killed: flights.slice(killed, both),
+    both: flights.slice(both, rest),
+    rest: flights.slice(rest),
+    faultyPeriods: [period(lying, killed), period(both, rest)].join(","),
   }
 }
 
