@@ -42,7 +42,9 @@ export class Airport {
     this.delayMinutes += flight.delay
     this.farthest = Math.max(this.farthest, flight.distance)
     this.destinations.set(flight.destination, (this.destinations.get(flight.destination) ?? 0) + 1)
-    this.latest = [...this.latest, flight].sort(laterFirst).slice(0, LATEST)
+    const place = this.latest.findIndex((other) => isLater(flight, other))
+    this.latest.splice(place === -1 ? this.latest.length : place, 0, flight)
+    this.latest.length = Math.min(this.latest.length, LATEST)
     return this.departures
   }
 
@@ -54,11 +56,9 @@ export class Airport {
 }
 
 /** A total order, so the board does not depend on the order in which flights were put on it. */
-function laterFirst(a: Flight, b: Flight): number {
-  const [left, right] = [key(a), key(b)]
-  return left < right ? 1 : left > right ? -1 : 0
-}
-
-function key(flight: Flight): string {
-  return `${flight.date} ${flight.destination} ${flight.delay} ${flight.distance}`
+function isLater(a: Flight, b: Flight): boolean {
+  if (a.date !== b.date) return a.date > b.date
+  if (a.destination !== b.destination) return a.destination > b.destination
+  if (a.delay !== b.delay) return a.delay > b.delay
+  return a.distance > b.distance
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Client } from "lockstep"
 import { Airport, type Flight } from "./airport.ts"
 import { percentile, type PhaseReport } from "./report.ts"
@@ -35,8 +36,8 @@ export class Stream {
     const caller = async (): Promise<void> => {
       for (let flight = flights[next++]; flight !== undefined; flight = flights[next++]) {
         const due = pace.perSecond === undefined ? 0 : start + ((next - 1) / pace.perSecond) * 1000
-        while (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, due - performance.now()))
-        const issued = performance.now()
+        let issued = performance.now()
+        for (; issued < due; issued = performance.now()) await sleep(Math.max(1, due - issued))
         const number = await this.#client.actor(Airport, flight.origin).depart(flight)
         const answered = performance.now()
         latencies.push(answered - issued)

@@ -16,10 +16,14 @@ export function sameBoard(a: Board, b: Board): boolean {
 function boardOf(flights: ReadonlyArray<Flight>): Board {
   const counts = Map.groupBy(flights, (flight) => flight.destination)
   const latest = flights
-    .map((flight) => ({ flight, key: [flight.date, flight.destination, flight.delay, flight.distance].join(" ") }))
-    .sort((a, b) => (a.key < b.key ? 1 : -1))
+    .toSorted(
+      (a, b) =>
+        compare(b.date, a.date) ||
+        compare(b.destination, a.destination) ||
+        b.delay - a.delay ||
+        b.distance - a.distance,
+    )
     .slice(0, 8)
-    .map(({ flight }) => flight)
   return {
     departures: flights.length,
     delayed: flights.filter((flight) => flight.delay >= 15).length,
@@ -28,4 +32,8 @@ function boardOf(flights: ReadonlyArray<Flight>): Board {
     destinations: new Map([...counts].map(([destination, to]) => [destination, to.length])),
     latest,
   }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -39,6 +39,8 @@ export class ReplicaProcess {
         LOCKSTEP_REPLICA: replica,
         LOCKSTEP_CREATE_REPLICAS: REPLICAS.join(","),
         LOCKSTEP_MODULE: fileURLToPath(new URL(module, import.meta.url)),
+        // as in production; the default elsewhere is to run every command twice and compare
+        LOCKSTEP_DETERMINISM: "guarded",
         FAULTY_PERIODS: faultyPeriods ?? "",
       },
     })
