@@ -17,7 +17,7 @@ import {
 } from "@lockstep/core"
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
-import { guard, Nondeterminism } from "./guard.ts"
+import { guard } from "./guard.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -144,7 +144,11 @@ export class Actors {
     if (thrown !== undefined) return this.#writeError(writer, target, position, thrown.error)
     if (isThenable(outcome)) {
       ignore(outcome)
-      return writeRefused(writer, "AsyncCommand", `${member.name} returned a promise: a ${member.kind} is synchronous`)
+      return writeRefused(
+        writer,
+        "AsyncCommand",
+        `${member.name} returned a promise: a ${member.kind} is synchronous`,
+      )
     }
     try {
       writeReturned(writer, outcome)
@@ -159,7 +163,11 @@ export class Actors {
     try {
       if (error instanceof ActorError) return writeThrew(writer, error.code, error.data)
       if (this.#uncaught.length < 100)
-        this.#uncaught.push({ target: `${target.definition.type}/${target.member.name}`, seq: position.seq, error })
+        this.#uncaught.push({
+          target: `${target.definition.type}/${target.member.name}`,
+          seq: position.seq,
+          error,
+        })
       writeThrew(writer, error instanceof Error ? String(error.name) : "NonError", null)
     } catch (cause) {
       if (!(cause instanceof Unsupported)) throw cause
@@ -187,9 +195,13 @@ export class Actors {
       writer.truncate(start)
       writeRefused(writer, reason, detail)
     }
-    if (after instanceof Unsupported) return refuse("StateUnsupported", `the command was undone: ${after.message}`)
+    if (after instanceof Unsupported)
+      return refuse("StateUnsupported", `the command was undone: ${after.message}`)
     if (target.member.kind === "query" && !after.equals(before))
-      return refuse("QueryChangedState", `${target.member.name} is a query, and changed the actor: make it a command`)
+      return refuse(
+        "QueryChangedState",
+        `${target.member.name} is a query, and changed the actor: make it a command`,
+      )
     const twin = revive(target.definition, before)
     const again = readArguments(target.member, argsBytes) as Array<unknown> // they were readable a moment ago
     writer.truncate(start)

@@ -20,16 +20,14 @@ export function encodeArguments(
     throw new InvalidArgument(target, `takes ${member.args.length} arguments, not ${args.length}`)
   const results = member.args.map((schema, i) => schema["~standard"].validate(args[i]))
   if (results.some((result) => result instanceof Promise))
-    return Promise.all(results).then((settled) => encodeChecked(target, values(target, settled)))
+    return Promise.all(results.map((result) => Promise.resolve(result))).then((settled) =>
+      encodeChecked(target, values(target, settled)),
+    )
   return encodeChecked(target, values(target, results as ReadonlyArray<Validated>)) // no promise is among them
 }
 
 /** A decided value as the method's `returns` schema sees it. */
-export function decodeResult(
-  definition: ActorDefinition,
-  member: Member,
-  value: Canonical,
-): unknown {
+export function decodeResult(definition: ActorDefinition, member: Member, value: Canonical): unknown {
   if (member.returns === undefined) return value
   const target = `${definition.type}/${member.name}`
   const check = (result: Validated): unknown => {
@@ -54,7 +52,9 @@ function values(target: string, results: ReadonlyArray<Validated>): ReadonlyArra
 function complaint(issues: ReadonlyArray<StandardSchemaV1.Issue>): string {
   return issues
     .map((issue) => {
-      const path = (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
+      const path = (issue.path ?? [])
+        .map((part) => String(typeof part === "object" ? part.key : part))
+        .join(".")
       return path === "" ? issue.message : `${path}: ${issue.message}`
     })
     .join("; ")

@@ -81,7 +81,9 @@ export class CommandContext implements ActorContext {
 
   #live(): Position {
     if (this.#position !== undefined) return this.#position
-    throw new Error("an actor's context was used after its command had ended: read what you need during the command")
+    throw new Error(
+      "an actor's context was used after its command had ended: read what you need during the command",
+    )
   }
 }
 

@@ -17,9 +17,9 @@ export interface MethodOptions<
   Returns extends StandardSchemaV1 = StandardSchemaV1,
 > {
   /** One Standard Schema per argument (Effect Schema, Zod, Valibot, …). The caller checks them before the log sees the call. */
-  readonly args?: Args
+  readonly args?: Args | undefined
   /** Checked by the caller when the decided result arrives. */
-  readonly returns?: Returns
+  readonly returns?: Returns | undefined
 }
 
 /** Marks a class whose instances are replicated actors. It only records: `define` reads and checks. */
@@ -63,9 +63,9 @@ type MethodDecorator<Args, Returns> = <Method extends (...args: Array<never>) =>
   descriptor: TypedPropertyDescriptor<Method> & Sound<Method, Args, Returns>,
 ) => void
 
-function record(kind: RecordedMethod["kind"], options: unknown) {
+function record(kind: RecordedMethod["kind"], options: MethodOptions | undefined) {
   return (target: object, member: string): void => {
-    const recorded: RecordedMethod = { kind, options: (options ?? {}) as MethodOptions } // its type was checked by Given
+    const recorded: RecordedMethod = { kind, options: options ?? {} }
     Reflect.defineMetadata(METHOD, recorded, target, member)
   }
 }
@@ -84,7 +84,10 @@ type Sound<Method extends (...args: Array<never>) => unknown, Args, Returns> =
         ? SoundResult<Method, Returns>
         : { "a method with optional parameters needs schemas in `args`": never }
 
-type SoundResult<Method extends (...args: Array<never>) => unknown, Returns> = Returns extends StandardSchemaV1
+type SoundResult<
+  Method extends (...args: Array<never>) => unknown,
+  Returns,
+> = Returns extends StandardSchemaV1
   ? ReturnType<Method> extends StandardSchemaV1.InferInput<Returns>
     ? unknown
     : { "the schema in `returns` refuses what the method returns": never }
@@ -99,12 +102,12 @@ type Inputs<Args extends ReadonlyArray<StandardSchemaV1>> = {
 
 /** The parameters that a caller gives: without the context at the end. */
 export type WithoutContext<Parameters extends ReadonlyArray<unknown>> = Parameters extends readonly [
-  ...infer Given,
+  ...infer Front,
   infer Last,
 ]
   ? [ActorContext] extends [Last]
     ? [Last] extends [ActorContext]
-      ? Given
+      ? Front
       : Parameters
     : Parameters
   : Parameters

@@ -36,7 +36,8 @@ export class DefinitionError extends Error {
   readonly member: string | undefined
 
   constructor(problem: { actorClass: string; member?: string; problem: string; remedy: string }) {
-    const where = problem.member === undefined ? problem.actorClass : `${problem.actorClass}.${problem.member}`
+    const where =
+      problem.member === undefined ? problem.actorClass : `${problem.actorClass}.${problem.member}`
     super(`${where}: ${problem.problem}. ${problem.remedy}.`)
     this.actorClass = problem.actorClass
     this.member = problem.member
@@ -86,7 +87,10 @@ function readOptions(actorClass: ActorClass): ReplicatedOptions {
     throw new DefinitionError({ actorClass: actorClass.name, problem, remedy })
   }
   if (options === undefined)
-    return fail("it has no @Replicated decorator", "Decorate the class with @Replicated({ name, version, mode })")
+    return fail(
+      "it has no @Replicated decorator",
+      "Decorate the class with @Replicated({ name, version, mode })",
+    )
   if (typeof options.name !== "string" || !NAME.test(options.name))
     fail(
       `its name ${JSON.stringify(options.name)} is not a name`,
@@ -95,9 +99,15 @@ function readOptions(actorClass: ActorClass): ReplicatedOptions {
   if (!Number.isSafeInteger(options.version) || options.version < 1)
     fail(`its version ${String(options.version)} is not a whole number from 1`, "Begin with version: 1")
   if (typeof options.mode?.kind !== "string")
-    fail("it has no mode", 'Say how it is replicated, such as mode: stateMachine({ faults: 1, faultModel: "byzantine" })')
+    fail(
+      "it has no mode",
+      'Say how it is replicated, such as mode: stateMachine({ faults: 1, faultModel: "byzantine" })',
+    )
   if (actorClass.length > 0)
-    fail("its constructor takes arguments", "Actors are created on first use: set them up in a command instead")
+    fail(
+      "its constructor takes arguments",
+      "Actors are created on first use: set them up in a command instead",
+    )
   if (PRIVATE_FIELD.test(Function.prototype.toString.call(actorClass)))
     fail(
       "it keeps state in a #private field, which cannot be read for checkpoints",
@@ -114,7 +124,8 @@ function readMembers(actorClass: ActorClass): ReadonlyMap<string, Member> {
   for (let at: unknown = actorClass.prototype; isPrototype(at); at = Object.getPrototypeOf(at)) {
     for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
       if (name === "constructor" || members.has(name)) continue
-      if (typeof descriptor.value === "function") members.set(name, readMember(actorClass, name, descriptor.value))
+      if (typeof descriptor.value === "function")
+        members.set(name, readMember(actorClass, name, descriptor.value))
     }
   }
   if (members.size === 0)
@@ -153,7 +164,10 @@ function readMember(actorClass: ActorClass, name: string, implementation: Member
   const { args, returns } = recorded.options
   for (const schema of [...(args ?? []), ...(returns === undefined ? [] : [returns])])
     if (typeof schema?.["~standard"]?.validate !== "function")
-      fail("one of its schemas is not a Standard Schema", "Effect users: wrap it in Schema.toStandardSchemaV1(…)")
+      fail(
+        "one of its schemas is not a Standard Schema",
+        "Effect users: wrap it in Schema.toStandardSchemaV1(…)",
+      )
   const types: unknown = Reflect.getMetadata("design:paramtypes", actorClass.prototype, name)
   const parameterTypes = Array.isArray(types) ? (types as ReadonlyArray<unknown>) : undefined // an array of anything
   const parameters = parameterTypes?.length ?? implementation.length
@@ -162,7 +176,15 @@ function readMember(actorClass: ActorClass, name: string, implementation: Member
       `it has ${args.length} schemas for ${parameters} parameters`,
       "Give one schema for each parameter except the context",
     )
-  return Object.freeze({ name, kind: recorded.kind, args, returns, parameters, parameterTypes, implementation })
+  return Object.freeze({
+    name,
+    kind: recorded.kind,
+    args,
+    returns,
+    parameters,
+    parameterTypes,
+    implementation,
+  })
 }
 
 /** A new instance shows what its state is made of. */

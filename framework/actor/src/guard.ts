@@ -69,26 +69,45 @@ function patchGlobals(): void {
   forbid(
     nodeCrypto,
     "crypto",
-    ["randomBytes", "randomFill", "randomFillSync", "randomInt", "randomUUID", "generateKeyPairSync", "generateKeySync"],
+    [
+      "randomBytes",
+      "randomFill",
+      "randomFillSync",
+      "randomInt",
+      "randomUUID",
+      "generateKeyPairSync",
+      "generateKeySync",
+    ],
     CHANCE,
   )
   syncBuiltinESMExports()
   forbid(Date.prototype, "Date", LOCAL_TIME, ZONE)
-  forbidUnless(Date.prototype, "Date", ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"], ZONE, namesZone)
+  forbidUnless(
+    Date.prototype,
+    "Date",
+    ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"],
+    ZONE,
+    namesZone,
+  )
   forbidUnless(Number.prototype, "Number", ["toLocaleString"], LOCALE, hasArgument(0))
   forbidUnless(BigInt.prototype, "BigInt", ["toLocaleString"], LOCALE, hasArgument(0))
   forbidUnless(Array.prototype, "Array", ["toLocaleString"], LOCALE, hasArgument(0))
   forbidUnless(String.prototype, "String", ["toLocaleUpperCase", "toLocaleLowerCase"], LOCALE, hasArgument(0))
   forbidUnless(String.prototype, "String", ["localeCompare"], LOCALE, hasArgument(1))
   forbidUnless(Intl, "Intl", ["DateTimeFormat"], ZONE, namesZone)
-  forbidUnless(Intl, "Intl", ["NumberFormat", "Collator", "PluralRules", "ListFormat"], LOCALE, hasArgument(0))
+  forbidUnless(
+    Intl,
+    "Intl",
+    ["NumberFormat", "Collator", "PluralRules", "ListFormat"],
+    LOCALE,
+    hasArgument(0),
+  )
 }
 
 /** What Date says in the machine's own time zone. */
-const LOCAL_TIME = [
-  ...["FullYear", "Month", "Date", "Hours", "Minutes", "Seconds"].flatMap((part) => [`get${part}`, `set${part}`]),
-  ...["getDay", "getYear", "setYear", "getTimezoneOffset", "toString", "toDateString", "toTimeString"],
-]
+const LOCAL_TIME = ["FullYear", "Month", "Date", "Hours", "Minutes", "Seconds"]
+  .flatMap((part) => [`get${part}`, `set${part}`])
+  .concat(["getDay", "getYear", "setYear", "getTimezoneOffset", "toString", "toDateString", "toTimeString"])
 
 /** Date strings that mean the same everywhere: an ISO date alone (UTC), or a time with its zone. */
 const ZONED = /^[+-]?\d{4,6}(-\d\d){0,2}$|(Z|UTC|GMT|[+-]\d\d:?\d\d)$/i
@@ -108,11 +127,14 @@ type Callable = (this: unknown, ...args: ReadonlyArray<unknown>) => unknown
 function forbid(owner: object, name: string, members: ReadonlyArray<string>, remedy: string): void {
   for (const member of members) {
     const call = name === "" ? member : `${name}.${member}`
-    replace(owner, member, (original) =>
-      function (...args) {
-        if (running !== undefined) refuse(call, remedy)
-        return Reflect.apply(original, this, args)
-      },
+    replace(
+      owner,
+      member,
+      (original) =>
+        function (...args) {
+          if (running !== undefined) refuse(call, remedy)
+          return Reflect.apply(original, this, args)
+        },
     )
   }
 }
@@ -126,13 +148,16 @@ function forbidUnless(
   isExplicit: (args: ReadonlyArray<unknown>) => boolean,
 ): void {
   for (const member of members)
-    replace(owner, member, (original) =>
-      function (...args) {
-        if (running !== undefined && !isExplicit(args)) refuse(`${name}.${member}`, remedy)
-        return new.target === undefined
-          ? Reflect.apply(original, this, args)
-          : (Reflect.construct(original, args, new.target) as unknown)
-      },
+    replace(
+      owner,
+      member,
+      (original) =>
+        function (...args) {
+          if (running !== undefined && !isExplicit(args)) refuse(`${name}.${member}`, remedy)
+          return new.target === undefined
+            ? Reflect.apply(original, this, args)
+            : (Reflect.construct(original, args, new.target) as unknown)
+        },
     )
 }
 
@@ -157,7 +182,8 @@ function replaceBigint(hrtime: Callable): void {
 }
 
 function holderOf(owner: object, member: string): object | undefined {
-  for (let at: object | null = owner; at !== null; at = Object.getPrototypeOf(at) as object | null) // a prototype is an object or null
+  for (let at: object | null = owner; at !== null; at = Object.getPrototypeOf(at) as object | null)
+    // a prototype is an object or null
     if (Object.hasOwn(at, member)) return at
   return undefined
 }
@@ -169,7 +195,8 @@ function patchDate(): void {
     if (running !== undefined) {
       if (new.target === undefined || args.length === 0)
         refuse(new.target === undefined ? "Date()" : "new Date()", CLOCK)
-      if (args.length > 1 || (typeof args[0] === "string" && !ZONED.test(args[0]))) refuse("new Date(local time)", ZONE)
+      if (args.length > 1 || (typeof args[0] === "string" && !ZONED.test(args[0])))
+        refuse("new Date(local time)", ZONE)
     }
     if (new.target === undefined) return Original()
     // a subclass's own constructor stays the new.target

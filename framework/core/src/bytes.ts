@@ -185,7 +185,10 @@ export class ByteReader {
     const start = this.#advance(length)
     const text = this.#buffer.toString("utf8", start, start + length)
     // The decoder replaces invalid UTF-8 by U+FFFD, and two byte strings must never read as one text.
-    if (text.includes("\uFFFD") && Buffer.compare(Buffer.from(text, "utf8"), this.#buffer.subarray(start, start + length)) !== 0)
+    if (
+      text.includes("\uFFFD") &&
+      Buffer.compare(Buffer.from(text, "utf8"), this.#buffer.subarray(start, start + length)) !== 0
+    )
       throw new Malformed("a text is not UTF-8")
     return text
   }

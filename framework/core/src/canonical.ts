@@ -182,7 +182,11 @@ function writeContainer(writer: ByteWriter, value: object, order: Order, depth: 
   if (depth >= DEPTH_MAX) throw refused(order, depth, `is nested deeper than ${DEPTH_MAX} levels, or cyclic`)
   if (order.seen !== undefined) {
     if (order.seen.has(value))
-      throw refused(order, depth, "is reachable by two paths: state is a tree, so store a copy or a key instead")
+      throw refused(
+        order,
+        depth,
+        "is reachable by two paths: state is a tree, so store a copy or a key instead",
+      )
     order.seen.add(value)
   }
   if (Array.isArray(value)) {
@@ -350,7 +354,8 @@ function readObject(reader: ByteReader, order: Order, depth: number): { [key: st
 function readFloat(reader: ByteReader): number {
   const start = reader.position
   const value = reader.float64()
-  if (Number.isSafeInteger(value) && !Object.is(value, -0)) throw new Malformed("a whole number is written as one")
+  if (Number.isSafeInteger(value) && !Object.is(value, -0))
+    throw new Malformed("a whole number is written as one")
   if (Number.isNaN(value)) requireNan(reader, start)
   return value
 }
@@ -382,7 +387,8 @@ function readBigBytes(reader: ByteReader): bigint {
 function readIllFormed(reader: ByteReader): string {
   const bytes = reader.bytes()
   const text = bytes.toString("utf16le")
-  if (bytes.length % 2 !== 0 || text.isWellFormed()) throw new Malformed("a well-formed text is written as one")
+  if (bytes.length % 2 !== 0 || text.isWellFormed())
+    throw new Malformed("a well-formed text is written as one")
   return text
 }
 

@@ -173,7 +173,8 @@ function readBatch(reader: ByteReader): Batch {
   const traces: Array<string> = []
   for (let left = reader.count(); left > 0; left--) traces.push(reader.string())
   const methods: Array<MethodName> = []
-  for (let left = reader.count(); left > 0; left--) methods.push({ type: reader.string(), member: reader.string() })
+  for (let left = reader.count(); left > 0; left--)
+    methods.push({ type: reader.string(), member: reader.string() })
   const count = reader.count()
   if (count === 0) throw new Malformed("a batch without commands")
   if (number + count > Number.MAX_SAFE_INTEGER) throw new Malformed("a number is larger than 2^53 − 1")

@@ -94,7 +94,10 @@ export class NoQuorum extends UndecidedError {
   readonly seq: number
 
   constructor(undecided: Undecided & { readonly seq: number }) {
-    super(undecided, "The command is in the log and takes effect once; retry(error) waits for its answer again.")
+    super(
+      undecided,
+      "The command is in the log and takes effect once; retry(error) waits for its answer again.",
+    )
     this.seq = undecided.seq
   }
 }
@@ -109,7 +112,10 @@ export class Diverged extends UndecidedError {
   readonly tookEffect = "unknown"
 
   constructor(undecided: Undecided) {
-    super(undecided, "More replicas are faulty than the group can mask: an operator must look; do not trust either answer.")
+    super(
+      undecided,
+      "More replicas are faulty than the group can mask: an operator must look; do not trust either answer.",
+    )
   }
 }
 
@@ -192,6 +198,7 @@ function show(value: Canonical): string {
   const text =
     typeof value === "bigint"
       ? `${value}n`
-      : (JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? `${item}n` : item)) ?? "nothing")
+      : (JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? `${item}n` : item)) ??
+        "nothing")
   return text.length <= 60 ? text : `${text.slice(0, 57)}…`
 }

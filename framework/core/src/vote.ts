@@ -1,14 +1,6 @@
 import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
 import { DIGEST_LENGTH } from "./digest.ts"
-import {
-  ClientId,
-  type Digest,
-  Epoch,
-  GroupName,
-  Partition,
-  ReplicaId,
-  SessionId,
-} from "./ids.ts"
+import { ClientId, type Digest, Epoch, GroupName, Partition, ReplicaId, SessionId } from "./ids.ts"
 
 /**
  * All that a replica says about one entry. Two votes are equal only if all of it is: f+1 equal ones prove the outcomes,

@@ -73,7 +73,9 @@ function effectClient(client: runtime.Client): EffectClient {
     promises: client,
     retry: (error) => call(() => client.retry(error)),
     actor: <Instance extends object>(actorClass: ActorClass<Instance>, key: string) => {
-      const methods: Record<string, (...args: Array<unknown>) => Promise<unknown>> = { ...client.actor(actorClass, key) }
+      const methods: Record<string, (...args: Array<unknown>) => Promise<unknown>> = {
+        ...client.actor(actorClass, key),
+      }
       const effects = Object.entries(methods).map(([name, method]) => [
         name,
         (...args: Array<unknown>) => call(() => method(...args)),
@@ -86,8 +88,8 @@ function effectClient(client: runtime.Client): EffectClient {
 /** What a call rejects with is a CallError; anything else is a bug, and dies. */
 function call(run: () => Promise<unknown>): Effect.Effect<unknown, CallError> {
   return Effect.tryPromise({ try: run, catch: (cause) => cause }).pipe(
-    Effect.catch((cause) =>
-      cause instanceof LockstepError ? Effect.fail(cause as CallError) : Effect.die(cause), // the union lists every subclass
+    Effect.catch(
+      (cause) => (cause instanceof LockstepError ? Effect.fail(cause as CallError) : Effect.die(cause)), // the union lists every subclass
     ),
   )
 }

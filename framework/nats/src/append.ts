@@ -90,7 +90,9 @@ const REFUSALS: ReadonlyMap<number, "full" | "too-large" | "rejected"> = new Map
 function refusalOf(error: { readonly err_code?: number; readonly description?: string }): AppendResult {
   const reason = REFUSALS.get(error.err_code ?? 0)
   const detail = `${error.description ?? "no reason given"} (${error.err_code ?? 0})`
-  return reason === undefined ? { _tag: "Unknown", detail } : { _tag: "Refused", reason, detail: said(reason, detail) }
+  return reason === undefined
+    ? { _tag: "Unknown", detail }
+    : { _tag: "Refused", reason, detail: said(reason, detail) }
 }
 
 function said(reason: "full" | "too-large" | "rejected", detail: string): string {

@@ -80,7 +80,8 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   if ((nats.info?.api_lvl ?? 0) < API_LEVEL_MIN || !nats.info?.jetstream) {
     const info = nats.info
     await nats.close()
-    if (info !== undefined && !info.jetstream) throw new LogUnavailable(servers, "the server runs without JetStream")
+    if (info !== undefined && !info.jetstream)
+      throw new LogUnavailable(servers, "the server runs without JetStream")
     throw new ServerTooOld(info?.version ?? "of an unknown version")
   }
   return connectionOf(nats)

@@ -24,7 +24,9 @@ export class UnknownGroup extends Error {
 
   constructor(group: GroupName, known: ReadonlyArray<string>) {
     const there = known.length === 0 ? "there are none yet" : `there are ${known.join(", ")}`
-    super(`there is no group ${JSON.stringify(group)} on these servers (${there}): start its replicas first, or correct the name`)
+    super(
+      `there is no group ${JSON.stringify(group)} on these servers (${there}): start its replicas first, or correct the name`,
+    )
     this.group = group
   }
 }
@@ -145,5 +147,5 @@ async function groupNames(connection: Connection): Promise<ReadonlyArray<string>
     const group = /^LOG_(.+)_0$/.exec(name)?.[1]
     if (group !== undefined) names.push(group)
   }
-  return names.sort()
+  return names.toSorted()
 }

@@ -23,7 +23,7 @@ export interface ServerOptions {
   /** Default: a temporary folder. */
   readonly storeDir?: string
   /** When entries reach the disk. Default: `"always"`, so that an acknowledged entry survives a power failure. */
-  readonly syncInterval?: "always" | string
+  readonly syncInterval?: string
   /** Default: a free one. */
   readonly port?: number
   /** More lines of configuration. */
@@ -85,7 +85,9 @@ export interface Cluster extends AsyncDisposable {
 }
 
 /** Starts a cluster on loopback, in which streams of as many copies can be made. */
-export async function startCluster(options: ServerOptions & { readonly nodes?: number } = {}): Promise<Cluster> {
+export async function startCluster(
+  options: ServerOptions & { readonly nodes?: number } = {},
+): Promise<Cluster> {
   const nodes = options.nodes ?? 3
   const routes = await Promise.all(Array.from({ length: nodes }, freePort))
   const servers = await Promise.all(
@@ -175,7 +177,6 @@ class ServerProcess implements Server {
     }
   }
 }
-
 
 /** A port that was free a moment ago: a server keeps its port over restarts, so it cannot choose one itself. */
 async function freePort(): Promise<number> {

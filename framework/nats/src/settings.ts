@@ -36,7 +36,9 @@ export class UnsafeSetting extends Error {
     const found = JSON.stringify(unsafe.found) ?? "not set"
     const accept =
       unsafe.accept === undefined ? "" : ` To run with it knowingly, accept ${JSON.stringify(unsafe.accept)}.`
-    super(`${unsafe.where}: ${unsafe.setting} is ${found} and must be ${unsafe.wanted}: ${unsafe.why}.${accept}`)
+    super(
+      `${unsafe.where}: ${unsafe.setting} is ${found} and must be ${unsafe.wanted}: ${unsafe.why}.${accept}`,
+    )
     this.setting = unsafe.setting
     this.found = found
     this.wanted = unsafe.wanted
@@ -113,22 +115,26 @@ const ALWAYS = {
   allow_msg_ttl: false,
 }
 
-const NEVER = [undefined, false] as const
+const NEVER = [false, undefined] as const
 const HOLES = "entries would go, or come, by themselves, and replicas could not agree on the log"
-const REQUIRED: Readonly<Record<string, { readonly wanted: ReadonlyArray<unknown>; readonly why: string }>> = {
-  retention: { wanted: ["limits"], why: HOLES },
-  storage: { wanted: ["file"], why: "a log in memory is gone with its server" },
-  discard: { wanted: ["new"], why: "a full log must refuse new entries, not forget old ones" },
-  max_age: { wanted: [0, undefined], why: HOLES },
-  max_msgs: { wanted: [-1, undefined], why: HOLES },
-  max_msgs_per_subject: { wanted: [-1, undefined], why: HOLES },
-  allow_rollup_hdrs: { wanted: [...NEVER].reverse(), why: HOLES },
-  allow_msg_ttl: { wanted: [...NEVER].reverse(), why: HOLES },
-  allow_msg_counter: { wanted: [...NEVER].reverse(), why: HOLES },
-  allow_msg_schedules: { wanted: [...NEVER].reverse(), why: HOLES },
-  deny_delete: { wanted: [true], why: "nobody may delete an entry" },
-  allow_direct: { wanted: [...NEVER].reverse(), why: "followers would answer reads of the log's end with old news" },
-  mirror: { wanted: [undefined], why: "a mirror is not sequenced by its own consensus" },
-  sources: { wanted: [undefined], why: "entries would come from elsewhere" },
-  sealed: { wanted: [...NEVER].reverse(), why: "a sealed log takes no entries" },
-}
+const REQUIRED: Readonly<Record<string, { readonly wanted: ReadonlyArray<unknown>; readonly why: string }>> =
+  {
+    retention: { wanted: ["limits"], why: HOLES },
+    storage: { wanted: ["file"], why: "a log in memory is gone with its server" },
+    discard: { wanted: ["new"], why: "a full log must refuse new entries, not forget old ones" },
+    max_age: { wanted: [0, undefined], why: HOLES },
+    max_msgs: { wanted: [-1, undefined], why: HOLES },
+    max_msgs_per_subject: { wanted: [-1, undefined], why: HOLES },
+    allow_rollup_hdrs: { wanted: NEVER, why: HOLES },
+    allow_msg_ttl: { wanted: NEVER, why: HOLES },
+    allow_msg_counter: { wanted: NEVER, why: HOLES },
+    allow_msg_schedules: { wanted: NEVER, why: HOLES },
+    deny_delete: { wanted: [true], why: "nobody may delete an entry" },
+    allow_direct: {
+      wanted: NEVER,
+      why: "followers would answer reads of the log's end with old news",
+    },
+    mirror: { wanted: [undefined], why: "a mirror is not sequenced by its own consensus" },
+    sources: { wanted: [undefined], why: "entries would come from elsewhere" },
+    sealed: { wanted: NEVER, why: "a sealed log takes no entries" },
+  }

@@ -1,4 +1,9 @@
-import { JetStreamApiError, jetstreamManager, type JetStreamManager, type StreamInfo } from "@nats-io/jetstream"
+import {
+  JetStreamApiError,
+  jetstreamManager,
+  type JetStreamManager,
+  type StreamInfo,
+} from "@nats-io/jetstream"
 import type { Connection } from "./connection.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */

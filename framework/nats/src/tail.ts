@@ -57,7 +57,8 @@ class PushTail implements Tail {
     this.#handlers = handlers
     this.#stopWatching = connection.onReconnect(() => this.reattach())
     this.#watchdog = setInterval(() => {
-      if (this.#consumer !== undefined && performance.now() - this.#heardAtMs > SILENCE_MS_MAX) this.reattach()
+      if (this.#consumer !== undefined && performance.now() - this.#heardAtMs > SILENCE_MS_MAX)
+        this.reattach()
     }, HEARTBEAT_MS / 2)
     this.reattach()
   }

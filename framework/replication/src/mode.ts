@@ -47,7 +47,13 @@ export interface ReplicaProtocol {
 
 export type ReplicaInput =
   /** The log is connected (again), and holds these positions, as far as the server knows just now. */
-  | { readonly _tag: "Attached"; readonly logId: string; readonly firstSeq: number; readonly lastSeq: number; readonly nowMs: number }
+  | {
+      readonly _tag: "Attached"
+      readonly logId: string
+      readonly firstSeq: number
+      readonly lastSeq: number
+      readonly nowMs: number
+    }
   /** Entries in the order of the log, from `status.from` on. */
   | { readonly _tag: "Entries"; readonly entries: ReadonlyArray<Entry> }
   /** A message of a client, unauthenticated. */
@@ -161,7 +167,12 @@ export type ClientInput<Call> =
   | { readonly _tag: "Flush"; readonly nowMs: number }
   /** The log's answer to an `Append`, by its token. */
   | { readonly _tag: "Appended"; readonly token: number; readonly seq: number }
-  | { readonly _tag: "AppendRefused"; readonly token: number; readonly detail: string; readonly nowMs: number }
+  | {
+      readonly _tag: "AppendRefused"
+      readonly token: number
+      readonly detail: string
+      readonly nowMs: number
+    }
   | { readonly _tag: "AppendUnknown"; readonly token: number; readonly nowMs: number }
   /** A message on the vote subject of this replica, which the server authenticated as far as it is configured to. */
   | { readonly _tag: "Vote"; readonly from: string; readonly bytes: Uint8Array; readonly nowMs: number }

@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto"
-import { type ActorClass, type ActorClient, actorMethods, type Call, define, DefinitionError } from "@lockstep/actor"
+import {
+  type ActorClass,
+  type ActorClient,
+  actorMethods,
+  type Call,
+  define,
+  DefinitionError,
+} from "@lockstep/actor"
 import {
   ClientId,
   type Diverged,
@@ -11,7 +18,12 @@ import {
   type ReplicaId,
 } from "@lockstep/core"
 import { type ConnectionOptions, describeGroup, type GroupDescriptor, openConnection } from "@lockstep/nats"
-import { CLIENT_LIMITS, type ClientCounts, type ClientLimits, type ReplicationMode } from "@lockstep/replication"
+import {
+  CLIENT_LIMITS,
+  type ClientCounts,
+  type ClientLimits,
+  type ReplicationMode,
+} from "@lockstep/replication"
 import { callOf, type Dissent, Lane } from "./lane.ts"
 
 export interface ConnectOptions extends Omit<ConnectionOptions, "name"> {
@@ -135,7 +147,8 @@ function isReplicationMode(mode: { readonly kind: string }): mode is Replication
 function total(all: ReadonlyArray<ClientCounts>): ClientCounts {
   const dissents = new Map<ReplicaId, number>()
   for (const counts of all)
-    for (const [replica, count] of counts.dissents) dissents.set(replica, (dissents.get(replica) ?? 0) + count)
+    for (const [replica, count] of counts.dissents)
+      dissents.set(replica, (dissents.get(replica) ?? 0) + count)
   const sum = (pick: (counts: ClientCounts) => number): number =>
     all.reduce((result, counts) => result + pick(counts), 0)
   return {

@@ -47,8 +47,18 @@ export interface HostOptions extends Omit<ConnectionOptions, "name"> {
 
 /** Something that an operator should read. */
 export type HostEvent =
-  | { readonly event: "attached"; readonly partition: number; readonly firstSeq: number; readonly lastSeq: number }
-  | { readonly event: "caught-up"; readonly partition: number; readonly seq: number; readonly executed: number }
+  | {
+      readonly event: "attached"
+      readonly partition: number
+      readonly firstSeq: number
+      readonly lastSeq: number
+    }
+  | {
+      readonly event: "caught-up"
+      readonly partition: number
+      readonly seq: number
+      readonly executed: number
+    }
   | ({ readonly event: "halted"; readonly partition: number } & HaltReport)
   | { readonly event: "actor-threw"; readonly target: string; readonly seq: number; readonly error: string }
   | { readonly event: "failed"; readonly partition: number; readonly error: string }
@@ -235,7 +245,10 @@ class Seat {
   #carryOut(output: ReplicaOutput): void {
     switch (output._tag) {
       case "Send":
-        return this.#connection.publish(voteSubject(this.#group.group, this.#replica, output.to), output.bytes)
+        return this.#connection.publish(
+          voteSubject(this.#group.group, this.#replica, output.to),
+          output.bytes,
+        )
       case "Reattach":
         return this.#tail.reattach()
       case "Halt":

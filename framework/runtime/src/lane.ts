@@ -8,7 +8,13 @@ import {
   SessionExpired,
 } from "@lockstep/core"
 import { type Appender, type AppendResult, type Connection, openAppender } from "@lockstep/nats"
-import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ReplicationMode } from "@lockstep/replication"
+import type {
+  ClientCounts,
+  ClientInput,
+  ClientOptions,
+  ClientOutput,
+  ReplicationMode,
+} from "@lockstep/replication"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
 import { activeTraceparent } from "./trace.ts"
 

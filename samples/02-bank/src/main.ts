@@ -25,7 +25,9 @@ await Promise.all(
     }
   }),
 )
-console.log(`${moved} transfers were made and ${refused} refused; the total is ${await branch.total()} of 4000`)
+console.log(
+  `${moved} transfers were made and ${refused} refused; the total is ${await branch.total()} of 4000`,
+)
 
 // What the schema refuses never reaches the log.
 try {

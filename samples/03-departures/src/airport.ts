@@ -25,7 +25,11 @@ export interface Board {
 const LATEST = 8
 
 /** The departures board of one airport. */
-@Replicated({ name: "departures/Airport", version: 1, mode: stateMachine({ faults: 1, faultModel: "byzantine" }) })
+@Replicated({
+  name: "departures/Airport",
+  version: 1,
+  mode: stateMachine({ faults: 1, faultModel: "byzantine" }),
+})
 export class Airport {
   departures = 0
   delayed = 0

@@ -5,7 +5,11 @@ import { Airport, type Board, type Flight } from "./airport.ts"
  * A build with a bug, which one replica runs: for flights in the periods that FAULTY_PERIODS names (`from..to,from..to`) it
  * answers one too many. Nothing else knows that it lies.
  */
-@Replicated({ name: "departures/Airport", version: 1, mode: stateMachine({ faults: 1, faultModel: "byzantine" }) })
+@Replicated({
+  name: "departures/Airport",
+  version: 1,
+  mode: stateMachine({ faults: 1, faultModel: "byzantine" }),
+})
 class FaultyAirport extends Airport {
   @Command()
   override depart(flight: Flight): number {

@@ -7,6 +7,9 @@ import type { Flight } from "./airport.ts"
 export function readFlights(): ReadonlyArray<Flight> {
   // the package exports only its loader, which fetches from the network: the data lies beside it
   const loader = createRequire(import.meta.url).resolve("vega-datasets")
-  const file = join(loader.slice(0, loader.lastIndexOf("vega-datasets")), "vega-datasets/data/flights-20k.json")
+  const file = join(
+    loader.slice(0, loader.lastIndexOf("vega-datasets")),
+    "vega-datasets/data/flights-20k.json",
+  )
   return JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<Flight> // the file is part of a pinned package
 }

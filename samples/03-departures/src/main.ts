@@ -34,7 +34,10 @@ async function main(): Promise<void> {
 
   await service.r1.kill()
   const back = sleep(500).then(() => service.r1.start())
-  await stream.run("r1 is killed, comes back and replays the log", plan.killed, { inFlight: 256, perSecond: 2500 })
+  await stream.run("r1 is killed, comes back and replays the log", plan.killed, {
+    inFlight: 256,
+    perSecond: 2500,
+  })
   await back
 
   const beyond = await beyondTheLimit(server, service, plan.both, stream)
@@ -56,7 +59,11 @@ async function main(): Promise<void> {
     commands: flights.length,
     seconds,
     commandsPerSecond: flights.length / seconds,
-    latencyMs: { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99), max: latencies.at(-1) ?? 0 },
+    latencyMs: {
+      p50: percentile(latencies, 0.5),
+      p99: percentile(latencies, 0.99),
+      max: latencies.at(-1) ?? 0,
+    },
     sequentialLatencyMs: { p50: percentile(sequential, 0.5), p99: percentile(sequential, 0.99) },
     phases: stream.phases,
     dissents,
@@ -130,7 +137,11 @@ async function beyondTheLimit(
   flights: ReadonlyArray<Flight>,
   stream: Stream,
 ): Promise<Report["beyondTheLimit"]> {
-  await using client = await connect({ servers: server.url, group: "departures", limits: { deadlineMs: 1500 } })
+  await using client = await connect({
+    servers: server.url,
+    group: "departures",
+    limits: { deadlineMs: 1500 },
+  })
   await service.r1.kill()
   const answers = await Promise.allSettled(
     flights.map((flight) => client.actor(Airport, flight.origin).depart(flight)),

@@ -9,8 +9,14 @@ export function sequentialBoards(flights: ReadonlyArray<Flight>): ReadonlyMap<st
 
 /** The same board, in whatever order its destinations were first served. */
 export function sameBoard(a: Board, b: Board): boolean {
-  const sorted = (board: Board) => ({ ...board, destinations: [...board.destinations].sort() })
   return isDeepStrictEqual(sorted(a), sorted(b))
+}
+
+function sorted(board: Board) {
+  return {
+    ...board,
+    destinations: [...board.destinations].toSorted(([left], [right]) => compare(left, right)),
+  }
 }
 
 function boardOf(flights: ReadonlyArray<Flight>): Board {

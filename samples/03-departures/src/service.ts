@@ -9,7 +9,11 @@ export type ReplicaName = (typeof REPLICAS)[number]
 
 /** One replica of the departures service: the program of services/replica in a process of its own. */
 export class ReplicaProcess {
-  readonly #settings: { readonly servers: string; readonly replica: ReplicaName; readonly faultyPeriods?: string }
+  readonly #settings: {
+    readonly servers: string
+    readonly replica: ReplicaName
+    readonly faultyPeriods?: string
+  }
   #child: ChildProcess | undefined
   #health: string | undefined
 
@@ -54,7 +58,9 @@ export class ReplicaProcess {
     })
     while (!(await this.#ready())) {
       if (child.exitCode !== null || child.signalCode !== null)
-        throw new Error(`replica ${replica} ended before it was ready: ${failures.join("; ") || "it gave no reason"}`)
+        throw new Error(
+          `replica ${replica} ended before it was ready: ${failures.join("; ") || "it gave no reason"}`,
+        )
       await sleep(20)
     }
   }

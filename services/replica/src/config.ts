@@ -4,7 +4,9 @@ import { Config, ConfigProvider, Schema } from "effect"
 /** What a replica needs to know: from the environment (LOCKSTEP_…), then from the file that LOCKSTEP_CONFIG names. */
 export const replicaConfig = Config.all({
   /** LOCKSTEP_SERVERS: NATS servers, comma separated. */
-  servers: Config.String("SERVERS").pipe(Config.map((list) => list.split(",").map((server) => server.trim()))),
+  servers: Config.String("SERVERS").pipe(
+    Config.map((list) => list.split(",").map((server) => server.trim())),
+  ),
   /** LOCKSTEP_GROUP. */
   group: Config.String("GROUP").pipe(Config.withDefault("main")),
   /** LOCKSTEP_REPLICA: which of the group's replicas this is. */

@@ -21,7 +21,6 @@ const program = Effect.gen(function* () {
 type ReplicaConfig = Config.Success<typeof replicaConfig>
 
 function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): HostOptions {
-  const list = (text: string): ReadonlyArray<string> => text.split(",").filter((item) => item !== "")
   return {
     servers: config.servers,
     group: config.group,
@@ -35,6 +34,10 @@ function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): 
       ? {}
       : { create: { replicas: list(config.createReplicas), partitions: config.createPartitions } }),
   }
+}
+
+function list(text: string): ReadonlyArray<string> {
+  return text.split(",").filter((item) => item !== "")
 }
 
 async function loadActors(module: string): Promise<ReadonlyArray<ActorClass>> {

@@ -75,7 +75,9 @@ export class Ballot {
   get holders(): ReadonlyArray<ReplicaId> {
     const standing = this.#tally.standing
     if (standing._tag !== "Decided") return []
-    return [...this.#tally.votes].filter(([, said]) => said === standing.statement).map(([replica]) => replica)
+    return [...this.#tally.votes]
+      .filter(([, said]) => said === standing.statement)
+      .map(([replica]) => replica)
   }
 
   /** Votes for something else than the decision. */

@@ -1,20 +1,13 @@
 import {
-  BatchWriter,
-  decodeEnvelope,
   decodeOutcomes,
   decodeStatement,
   decodeVote,
-  Diverged,
   encodeAsk,
   encodeOpening,
-  HEADER_BYTES_MAX,
-  InvalidArgument,
   invariant,
   type LockstepError,
   Malformed,
-  NoQuorum,
   type Outcome,
-  OutcomeUnknown,
   Overloaded,
   type ReplicaId,
   SessionExpired,
@@ -23,7 +16,9 @@ import {
   type Vote,
 } from "@lockstep/core"
 import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
-import { Ballot } from "./ballot.ts"
+import type { Ballot } from "./ballot.ts"
+import { type Draft, Outbox } from "./outbox.ts"
+import { Pending } from "./pending.ts"
 
 /** An entry that the log has not confirmed is sent again after this long. */
 export const APPEND_AGAIN_MS = 1000
@@ -43,9 +38,8 @@ const SETTLED_MAX = 1024
  */
 export class StateMachineClient<Call> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
-  readonly #needed: number
-  /** Commands that are not yet in an entry; the last batch is still open. */
-  readonly #queue: Array<Draft<Call>> = []
+  readonly #quorum: { readonly needed: number; readonly replicas: ReadonlyArray<ReplicaId> }
+  readonly #outbox: Outbox<Call>
   /** Entries that are not decided, by number. */
   readonly #inFlight = new Map<number, Pending<Call>>()
   /** Entries whose callers were told that they are undecided. They may still be decided, and be asked for again. */
@@ -54,22 +48,20 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   readonly #settled = new Map<number, Ballot>()
   /** Statements of votes that were understood and are ours. */
   readonly #understood = new Map<string, Statement>()
-  readonly #spareWriters: Array<BatchWriter> = []
   #session: SessionId | undefined
   #number = 0
-  #commands = 0
-  #bytes = 0
   #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
   readonly #dissents = new Map<ReplicaId, number>()
   #outputs: Array<ClientOutput<Call>> = []
 
   constructor(options: ClientOptions, needed: number) {
     this.#options = options
-    this.#needed = needed
+    this.#quorum = { needed, replicas: options.replicas }
+    this.#outbox = new Outbox(options.limits)
   }
 
   get busy(): boolean {
-    return this.#queue.length > 0 || this.#inFlight.size > 0
+    return !this.#outbox.isEmpty || this.#inFlight.size > 0
   }
 
   get counts(): ClientCounts {
@@ -78,9 +70,11 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
     switch (input._tag) {
-      case "Submit":
-        this.#submit(input)
+      case "Submit": {
+        const error = this.#outbox.add(input)
+        if (error !== undefined) this.#fail(input.call, error)
         break
+      }
       case "Flush":
         this.#dispatch(input.nowMs)
         break
@@ -115,89 +109,41 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     return outputs
   }
 
-  // --- commands to entries
-
-  #submit(input: ClientInput<Call> & { _tag: "Submit" }): void {
-    const { limits } = this.#options
-    const size = input.args.length + COMMAND_OVERHEAD_BYTES
-    if (size + HEADER_BYTES_MAX > limits.batchBytesMax)
-      return this.#fail(
-        input.call,
-        new InvalidArgument(
-          `${input.type}/${input.member}`,
-          `the arguments take ${input.args.length} bytes, and ${limits.batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
-        ),
-      )
-    if (this.#commands >= limits.commandsMax || this.#bytes + size > limits.bytesMax)
-      return this.#fail(
-        input.call,
-        new Overloaded(
-          `${this.#commands} commands (${this.#bytes} bytes) of this client wait already; the limits are ${limits.commandsMax} commands and ${limits.bytesMax} bytes`,
-        ),
-      )
-    let draft = this.#queue.at(-1)
-    if (
-      draft === undefined ||
-      draft.writer.count >= limits.batchCommandsMax ||
-      draft.writer.sizeBytes + size > limits.batchBytesMax
-    ) {
-      draft = { writer: this.#spareWriters.pop() ?? new BatchWriter(), calls: [], bytes: 0, deadlineMs: input.nowMs + limits.deadlineMs }
-      this.#queue.push(draft)
-    }
-    draft.writer.add(input.type, input.member, input.key, input.args, input.trace)
-    draft.calls.push(input.call)
-    draft.bytes += size
-    this.#commands++
-    this.#bytes += size
-  }
-
   /** Sends what waits, as far as the session and the window allow. */
   #dispatch(nowMs: number): void {
-    while (this.#queue.length > 0 && this.#inFlight.size < this.#options.limits.windowMax) {
+    while (!this.#outbox.isEmpty && this.#inFlight.size < this.#options.limits.windowMax) {
       if (this.#session === undefined) return this.#openSession(nowMs)
-      const draft = this.#queue.shift()
+      const draft = this.#outbox.take()
       if (draft === undefined) return
       const number = this.#number
-      const count = draft.calls.length
-      this.#number += count
-      const payload = draft.writer.seal({
+      this.#number += draft.calls.length
+      const session = this.#session
+      const payload = this.#outbox.seal(draft, {
         client: this.#options.client,
-        session: this.#session,
+        session,
         number,
         settledBelow: Math.min(number, this.#floor()),
       })
-      this.#spareWriters.push(draft.writer)
       this.#counts.batches++
-      this.#counts.commands += count
-      this.#append(this.#pending(draft, { session: this.#session, number, count, payload }), nowMs)
+      this.#counts.commands += draft.calls.length
+      this.#append(new Pending({ ...draft, session, number, payload }, this.#quorum), nowMs)
     }
   }
 
   /** An opening that is lost is not repeated: another one is sent, and whichever is decided first counts. */
   #openSession(nowMs: number): void {
-    for (const pending of this.#inFlight.values()) if (pending.count === 0) return
+    for (const pending of this.#inFlight.values()) if (pending.isOpening) return
     const number = this.#number++
     const payload = encodeOpening({ client: this.#options.client, number })
-    const draft = { calls: [], bytes: 0, deadlineMs: nowMs + APPEND_AGAIN_MS }
-    this.#append(this.#pending(draft, { session: SessionId(0), number, count: 0, payload }), nowMs)
-  }
-
-  #pending(
-    draft: Pick<Draft<Call>, "calls" | "bytes" | "deadlineMs">,
-    entry: Pick<Pending<Call>, "session" | "number" | "count" | "payload">,
-  ): Pending<Call> {
-    return {
-      ...entry,
-      calls: draft.calls,
-      bytes: draft.bytes,
-      deadlineMs: draft.deadlineMs,
-      ballot: this.#ballot(entry.count),
-      appends: 0,
-      ackedSeq: undefined,
-      appendAtMs: 0,
-      askAtMs: 0,
-      asks: 0,
+    const opening = {
+      session: SessionId(0),
+      number,
+      payload,
+      calls: [],
+      bytes: 0,
+      deadlineMs: nowMs + APPEND_AGAIN_MS,
     }
+    this.#append(new Pending(opening, this.#quorum), nowMs)
   }
 
   #append(pending: Pending<Call>, nowMs: number): void {
@@ -217,8 +163,6 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     return floor
   }
 
-  // --- what the log says
-
   #appended(token: number, seq: number): void {
     const pending = this.#inFlight.get(token) ?? this.#undecided.get(token)
     if (pending !== undefined) pending.ackedSeq ??= seq
@@ -230,7 +174,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     // An earlier copy may have been accepted without our knowing: only a first copy's refusal says "not executed".
     if (pending.appends > 1) return this.#appendUnknown(token, nowMs)
     this.#forget(pending)
-    if (pending.count === 0) this.#failQueue(detail)
+    if (pending.isOpening) this.#failDrafts(this.#outbox.drop(), `The log refused a session: ${detail}`)
     for (const call of pending.calls)
       if (call !== undefined) this.#fail(call, new Overloaded(`The log refused the command: ${detail}`))
     this.#dispatch(nowMs)
@@ -238,10 +182,9 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   #appendUnknown(token: number, nowMs: number): void {
     const pending = this.#inFlight.get(token)
-    if (pending !== undefined && pending.ackedSeq === undefined) pending.appendAtMs = nowMs + APPEND_UNKNOWN_MS
+    if (pending !== undefined && pending.ackedSeq === undefined)
+      pending.appendAtMs = nowMs + APPEND_UNKNOWN_MS
   }
-
-  // --- votes to decisions
 
   #vote(from: string, bytes: Uint8Array, nowMs: number): void {
     const understood = this.#understand(from, bytes)
@@ -252,8 +195,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     const { vote, statement } = understood
     const pending = this.#inFlight.get(statement.number)
     if (pending === undefined) return this.#lateVote(statement.number, vote)
-    // The opening of a session is answered with the session's id; everything else with the session that asked.
-    if (statement.count !== pending.count || (pending.count > 0 && statement.session !== pending.session)) {
+    if (!pending.isAnsweredBy(statement)) {
       this.#counts.strangers++
       return
     }
@@ -262,7 +204,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       case "Waiting":
         return
       case "Impossible":
-        return this.#giveUp(pending, "Diverged")
+        return this.#giveUp(pending, "diverged")
       case "Decided": {
         const outcomes = pending.ballot.decided
         if (outcomes === undefined) pending.askAtMs = Math.min(pending.askAtMs, nowMs + ASK_BYTES_MS)
@@ -317,7 +259,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     if (ballot.missing.length > 0) this.#settled.set(pending.number, ballot)
     if (this.#settled.size > SETTLED_MAX) dropFirst(this.#settled)
     const statement = this.#understood.get(standing.statement) ?? decodeStatement(standing.statement)
-    if (pending.count === 0) this.#session ??= statement.session
+    if (pending.isOpening) this.#session ??= statement.session
     else this.#settle(pending, decodeOutcomes(bytes, pending.count), statement.seq)
     this.#dispatch(nowMs)
   }
@@ -343,17 +285,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
         if (call !== undefined) this.#fail(call, new SessionExpired(`number ${pending.number}`))
       return
     }
-    const envelope = decodeEnvelope(pending.payload)
-    invariant(envelope._tag === "Batch", "what expires is a batch")
-    const writer = new BatchWriter()
-    for (const command of envelope.commands) {
-      const method = envelope.methods[command.method]
-      invariant(method !== undefined, "a batch of ours names its methods")
-      writer.add(method.type, method.member, command.key, command.args, envelope.traces[command.trace])
-    }
-    this.#queue.unshift({ ...pending, writer })
-    this.#commands += pending.count
-    this.#bytes += pending.bytes
+    this.#outbox.putBack(pending.batch(), pending)
   }
 
   #dissent(ballot: Ballot, replica: ReplicaId): void {
@@ -371,73 +303,47 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     })
   }
 
-  // --- time
-
   #tick(nowMs: number): void {
     for (const pending of this.#inFlight.values()) {
       if (nowMs >= pending.deadlineMs) this.#expire(pending)
       else if (nowMs >= pending.askAtMs || nowMs >= pending.appendAtMs) this.#chase(pending, nowMs)
     }
-    for (let draft = this.#queue[0]; draft !== undefined && nowMs >= draft.deadlineMs; draft = this.#queue[0]) {
-      this.#queue.shift()
-      this.#release(draft.calls.length, draft.bytes)
-      for (const call of draft.calls)
-        if (call !== undefined)
-          this.#fail(call, new Overloaded("The log took no new entries until the call's deadline"))
-    }
+    this.#failDrafts(this.#outbox.expired(nowMs), "The log took no new entries until the call's deadline")
     this.#dispatch(nowMs)
   }
 
   #expire(pending: Pending<Call>): void {
-    if (pending.count === 0) this.#forget(pending)
-    else this.#giveUp(pending, pending.ackedSeq === undefined && !pending.ballot.ordered ? "OutcomeUnknown" : "NoQuorum")
+    if (pending.isOpening) this.#forget(pending)
+    else this.#giveUp(pending, "too-late")
   }
 
   /** Sends again what the log did not confirm, and asks for the votes, or the bytes, that are missing. */
   #chase(pending: Pending<Call>, nowMs: number): void {
     const { ballot } = pending
-    if (pending.ackedSeq === undefined && !ballot.ordered && nowMs >= pending.appendAtMs)
-      this.#append(pending, nowMs)
-    if (pending.count === 0 || nowMs < pending.askAtMs) return
+    if (!pending.isOrdered && nowMs >= pending.appendAtMs) this.#append(pending, nowMs)
+    if (pending.isOpening || nowMs < pending.askAtMs) return
     const { holders } = ballot
     const next = holders[pending.asks % Math.max(1, holders.length)]
     for (const replica of next === undefined ? ballot.missing : [next]) {
       this.#counts.asked++
-      const bytes = encodeAsk({ client: this.#options.client, session: pending.session, number: pending.number })
+      const bytes = encodeAsk({
+        client: this.#options.client,
+        session: pending.session,
+        number: pending.number,
+      })
       this.#outputs.push({ _tag: "Ask", replica, bytes })
     }
     pending.askAtMs = nowMs + Math.min(ASK_MS * 2 ** pending.asks++, ASK_MS_MAX)
   }
 
   /** Tells the callers that there is no decision; the entry is remembered for a while, so that they can retry. */
-  #giveUp(pending: Pending<Call>, tag: "Diverged" | "NoQuorum" | "OutcomeUnknown"): void {
+  #giveUp(pending: Pending<Call>, reason: "diverged" | "too-late"): void {
     this.#forget(pending)
     for (const [i, call] of pending.calls.entries())
-      if (call !== undefined) this.#fail(call, this.#undecidedError(pending, i, tag))
+      if (call !== undefined) this.#fail(call, pending.error(reason, i, this.#options.partition))
     pending.calls = pending.calls.map(() => undefined)
     this.#undecided.set(pending.number, pending)
     if (this.#undecided.size > this.#options.limits.undecidedMax) dropFirst(this.#undecided)
-  }
-
-  #undecidedError(pending: Pending<Call>, index: number, tag: "Diverged" | "NoQuorum" | "OutcomeUnknown") {
-    const { ballot } = pending
-    const testimonies = ballot.testimonies(index)
-    const { partition } = this.#options
-    const undecided = {
-      needed: this.#needed,
-      testimonies,
-      missing: ballot.missing,
-      command: { partition, session: pending.session, number: pending.number + index },
-    }
-    const seq = pending.ackedSeq ?? testimonies[0]?.seq ?? 0
-    switch (tag) {
-      case "Diverged":
-        return new Diverged({ ...undecided, detail: `The replicas disagree on the command at ${seq}.` })
-      case "NoQuorum":
-        return new NoQuorum({ ...undecided, seq, detail: `Too few equal answers came to the command at ${seq}.` })
-      case "OutcomeUnknown":
-        return new OutcomeUnknown({ ...undecided, detail: "The log did not confirm the command in time." })
-    }
   }
 
   #retry(number: number, call: Call, nowMs: number): void {
@@ -446,13 +352,11 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     pending.calls[number - pending.number] = call
     if (this.#undecided.delete(pending.number)) {
       this.#inFlight.set(pending.number, pending)
-      this.#commands += pending.count
-      this.#bytes += pending.bytes
+      this.#outbox.hold(pending.count, pending.bytes)
     }
     const outcomes = pending.ballot.decided
     if (outcomes !== undefined) return this.#decide(pending, outcomes, nowMs)
-    // Replicas that were wrong may have been mended since: they are all asked anew.
-    if (pending.ballot.standing._tag !== "Decided") pending.ballot = this.#ballot(pending.count)
+    pending.voteAgain()
     pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
     pending.asks = 0
     pending.askAtMs = pending.appendAtMs = nowMs
@@ -462,77 +366,29 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   /** The undecided batch that holds this number. */
   #find(number: number): Pending<Call> | undefined {
     for (const batches of [this.#undecided, this.#inFlight])
-      for (const pending of batches.values())
-        if (number >= pending.number && number < pending.number + pending.count) return pending
+      for (const pending of batches.values()) if (pending.holds(number)) return pending
     return undefined
   }
 
-  #ballot(count: number): Ballot {
-    return new Ballot({ needed: this.#needed, replicas: this.#options.replicas, count })
-  }
-
   #close(nowMs: number): void {
-    for (const draft of this.#queue.splice(0)) {
-      this.#release(draft.calls.length, draft.bytes)
-      for (const call of draft.calls)
-        if (call !== undefined) this.#fail(call, new Overloaded("The client was closed before it sent the command"))
-    }
+    this.#failDrafts(this.#outbox.drop(), "The client was closed before it sent the command")
     for (const pending of this.#inFlight.values()) pending.deadlineMs = nowMs
     this.#tick(nowMs)
   }
 
-  #failQueue(detail: string): void {
-    for (const draft of this.#queue.splice(0)) {
-      this.#release(draft.calls.length, draft.bytes)
-      for (const call of draft.calls)
-        if (call !== undefined) this.#fail(call, new Overloaded(`The log refused a session: ${detail}`))
-    }
+  #failDrafts(drafts: ReadonlyArray<Draft<Call>>, detail: string): void {
+    for (const draft of drafts)
+      for (const call of draft.calls) if (call !== undefined) this.#fail(call, new Overloaded(detail))
   }
 
   #forget(pending: Pending<Call>): void {
-    if (this.#inFlight.delete(pending.number)) this.#release(pending.count, pending.bytes)
+    if (this.#inFlight.delete(pending.number)) this.#outbox.release(pending.count, pending.bytes)
     this.#undecided.delete(pending.number)
-  }
-
-  #release(commands: number, bytes: number): void {
-    this.#commands -= commands
-    this.#bytes -= bytes
   }
 
   #fail(call: Call, error: LockstepError): void {
     this.#outputs.push({ _tag: "Fail", call, error })
   }
-}
-
-/** Bytes that a command takes in its batch beside its arguments, at most: key, numbers, and new names. */
-const COMMAND_OVERHEAD_BYTES = 2048
-
-/** A batch that is still gathered. */
-interface Draft<Call> {
-  readonly writer: BatchWriter
-  readonly calls: Array<Call | undefined>
-  bytes: number
-  readonly deadlineMs: number
-}
-
-/** A batch that was sent. */
-interface Pending<Call> {
-  readonly number: number
-  /** Commands; 0 for the opening of a session. */
-  readonly count: number
-  readonly session: SessionId
-  readonly payload: Buffer
-  readonly bytes: number
-  /** Who waits for each command; undefined once told. */
-  calls: Array<Call | undefined>
-  ballot: Ballot
-  deadlineMs: number
-  /** How often it was sent to the log. */
-  appends: number
-  ackedSeq: number | undefined
-  appendAtMs: number
-  askAtMs: number
-  asks: number
 }
 
 function dropFirst<Key>(map: Map<Key, unknown>): void {

@@ -118,7 +118,11 @@ export class StateMachineReplica implements ReplicaProtocol {
   #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
     if (this.#overlap === undefined || nowMs - this.#overlap.sinceMs < OVERLAP_WAIT_MS) return
     if (this.#overlap.attempts + 1 >= OVERLAP_ATTEMPTS)
-      return this.#halt(outputs, "log-lost-tail", `the log no longer holds entry ${this.#applied}, which was executed`)
+      return this.#halt(
+        outputs,
+        "log-lost-tail",
+        `the log no longer holds entry ${this.#applied}, which was executed`,
+      )
     this.#overlap = { sinceMs: nowMs, attempts: this.#overlap.attempts + 1 }
     outputs.push({ _tag: "Reattach" })
   }
@@ -234,7 +238,14 @@ export class StateMachineReplica implements ReplicaProtocol {
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
     const { group, epoch, partition, replica, replicas } = this.#options
     const { outcomes, ...rest } = answer
-    const statement = encodeStatement({ group, epoch, partition, client, ...rest, outcomes: digest(outcomes) })
+    const statement = encodeStatement({
+      group,
+      epoch,
+      partition,
+      client,
+      ...rest,
+      outcomes: digest(outcomes),
+    })
     const sendsBytes =
       send === "bytes" ||
       outcomes.length <= INLINE_BYTES_MAX ||

@@ -1,0 +1,136 @@
+import {
+  type Batch,
+  BatchWriter,
+  type ClientId,
+  HEADER_BYTES_MAX,
+  InvalidArgument,
+  invariant,
+  type LockstepError,
+  Overloaded,
+  type SessionId,
+} from "@lockstep/core"
+import type { ClientInput, ClientLimits } from "../mode.ts"
+
+/** A batch that is still gathered. */
+export interface Draft<Call> {
+  readonly writer: BatchWriter
+  /** Who waits for each command; undefined once told. */
+  readonly calls: ReadonlyArray<Call | undefined>
+  readonly bytes: number
+  readonly deadlineMs: number
+}
+
+/** What a sealed draft is sent as. */
+interface Header {
+  readonly client: ClientId
+  readonly session: SessionId
+  readonly number: number
+  readonly settledBelow: number
+}
+
+/**
+ * Commands that are not yet in an entry, gathered in batches, and the bound on all that waits: here, and in flight until
+ * it is released.
+ */
+export class Outbox<Call> {
+  readonly #limits: ClientLimits
+  /** The last one is still open. */
+  readonly #drafts: Array<OpenDraft<Call>> = []
+  readonly #spareWriters: Array<BatchWriter> = []
+  #commands = 0
+  #bytes = 0
+
+  constructor(limits: ClientLimits) {
+    this.#limits = limits
+  }
+
+  get isEmpty(): boolean {
+    return this.#drafts.length === 0
+  }
+
+  /** Takes a command in, or says why not: then it will never be sent. */
+  add(command: ClientInput<Call> & { _tag: "Submit" }): LockstepError | undefined {
+    const { batchBytesMax, batchCommandsMax, bytesMax, commandsMax, deadlineMs } = this.#limits
+    const size = command.args.length + COMMAND_OVERHEAD_BYTES
+    if (size + HEADER_BYTES_MAX > batchBytesMax)
+      return new InvalidArgument(
+        `${command.type}/${command.member}`,
+        `the arguments take ${command.args.length} bytes, and ${batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
+      )
+    if (this.#commands >= commandsMax || this.#bytes + size > bytesMax)
+      return new Overloaded(
+        `${this.#commands} commands (${this.#bytes} bytes) of this client wait already; the limits are ${commandsMax} commands and ${bytesMax} bytes`,
+      )
+    let draft = this.#drafts.at(-1)
+    if (
+      draft === undefined ||
+      draft.writer.count >= batchCommandsMax ||
+      draft.writer.sizeBytes + size > batchBytesMax
+    ) {
+      const writer = this.#spareWriters.pop() ?? new BatchWriter()
+      draft = { writer, calls: [], bytes: 0, deadlineMs: command.nowMs + deadlineMs }
+      this.#drafts.push(draft)
+    }
+    draft.writer.add(command.type, command.member, command.key, command.args, command.trace)
+    draft.calls.push(command.call)
+    draft.bytes += size
+    this.hold(1, size)
+    return undefined
+  }
+
+  /** The oldest draft, no longer open. */
+  take(): Draft<Call> | undefined {
+    return this.#drafts.shift()
+  }
+
+  /** The payload of a draft that was taken. */
+  seal(draft: Draft<Call>, header: Header): Buffer {
+    const payload = draft.writer.seal(header)
+    this.#spareWriters.push(draft.writer)
+    return payload
+  }
+
+  /** A batch goes out again, as if it had never been sent. */
+  putBack(batch: Batch, waiting: Omit<Draft<Call>, "writer">): void {
+    const writer = new BatchWriter()
+    for (const command of batch.commands) {
+      const method = batch.methods[command.method]
+      invariant(method !== undefined, "a batch of ours names its methods")
+      writer.add(method.type, method.member, command.key, command.args, batch.traces[command.trace])
+    }
+    this.#drafts.unshift({ ...waiting, calls: [...waiting.calls], writer })
+    this.hold(batch.commands.length, waiting.bytes)
+  }
+
+  /** Takes out the drafts whose time is over: nothing of them was ever sent. */
+  expired(nowMs: number): ReadonlyArray<Draft<Call>> {
+    const alive = this.#drafts.findIndex((draft) => nowMs < draft.deadlineMs)
+    return this.drop(alive === -1 ? this.#drafts.length : alive)
+  }
+
+  /** Takes out the oldest drafts, all of them where no number is given. */
+  drop(count = this.#drafts.length): ReadonlyArray<Draft<Call>> {
+    const dropped = this.#drafts.splice(0, count)
+    for (const draft of dropped) this.release(draft.calls.length, draft.bytes)
+    return dropped
+  }
+
+  /** Counts commands that wait (again) towards the bound. */
+  hold(commands: number, bytes: number): void {
+    this.#commands += commands
+    this.#bytes += bytes
+  }
+
+  release(commands: number, bytes: number): void {
+    this.#commands -= commands
+    this.#bytes -= bytes
+  }
+}
+
+/** Bytes that a command takes in its batch beside its arguments, at most: key, numbers, and new names. */
+const COMMAND_OVERHEAD_BYTES = 2048
+
+interface OpenDraft<Call> extends Draft<Call> {
+  readonly calls: Array<Call | undefined>
+  bytes: number
+}

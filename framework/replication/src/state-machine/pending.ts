@@ -1,0 +1,113 @@
+import {
+  type Batch,
+  decodeEnvelope,
+  Diverged,
+  invariant,
+  NoQuorum,
+  OutcomeUnknown,
+  type Partition,
+  type ReplicaId,
+  type SessionId,
+  type Statement,
+} from "@lockstep/core"
+import { Ballot } from "./ballot.ts"
+
+/** A batch that was sent, until it is decided. */
+export class Pending<Call> {
+  readonly number: number
+  /** Commands; 0 for the opening of a session. */
+  readonly count: number
+  readonly session: SessionId
+  readonly payload: Buffer
+  readonly bytes: number
+  /** Who waits for each command; undefined once told. */
+  calls: Array<Call | undefined>
+  ballot: Ballot
+  deadlineMs: number
+  /** How often it was sent to the log. */
+  appends = 0
+  ackedSeq: number | undefined
+  appendAtMs = 0
+  askAtMs = 0
+  asks = 0
+  readonly #quorum: Quorum
+
+  constructor(
+    entry: {
+      readonly number: number
+      readonly session: SessionId
+      readonly payload: Buffer
+      readonly calls: ReadonlyArray<Call | undefined>
+      readonly bytes: number
+      readonly deadlineMs: number
+    },
+    quorum: Quorum,
+  ) {
+    this.number = entry.number
+    this.count = entry.calls.length
+    this.session = entry.session
+    this.payload = entry.payload
+    this.calls = [...entry.calls]
+    this.bytes = entry.bytes
+    this.deadlineMs = entry.deadlineMs
+    this.#quorum = quorum
+    this.ballot = new Ballot({ ...quorum, count: this.count })
+  }
+
+  get isOpening(): boolean {
+    return this.count === 0
+  }
+
+  /** The log holds it: the log said so, or at least one correct replica has executed it. */
+  get isOrdered(): boolean {
+    return this.ackedSeq !== undefined || this.ballot.ordered
+  }
+
+  /** The opening of a session is answered with the session's id; everything else with the session that asked. */
+  isAnsweredBy(statement: Statement): boolean {
+    return statement.count === this.count && (this.isOpening || statement.session === this.session)
+  }
+
+  holds(number: number): boolean {
+    return number >= this.number && number < this.number + this.count
+  }
+
+  /** Replicas that were wrong may have been mended since: all are asked anew. */
+  voteAgain(): void {
+    if (this.ballot.standing._tag !== "Decided")
+      this.ballot = new Ballot({ ...this.#quorum, count: this.count })
+  }
+
+  /** The commands, to send them as another batch. */
+  batch(): Batch {
+    const envelope = decodeEnvelope(this.payload)
+    invariant(envelope._tag === "Batch", "what has commands is a batch")
+    return envelope
+  }
+
+  /** What to tell the caller of one of the commands when there is no decision. */
+  error(
+    reason: "diverged" | "too-late",
+    index: number,
+    partition: Partition,
+  ): Diverged | NoQuorum | OutcomeUnknown {
+    const testimonies = this.ballot.testimonies(index)
+    const undecided = {
+      needed: this.#quorum.needed,
+      testimonies,
+      missing: this.ballot.missing,
+      command: { partition, session: this.session, number: this.number + index },
+    }
+    const seq = this.ackedSeq ?? testimonies[0]?.seq ?? 0
+    if (reason === "diverged")
+      return new Diverged({ ...undecided, detail: `The replicas disagree on the command at ${seq}.` })
+    return this.isOrdered
+      ? new NoQuorum({ ...undecided, seq, detail: `Too few equal answers came to the command at ${seq}.` })
+      : new OutcomeUnknown({ ...undecided, detail: "The log did not confirm the command in time." })
+  }
+}
+
+interface Quorum {
+  readonly needed: number
+  readonly replicas: ReadonlyArray<ReplicaId>
+}
