@@ -1,0 +1,216 @@
+import { type ActorClass, defineAll } from "@lockstep/actor"
+import {
+  ClientId,
+  type Entry,
+  Epoch,
+  encode,
+  GroupName,
+  Partition,
+  ReplicaId,
+  type LockstepError,
+  type Outcome,
+} from "@lockstep/core"
+import {
+  CLIENT_LIMITS,
+  type ClientLimits,
+  type ClientOutput,
+  type ClientProtocol,
+  type ReplicaOutput,
+  type ReplicaProtocol,
+  type ReplicationMode,
+} from "@lockstep/replication"
+
+/** A call of a test, and what came of it. */
+export interface TestCall {
+  readonly member: string
+  readonly key: string
+  readonly args: ReadonlyArray<unknown>
+  outcome?: Outcome
+  seq?: number
+  error?: LockstepError
+  settled: number
+}
+
+/**
+ * One partition in memory: a log, replicas and one client, whose messages move only when the test says so. The protocols in
+ * it are the ones that production runs.
+ */
+export class World {
+  readonly names: ReadonlyArray<ReplicaId>
+  readonly replicas = new Map<ReplicaId, ReplicaProtocol>()
+  readonly client: ClientProtocol<TestCall>
+  readonly log: Array<Entry> = []
+  /** Messages that are under way; a test may drop, double or reorder them. */
+  readonly toLog: Array<{ readonly token: number; readonly bytes: Uint8Array }> = []
+  readonly toClient: Array<{ readonly from: string; readonly bytes: Uint8Array }> = []
+  readonly toReplica: Array<{ readonly to: ReplicaId; readonly bytes: Uint8Array }> = []
+  readonly halts: Array<ReplicaOutput & { _tag: "Halt" }> = []
+  readonly dissents: Array<ClientOutput<TestCall> & { _tag: "Dissent" }> = []
+  nowMs = 0
+  readonly #mode: ReplicationMode
+  readonly #definitions
+  readonly #read = new Map<ReplicaId, number>()
+
+  constructor(
+    mode: ReplicationMode,
+    actors: ReadonlyArray<ActorClass>,
+    limits: Partial<ClientLimits> = {},
+  ) {
+    this.#mode = mode
+    this.#definitions = defineAll(actors)
+    this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
+    for (const name of this.names) this.restart(name)
+    this.client = mode.client<TestCall>({
+      ...this.#membership(),
+      client: ClientId("client"),
+      limits: { ...CLIENT_LIMITS, ...limits },
+    })
+  }
+
+  /** Issues a call; it is sent with the others of the turn at `flush`. */
+  call(member: string, key: string, ...args: ReadonlyArray<unknown>): TestCall {
+    const call: TestCall = { member, key, args, settled: 0 }
+    const [type = ""] = this.#definitions.keys()
+    this.toldClient(
+      this.client.step({
+        _tag: "Submit",
+        call,
+        type,
+        member,
+        key,
+        args: encode(args),
+        trace: undefined,
+        nowMs: this.nowMs,
+      }),
+    )
+    return call
+  }
+
+  flush(): void {
+    this.toldClient(this.client.step({ _tag: "Flush", nowMs: this.nowMs }))
+  }
+
+  /** The log takes an entry that is under way, and perhaps says so. */
+  append(acknowledge: "acknowledged" | "silent" = "acknowledged", at = 0): void {
+    const [entry] = this.toLog.splice(at, 1)
+    if (entry === undefined) return
+    this.put(entry.bytes)
+    if (acknowledge === "acknowledged")
+      this.toldClient(this.client.step({ _tag: "Appended", token: entry.token, seq: this.log.length }))
+  }
+
+  /** Bytes that anybody may have written. */
+  put(payload: Uint8Array): void {
+    const seq = this.log.length + 1
+    this.log.push({ seq, timeNs: BigInt(seq) * 1_000_000n, payload })
+  }
+
+  /** A replica reads all that is new in the log. */
+  read(name: ReplicaId, entriesMax = Number.POSITIVE_INFINITY): void {
+    const from = this.#read.get(name) ?? 0
+    const entries = this.log.slice(from, from + entriesMax)
+    this.#read.set(name, from + entries.length)
+    this.toldReplica(name, this.replica(name).step({ _tag: "Entries", entries }))
+  }
+
+  replica(name: ReplicaId): ReplicaProtocol {
+    const replica = this.replicas.get(name)
+    if (replica === undefined) throw new Error(`no replica ${name}`)
+    return replica
+  }
+
+  /** A new process: nothing is remembered, the log is read from the beginning. */
+  restart(name: ReplicaId, definitions = this.#definitions): void {
+    const replica = this.#mode.replica({
+      ...this.#membership(),
+      replica: name,
+      definitions,
+      determinism: "guarded",
+    })
+    this.replicas.set(name, replica)
+    this.#read.set(name, 0)
+    replica.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: this.log.length, nowMs: this.nowMs })
+  }
+
+  vote(at = 0): void {
+    const [message] = this.toClient.splice(at, 1)
+    if (message !== undefined)
+      this.toldClient(this.client.step({ _tag: "Vote", ...message, nowMs: this.nowMs }))
+  }
+
+  ask(at = 0): void {
+    const [message] = this.toReplica.splice(at, 1)
+    if (message !== undefined)
+      this.toldReplica(
+        message.to,
+        this.replica(message.to).step({ _tag: "Message", bytes: message.bytes }),
+      )
+  }
+
+  tick(ms: number): void {
+    this.nowMs += ms
+    this.toldClient(this.client.step({ _tag: "Tick", nowMs: this.nowMs }))
+  }
+
+  /** Everything moves, in order, until nothing is left to move. */
+  run(alive: ReadonlyArray<ReplicaId> = this.names): void {
+    this.flush()
+    do {
+      while (this.toLog.length > 0) this.append()
+      for (const name of alive) this.read(name)
+      while (this.toReplica.length > 0) {
+        if (alive.includes(this.toReplica[0]?.to ?? ReplicaId("none"))) this.ask()
+        else this.toReplica.shift()
+      }
+      while (this.toClient.length > 0) this.vote()
+    } while (this.toLog.length + this.toReplica.length > 0)
+  }
+
+  toldClient(outputs: ReadonlyArray<ClientOutput<TestCall>>): void {
+    for (const output of outputs) {
+      switch (output._tag) {
+        case "Append":
+          this.toLog.push(output)
+          break
+        case "Ask":
+          this.toReplica.push({ to: output.replica, bytes: output.bytes })
+          break
+        case "Settle":
+          output.call.outcome = output.outcome
+          output.call.seq = output.seq
+          output.call.settled++
+          break
+        case "Fail":
+          output.call.error = output.error
+          output.call.settled++
+          break
+        case "Dissent":
+          this.dissents.push(output)
+          break
+      }
+    }
+  }
+
+  toldReplica(name: ReplicaId, outputs: ReadonlyArray<ReplicaOutput>): void {
+    for (const output of outputs) {
+      if (output._tag === "Send") this.toClient.push({ from: name, bytes: output.bytes })
+      if (output._tag === "Halt") this.halts.push(output)
+    }
+  }
+
+  #membership() {
+    return {
+      group: GroupName("group"),
+      epoch: Epoch(1),
+      replicas: this.names,
+      partition: Partition(0),
+      logId: "log",
+    }
+  }
+}
+
+/** What a call returned; a failed one fails the test that reads it. */
+export function value(call: TestCall): unknown {
+  if (call.outcome?._tag === "Returned") return call.outcome.value
+  throw new Error(`${call.member} did not return: ${JSON.stringify(call.outcome ?? call.error?.message ?? "open")}`)
+}
