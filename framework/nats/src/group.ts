@@ -1,8 +1,16 @@
 import { randomUUID } from "node:crypto"
 import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import { JetStreamApiError, type StreamInfo } from "@nats-io/jetstream"
-import type { Connection } from "./connection.ts"
-import { type Acceptance, checkLog, type Environment, logConfig, type LogSettings } from "./settings.ts"
+import { type Connection, LogUnavailable } from "./connection.ts"
+import {
+  type Acceptance,
+  checkLog,
+  checkSync,
+  type Environment,
+  logConfig,
+  type LogSettings,
+  readSyncSettings,
+} from "./settings.ts"
 import { manager, streamInfo } from "./stream.ts"
 import { streamName } from "./subjects.ts"
 
@@ -67,11 +75,7 @@ export async function createGroup(
     })
     checkLog(config as Parameters<typeof checkLog>[0], options) // what was just made up is complete
     if ((await streamInfo(connection, config.name)) !== undefined) continue
-    try {
-      await (await manager(connection)).streams.add(config)
-    } catch (cause) {
-      if (!(cause instanceof JetStreamApiError && cause.code === NAME_IN_USE)) throw cause
-    }
+    await addLog(connection, config)
   }
   const found = await describeGroup(connection, group, options)
   const mismatch = (what: string, is: string, wanted: string): never => {
@@ -91,6 +95,7 @@ export async function describeGroup(
     accept: [],
   },
 ): Promise<GroupDescriptor> {
+  if (options.environment === "production") checkSync(await readSyncSettings(connection), options)
   const first = await readLog(connection, group, Partition(0), options)
   if (first === undefined) throw new UnknownGroup(group, await groupNames(connection))
   const metadata = first.config.metadata ?? {}
@@ -114,6 +119,30 @@ export const PARTITIONS_MAX = 256
 const META = { epoch: "lockstep.epoch", replicas: "lockstep.replicas", partitions: "lockstep.partitions" }
 /** JetStream's answer to a stream that exists with other settings: another replica was quicker. */
 const NAME_IN_USE = 10058
+
+/** Another replica may be quicker, and a cluster that has just started may not yet know all its servers. */
+async function addLog(connection: Connection, config: ReturnType<typeof logConfig>): Promise<void> {
+  for (let left = ADD_ATTEMPTS; ; left--) {
+    try {
+      await (await manager(connection)).streams.add(config)
+      return
+    } catch (cause) {
+      const code = cause instanceof JetStreamApiError ? cause.code : undefined
+      if (code === NAME_IN_USE) return
+      if (left === 0 || (code !== undefined && !NOT_YET.has(code)))
+        throw new LogUnavailable(
+          connection.nats.getServer(),
+          `the stream ${config.name} could not be made: ${cause instanceof Error ? cause.message : String(cause)}`,
+        )
+    }
+    await new Promise((resolve) => setTimeout(resolve, ADD_WAIT_MS))
+  }
+}
+
+const ADD_ATTEMPTS = 50
+const ADD_WAIT_MS = 200
+/** No suitable peers, no leader, insufficient resources, temporarily unavailable: a cluster that is starting says these. */
+const NOT_YET = new Set([10004, 10005, 10008, 10009, 10023, 10047, 10074])
 
 async function readLog(
   connection: Connection,

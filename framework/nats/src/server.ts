@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { createServer, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { SERVER_VERSION_MIN } from "./connection.ts"
+import { DEVELOPMENT_CONFIG } from "./development.ts"
 
 /** A nats-server of our own, for development and tests. */
 export interface Server extends AsyncDisposable {
@@ -26,6 +27,10 @@ export interface ServerOptions {
   readonly syncInterval?: string
   /** Default: a free one. */
   readonly port?: number
+  /** A configuration file in place of the development one. Its address, port and store are overridden. */
+  readonly configFile?: string
+  /** The environment that the configuration refers to. */
+  readonly env?: Readonly<Record<string, string>>
   /** More lines of configuration. */
   readonly config?: string
 }
@@ -61,13 +66,15 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const directory = await mkdtemp(join(tmpdir(), "lockstep-nats-"))
   const storeDir = options.storeDir ?? join(directory, "store")
   const port = options.port ?? (await freePort())
-  const config = [
-    `listen: "127.0.0.1:${port}"`,
-    `jetstream { store_dir: ${JSON.stringify(storeDir)}, sync_interval: ${options.syncInterval ?? "always"} }`,
-    "max_payload: 1MB",
-    options.config ?? "",
-  ].join("\n")
-  const server = new ServerProcess({ config, port, directory })
+  const base =
+    options.configFile === undefined
+      ? DEVELOPMENT_CONFIG.replace(
+          "sync_interval: always",
+          `sync_interval: ${options.syncInterval ?? "always"}`,
+        )
+      : await readFile(options.configFile, "utf8")
+  const config = `${base}\n${options.config ?? ""}\n`
+  const server = new ServerProcess({ config, port, directory, storeDir, env: options.env ?? {} })
   try {
     await server.restart()
   } catch (cause) {
@@ -84,21 +91,31 @@ export interface Cluster extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-/** Starts a cluster on loopback, in which streams of as many copies can be made. */
+/**
+ * Starts a cluster on loopback, in which streams of as many copies can be made. A `configFile` finds the addresses of its
+ * nodes in the environment, as infra/nats/production.conf does.
+ */
 export async function startCluster(
   options: ServerOptions & { readonly nodes?: number } = {},
 ): Promise<Cluster> {
-  const nodes = options.nodes ?? 3
-  const routes = await Promise.all(Array.from({ length: nodes }, freePort))
+  const ports = await Promise.all(Array.from({ length: options.nodes ?? 3 }, freePort))
+  const routes = ports.map((port) => `nats://127.0.0.1:${port}`)
+  const list = routes.map((route) => JSON.stringify(route)).join(", ")
   const servers = await Promise.all(
-    routes.map((route, node) =>
+    ports.map((port, node) =>
       startServer({
         ...options,
-        config: [
-          `server_name: n${node}`,
-          `cluster { name: lockstep, listen: "127.0.0.1:${route}", routes: [${routes.map((to) => `"nats://127.0.0.1:${to}"`).join(", ")}] }`,
-          options.config ?? "",
-        ].join("\n"),
+        ...(options.configFile === undefined && {
+          config: `server_name: n${node}\ncluster { name: lockstep, host: "127.0.0.1", port: ${port}, routes: [${list}] }\n${options.config ?? ""}`,
+        }),
+        env: {
+          NATS_NAME: `n${node}`,
+          NATS_HOST: "127.0.0.1",
+          NATS_CLUSTER_HOST: "127.0.0.1",
+          NATS_CLUSTER_PORT: String(port),
+          ...Object.fromEntries(routes.map((route, i) => [`NATS_ROUTE_${i}`, route])),
+          ...options.env,
+        },
       }),
     ),
   )
@@ -115,13 +132,23 @@ class ServerProcess implements Server {
   readonly #config: string
   readonly #port: number
   readonly #directory: string
+  readonly #storeDir: string
+  readonly #env: Readonly<Record<string, string>>
   #child: ChildProcess | undefined
   #log = ""
 
-  constructor(options: { readonly config: string; readonly port: number; readonly directory: string }) {
+  constructor(options: {
+    readonly config: string
+    readonly port: number
+    readonly directory: string
+    readonly storeDir: string
+    readonly env: Readonly<Record<string, string>>
+  }) {
     this.#config = options.config
     this.#port = options.port
     this.#directory = options.directory
+    this.#storeDir = options.storeDir
+    this.#env = options.env
   }
 
   get url(): string {
@@ -136,8 +163,15 @@ class ServerProcess implements Server {
     await this.kill("SIGKILL")
     const file = join(this.#directory, "server.conf")
     await writeFile(file, `${this.#config}\n`)
-    const child = spawn(findServer(), ["-c", file, "--ports_file_dir", this.#directory], {
+    const flags = ["-a", "127.0.0.1", "-p", String(this.#port), "-sd", this.#storeDir]
+    const child = spawn(findServer(), ["-c", file, ...flags, "--ports_file_dir", this.#directory], {
       stdio: ["ignore", "ignore", "pipe"],
+      env: {
+        ...process.env,
+        NATS_PORT: String(this.#port),
+        NATS_STORE: this.#storeDir,
+        ...this.#env,
+      },
     })
     this.#child = child
     this.#log = ""

@@ -1,5 +1,6 @@
 import type { GroupName, Partition } from "@lockstep/core"
 import type { StreamConfig } from "@nats-io/jetstream"
+import type { Connection } from "./connection.ts"
 import { entriesSubject, streamName } from "./subjects.ts"
 
 /** Where a group runs: production refuses what development reports. */
@@ -96,6 +97,63 @@ export function checkLog(
       wanted: "3 or 5",
       why: "the log is the only copy of what was promised, and one disk can fail",
       accept: "single-copy-log",
+    })
+}
+
+/** How a server writes entries to disk: before it acknowledges them, or at intervals. */
+export interface SyncSetting {
+  readonly server: string
+  readonly always: boolean
+}
+
+/** What every server says of itself, or undefined where the account may not ask (infra/nats shows how to allow it). */
+export async function readSyncSettings(
+  connection: Connection,
+): Promise<ReadonlyArray<SyncSetting> | undefined> {
+  const settings: Array<SyncSetting> = []
+  try {
+    const answers = await connection.nats.requestMany("lockstep.settings", JSON.stringify({ config: true }), {
+      strategy: "stall",
+      maxWait: 1000,
+      stall: 200,
+    })
+    for await (const answer of answers) {
+      const { server, data } = answer.json<{
+        readonly server?: { readonly name?: string }
+        readonly data?: { readonly config?: { readonly sync_always?: boolean } }
+      }>()
+      settings.push({ server: server?.name ?? "unknown", always: data?.config?.sync_always === true })
+    }
+  } catch {
+    return undefined
+  }
+  return settings.length === 0 ? undefined : settings
+}
+
+/** Production only: throws {@link UnsafeSetting} for a server that acknowledges entries before they are on its disk. */
+export function checkSync(
+  settings: ReadonlyArray<SyncSetting> | undefined,
+  options: { readonly environment: Environment; readonly accept: ReadonlyArray<Acceptance> },
+): void {
+  if (options.environment !== "production") return
+  const unsafe = {
+    setting: "jetstream.sync_interval",
+    wanted: "always",
+    why: "otherwise entries that were acknowledged in the last two minutes are lost at a power failure",
+  }
+  if (settings === undefined) {
+    if (options.accept.includes("unverified-sync-interval")) return
+    const found =
+      "not readable with these credentials (infra/nats/production.conf shows the import that allows it)"
+    throw new UnsafeSetting({ ...unsafe, where: "the servers", found, accept: "unverified-sync-interval" })
+  }
+  const lax = settings.find((setting) => !setting.always)
+  if (lax !== undefined && !options.accept.includes("sync-interval"))
+    throw new UnsafeSetting({
+      ...unsafe,
+      where: `server ${lax.server}`,
+      found: "an interval",
+      accept: "sync-interval",
     })
 }
 

@@ -51,11 +51,7 @@ export class World {
   readonly #definitions
   readonly #read = new Map<ReplicaId, number>()
 
-  constructor(
-    mode: ReplicationMode,
-    actors: ReadonlyArray<ActorClass>,
-    limits: Partial<ClientLimits> = {},
-  ) {
+  constructor(mode: ReplicationMode, actors: ReadonlyArray<ActorClass>, limits: Partial<ClientLimits> = {}) {
     this.#mode = mode
     this.#definitions = defineAll(actors)
     this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
@@ -141,10 +137,7 @@ export class World {
   ask(at = 0): void {
     const [message] = this.toReplica.splice(at, 1)
     if (message !== undefined)
-      this.toldReplica(
-        message.to,
-        this.replica(message.to).step({ _tag: "Message", bytes: message.bytes }),
-      )
+      this.toldReplica(message.to, this.replica(message.to).step({ _tag: "Message", bytes: message.bytes }))
   }
 
   tick(ms: number): void {
@@ -212,5 +205,7 @@ export class World {
 /** What a call returned; a failed one fails the test that reads it. */
 export function value(call: TestCall): unknown {
   if (call.outcome?._tag === "Returned") return call.outcome.value
-  throw new Error(`${call.member} did not return: ${JSON.stringify(call.outcome ?? call.error?.message ?? "open")}`)
+  throw new Error(
+    `${call.member} did not return: ${JSON.stringify(call.outcome ?? call.error?.message ?? "open")}`,
+  )
 }

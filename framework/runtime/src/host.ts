@@ -137,14 +137,14 @@ export function currentEnvironment(): Environment {
 
 function joinGroup(connection: Connection, options: HostOptions): Promise<GroupDescriptor> {
   const group = GroupName(options.group ?? "main")
-  if (options.create === undefined) return describeGroup(connection, group)
+  const safety = { environment: options.environment ?? currentEnvironment(), accept: options.accept ?? [] }
+  if (options.create === undefined) return describeGroup(connection, group, safety)
   return createGroup(connection, {
     group,
     replicas: options.create.replicas.map(ReplicaId),
     partitions: options.create.partitions ?? 1,
     log: { ...DEVELOPMENT_LOG, ...options.create.log },
-    environment: options.environment ?? currentEnvironment(),
-    accept: options.accept ?? [],
+    ...safety,
   })
 }
 

@@ -1,5 +1,14 @@
 import { defineAll } from "@lockstep/actor"
-import { ClientId, Diverged, encodeOpening, NoQuorum, OutcomeUnknown, Overloaded, ReplicaId, SessionExpired } from "@lockstep/core"
+import {
+  ClientId,
+  Diverged,
+  encodeOpening,
+  NoQuorum,
+  OutcomeUnknown,
+  Overloaded,
+  ReplicaId,
+  SessionExpired,
+} from "@lockstep/core"
 import { stateMachine } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { byzantine, Counter, LyingCounter, ThrowingCounter } from "../counter.ts"

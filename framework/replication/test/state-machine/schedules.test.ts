@@ -11,8 +11,14 @@ import { type TestCall, value, World } from "../world.ts"
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant("call" as const), key: fc.nat(2) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("flush" as const) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant("append" as const), silent: fc.boolean(), at: fc.nat(3) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant("read" as const), replica: fc.nat(2), max: fc.nat(3) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant("append" as const), silent: fc.boolean(), at: fc.nat(3) }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant("read" as const), replica: fc.nat(2), max: fc.nat(3) }),
+  },
   { weight: 8, arbitrary: fc.record({ do: fc.constant("vote" as const), at: fc.nat(20) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("ask" as const), at: fc.nat(5) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("lose" as const), what: fc.nat(2), at: fc.nat(5) }) },
