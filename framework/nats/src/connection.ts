@@ -10,7 +10,7 @@ export interface ConnectionOptions {
 }
 
 /** A connection that reconnects for ever. What is published while it is down is lost: callers send again. */
-export interface Connection {
+export interface Connection extends AsyncDisposable {
   /** @internal The client library's own connection. */
   readonly nats: NatsConnection
   /** Core NATS: at most once. Never throws. */
@@ -115,17 +115,20 @@ function connectionOf(nats: NatsConnection): Connection {
     },
     closed: nats.closed().then(() => undefined),
     flush: () => nats.flush(),
-    async close() {
-      if (nats.isClosed()) return
-      const giveUp = setTimeout(() => void nats.close(), CLOSE_MS_MAX)
-      try {
-        await nats.drain()
-      } catch {
-        await nats.close() // it was reconnecting: there is nothing to drain into
-      } finally {
-        clearTimeout(giveUp)
-      }
-    },
+    [Symbol.asyncDispose]: close,
+    close,
+  }
+
+  async function close(): Promise<void> {
+    if (nats.isClosed()) return
+    const giveUp = setTimeout(() => void nats.close(), CLOSE_MS_MAX)
+    try {
+      await nats.drain()
+    } catch {
+      await nats.close() // it was reconnecting: there is nothing to drain into
+    } finally {
+      clearTimeout(giveUp)
+    }
   }
 }
 

@@ -27,7 +27,7 @@ export interface ServerOptions {
   readonly syncInterval?: string
   /** Default: a free one. */
   readonly port?: number
-  /** A configuration file in place of the development one. Its address, port and store are overridden. */
+  /** A configuration file in place of the development one. It takes its store from NATS_STORE; address and port are overridden. */
   readonly configFile?: string
   /** The environment that the configuration refers to. */
   readonly env?: Readonly<Record<string, string>>
@@ -74,7 +74,10 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
         )
       : await readFile(options.configFile, "utf8")
   const config = `${base}\n${options.config ?? ""}\n`
-  const server = new ServerProcess({ config, port, directory, storeDir, env: options.env ?? {} })
+  // nats-server takes the store from a flag or from its file, not from both
+  const flags = options.configFile === undefined ? ["-sd", storeDir] : []
+  const env = { NATS_PORT: String(port), NATS_STORE: storeDir, ...options.env }
+  const server = new ServerProcess({ config, port, directory, flags, env })
   try {
     await server.restart()
   } catch (cause) {
@@ -132,7 +135,7 @@ class ServerProcess implements Server {
   readonly #config: string
   readonly #port: number
   readonly #directory: string
-  readonly #storeDir: string
+  readonly #flags: ReadonlyArray<string>
   readonly #env: Readonly<Record<string, string>>
   #child: ChildProcess | undefined
   #log = ""
@@ -141,13 +144,13 @@ class ServerProcess implements Server {
     readonly config: string
     readonly port: number
     readonly directory: string
-    readonly storeDir: string
+    readonly flags: ReadonlyArray<string>
     readonly env: Readonly<Record<string, string>>
   }) {
     this.#config = options.config
     this.#port = options.port
     this.#directory = options.directory
-    this.#storeDir = options.storeDir
+    this.#flags = options.flags
     this.#env = options.env
   }
 
@@ -163,15 +166,10 @@ class ServerProcess implements Server {
     await this.kill("SIGKILL")
     const file = join(this.#directory, "server.conf")
     await writeFile(file, `${this.#config}\n`)
-    const flags = ["-a", "127.0.0.1", "-p", String(this.#port), "-sd", this.#storeDir]
-    const child = spawn(findServer(), ["-c", file, ...flags, "--ports_file_dir", this.#directory], {
+    const address = ["-a", "127.0.0.1", "-p", String(this.#port), "--ports_file_dir", this.#directory]
+    const child = spawn(findServer(), ["-c", file, ...address, ...this.#flags], {
       stdio: ["ignore", "ignore", "pipe"],
-      env: {
-        ...process.env,
-        NATS_PORT: String(this.#port),
-        NATS_STORE: this.#storeDir,
-        ...this.#env,
-      },
+      env: { ...process.env, ...this.#env },
     })
     this.#child = child
     this.#log = ""

@@ -22,10 +22,10 @@ function world(limits = {}): World {
 
 /** A world whose session is open, so that the next entry is the test's own. */
 function opened(limits = {}): World {
-  const it = world(limits)
-  it.call("get", "warm")
-  it.run()
-  return it
+  const w = world(limits)
+  w.call("get", "warm")
+  w.run()
+  return w
 }
 
 describe("a client of the state machine mode", () => {

@@ -1,0 +1,144 @@
+import { GroupName, ReplicaId } from "@lockstep/core"
+import {
+  type Connection,
+  createGroup,
+  describeGroup,
+  GroupMismatch,
+  openConnection,
+  type Server,
+  startServer,
+  UnknownGroup,
+  UnsafeSetting,
+} from "@lockstep/nats"
+import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { checkLog, checkSync, readSyncSettings } from "../src/settings.ts"
+
+let server: Server
+let connection: Connection
+beforeAll(async () => {
+  server = await startServer()
+  connection = await openConnection({ servers: server.url, name: "test" })
+})
+afterAll(async () => {
+  await connection.close()
+  await server.stop()
+})
+
+const log = { copies: 1, maxBytes: 1024 ** 2, maxEntryBytes: 1024 } as const
+const development = { environment: "development", accept: [] } as const
+const replicas = ["r0", "r1", "r2"].map(ReplicaId)
+
+function wanted(name: string, changes: object = {}) {
+  return { group: GroupName(name), replicas, partitions: 2, log, ...development, ...changes }
+}
+
+describe("a group", () => {
+  it("is the same for three replicas that make it at once, and for a caller that reads it", async () => {
+    const made = await Promise.all([1, 2, 3].map(() => createGroup(connection, wanted("race"))))
+    expect(made[1]).toEqual(made[0])
+    expect(made[2]).toEqual(made[0])
+    expect(await describeGroup(connection, GroupName("race"))).toEqual(made[0])
+    expect(new Set(made[0]?.logIds).size).toBe(2)
+    expect(made[0]).toMatchObject({ epoch: 1, partitions: 2, replicas })
+  })
+
+  it("is not changed by one who wants another: the error says what differs", async () => {
+    await createGroup(connection, wanted("fixed"))
+    const smaller = createGroup(connection, wanted("fixed", { replicas: replicas.slice(0, 2) }))
+    await expect(smaller).rejects.toThrow(GroupMismatch)
+    await expect(smaller).rejects.toThrow(/replicas r0,r1,r2, and r0,r1 was asked for/)
+    await expect(createGroup(connection, wanted("fixed", { partitions: 3 }))).rejects.toThrow(/partitions 2/)
+  })
+
+  it("that does not exist is an error that names those that do", async () => {
+    await createGroup(connection, wanted("known"))
+    const unknown = describeGroup(connection, GroupName("unknown"))
+    await expect(unknown).rejects.toThrow(UnknownGroup)
+    await expect(unknown).rejects.toThrow(/known/)
+  })
+
+  it("refuses to run in production on a single copy, unless that is accepted", async () => {
+    const production = { environment: "production" }
+    await expect(createGroup(connection, wanted("prod", production))).rejects.toThrow(
+      /num_replicas is 1 .*accept "single-copy-log"/,
+    )
+    const accepted = { ...production, accept: ["single-copy-log"] }
+    await expect(createGroup(connection, wanted("prod", accepted))).resolves.toMatchObject({ group: "prod" })
+  })
+})
+
+describe("the settings of a log", () => {
+  const unsafe: ReadonlyArray<readonly [setting: string, value: unknown]> = [
+    ["retention", "workqueue"],
+    ["storage", "memory"],
+    ["discard", "old"],
+    ["max_age", 1e9],
+    ["max_msgs", 10],
+    ["max_msgs_per_subject", 1],
+    ["allow_rollup_hdrs", true],
+    ["allow_msg_ttl", true],
+    ["allow_msg_counter", true],
+    ["allow_msg_schedules", true],
+    ["deny_delete", false],
+    ["allow_direct", true],
+    ["mirror", { name: "other" }],
+    ["sources", [{ name: "other" }]],
+    ["sealed", true],
+  ]
+
+  it.each(unsafe)("are refused where %s is %j, by name", async (setting, value) => {
+    const config = await configOf("safe")
+    expect(() => checkLog(config, development)).not.toThrow()
+    const changed = { ...config, [setting]: value }
+    expect(() => checkLog(changed, development)).toThrow(UnsafeSetting)
+    expect(() => checkLog(changed, development)).toThrow(setting)
+  })
+
+  it("are refused where the log has no id", async () => {
+    expect(() => checkLog({ ...configWithoutId }, development)).toThrow(/log_id/)
+  })
+
+  it("are refused when somebody changed a real stream behind our back", async () => {
+    await createGroup(connection, wanted("tampered"))
+    const { streams } = await jetstreamManager(connection.nats)
+    const { config } = await streams.info("LOG_tampered_1")
+    await streams.update("LOG_tampered_1", { ...config, max_age: 600e9 })
+    await expect(describeGroup(connection, GroupName("tampered"))).rejects.toThrow(/LOG_tampered_1: max_age/)
+  })
+
+  const configWithoutId = {
+    name: "x",
+    retention: "limits",
+    storage: "file",
+    discard: "new",
+    deny_delete: true,
+    num_replicas: 1,
+  } as StreamConfig
+
+  async function configOf(name: string): Promise<StreamConfig> {
+    await createGroup(connection, wanted(name))
+    const { streams } = await jetstreamManager(connection.nats)
+    return (await streams.info(`LOG_${name}_0`)).config
+  }
+})
+
+describe("how the servers write to disk", () => {
+  const production = { environment: "production", accept: [] } as const
+
+  it("is read from the server itself", async () => {
+    const settings = await readSyncSettings(connection)
+    expect(settings?.map(({ always }) => always)).toEqual([true])
+    expect(() => checkSync(settings, production)).not.toThrow()
+  })
+
+  it("is refused in production where it is an interval, and where it cannot be read", async () => {
+    await using lax = await startServer({ syncInterval: "2m" })
+    await using other = await openConnection({ servers: lax.url, name: "test" })
+    const settings = await readSyncSettings(other)
+    expect(() => checkSync(settings, production)).toThrow(/sync_interval.*accept "sync-interval"/)
+    expect(() => checkSync(settings, { ...production, accept: ["sync-interval"] })).not.toThrow()
+    expect(() => checkSync(undefined, production)).toThrow(/accept "unverified-sync-interval"/)
+    expect(() => checkSync(settings, development)).not.toThrow()
+  })
+})

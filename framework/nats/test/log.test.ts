@@ -1,0 +1,195 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { ClientId, type Entry, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import {
+  type AppendResult,
+  type Connection,
+  createGroup,
+  openAppender,
+  openConnection,
+  openTail,
+  type Server,
+  startServer,
+  type TailHandlers,
+} from "@lockstep/nats"
+import { jetstreamManager } from "@nats-io/jetstream"
+import { describe, expect, it } from "vitest"
+
+const group = GroupName("g")
+const partition = Partition(0)
+
+/** A server with one group, and a connection to it. */
+async function fixture(log: { maxBytes?: number; maxEntryBytes?: number } = {}) {
+  const server = await startServer()
+  const connection = await openConnection({ servers: server.url, name: "test" })
+  await createGroup(connection, {
+    group,
+    replicas: [ReplicaId("r0")],
+    partitions: 1,
+    log: { copies: 1, maxBytes: 1024 ** 2, maxEntryBytes: 64 * 1024, ...log },
+    environment: "development",
+    accept: [],
+  })
+  return {
+    server,
+    connection,
+    async [Symbol.asyncDispose]() {
+      await connection.close()
+      await server.stop()
+    },
+  }
+}
+
+/** Appends, and resolves with the log's answer. */
+function appending(connection: Connection) {
+  const waiting = new Map<number, (result: AppendResult) => void>()
+  const appender = openAppender(connection, { group, partition, client: ClientId("c") }, (token, result) =>
+    waiting.get(token)?.(result),
+  )
+  let token = 0
+  return (payload: Uint8Array | string): Promise<AppendResult> =>
+    new Promise((resolve) => {
+      waiting.set(++token, resolve)
+      appender.append(Buffer.from(payload), token)
+    })
+}
+
+/** A tail that remembers what it saw, and starts again where it was. */
+function following(connection: Connection, from?: () => number) {
+  const entries: Array<Entry> = []
+  const attached: Array<Parameters<TailHandlers["onAttached"]>[0]> = []
+  const tail = openTail(
+    connection,
+    { group, partition, from: from ?? (() => (entries.at(-1)?.seq ?? 0) + 1) },
+    { onAttached: (state) => attached.push(state), onEntries: (batch) => entries.push(...batch) },
+  )
+  return { tail, entries, attached, seqs: () => entries.map((entry) => entry.seq) }
+}
+
+describe("a partition's log", () => {
+  it("acknowledges an entry with its position, and delivers it with the same bytes", async () => {
+    await using f = await fixture()
+    const append = appending(f.connection)
+    const reader = following(f.connection)
+    expect(await append("one")).toEqual({ _tag: "Appended", seq: 1 })
+    expect(await append("two")).toEqual({ _tag: "Appended", seq: 2 })
+    await expect.poll(reader.seqs).toEqual([1, 2])
+    expect(reader.entries.map((entry) => Buffer.from(entry.payload).toString())).toEqual(["one", "two"])
+    const ms = Number((reader.entries[0]?.timeNs ?? 0n) / 1_000_000n)
+    expect(Math.abs(ms - Date.now())).toBeLessThan(60_000)
+    reader.tail.close()
+  })
+
+  it("says that it is full, and that an entry is too large: neither is in the log", async () => {
+    await using f = await fixture({ maxBytes: 20_000, maxEntryBytes: 10_000 })
+    const append = appending(f.connection)
+    expect(await append(Buffer.alloc(11_000))).toMatchObject({ _tag: "Refused", reason: "too-large" })
+    expect(await append(Buffer.alloc(9_000))).toEqual({ _tag: "Appended", seq: 1 })
+    expect(await append(Buffer.alloc(9_000))).toEqual({ _tag: "Appended", seq: 2 })
+    expect(await append(Buffer.alloc(9_000))).toMatchObject({ _tag: "Refused", reason: "full" })
+    expect(await append(Buffer.alloc(2_000_000))).toMatchObject({ _tag: "Refused", reason: "too-large" })
+  })
+
+  it("says that it does not know when nobody answers for the log", async () => {
+    await using f = await fixture()
+    const appender: Array<AppendResult> = []
+    const other = openAppender(
+      f.connection,
+      { group: GroupName("nobody"), partition, client: ClientId("c") },
+      (_, result) => appender.push(result),
+    )
+    other.append(Buffer.from("?"), 1)
+    await expect.poll(() => appender[0]?._tag).toBe("Unknown")
+  })
+
+  it("is followed on after its server was killed and started again", async () => {
+    await using f = await fixture()
+    const reader = following(f.connection)
+    await appending(f.connection)("one")
+    await expect.poll(reader.seqs).toEqual([1])
+    await killAndRestart(f.server)
+    expect(await retried(() => appending(f.connection)("two"))).toEqual({ _tag: "Appended", seq: 2 })
+    await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2])
+    reader.tail.close()
+  }, 20_000)
+
+  it("is followed on after its server was paused", async () => {
+    await using f = await fixture()
+    const reader = following(f.connection)
+    await appending(f.connection)("one")
+    await f.server.kill("SIGSTOP")
+    await sleep(4000)
+    await f.server.kill("SIGCONT")
+    expect(await retried(() => appending(f.connection)("two"))).toMatchObject({ _tag: "Appended" })
+    await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2])
+    reader.tail.close()
+  }, 20_000)
+
+  it("is followed on after somebody deleted the consumer", async () => {
+    await using f = await fixture()
+    const reader = following(f.connection)
+    await appending(f.connection)("one")
+    await expect.poll(reader.seqs).toEqual([1])
+    const { consumers } = await jetstreamManager(f.connection.nats)
+    for await (const consumer of consumers.list("LOG_g_0")) await consumers.delete("LOG_g_0", consumer.name)
+    await appending(f.connection)("two")
+    await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2])
+    expect(reader.attached.length).toBeGreaterThan(1)
+    reader.tail.close()
+  }, 20_000)
+
+  it("shows on attachment that it was deleted and made again", async () => {
+    await using f = await fixture()
+    const reader = following(f.connection, () => 1)
+    await expect.poll(() => reader.attached.length).toBe(1)
+    const { streams } = await jetstreamManager(f.connection.nats)
+    const { config } = await streams.info("LOG_g_0")
+    await streams.delete("LOG_g_0")
+    await streams.add({ ...config, metadata: { ...config.metadata, log_id: "another" } })
+    reader.tail.reattach()
+    await expect.poll(() => reader.attached.at(-1)?.logId).toBe("another")
+    reader.tail.close()
+  })
+
+  it("starts where it is told to, the last executed entry included", async () => {
+    await using f = await fixture()
+    const append = appending(f.connection)
+    for (const text of ["one", "two", "three"]) await append(text)
+    const reader = following(f.connection, () => 2)
+    await expect.poll(reader.seqs).toEqual([2, 3])
+    reader.tail.close()
+  })
+
+  it("delivers nothing after it was closed", async () => {
+    await using f = await fixture()
+    const reader = following(f.connection)
+    await appending(f.connection)("one")
+    await expect.poll(reader.seqs).toEqual([1])
+    reader.tail.close()
+    await appending(f.connection)("two")
+    await sleep(100)
+    expect(reader.seqs()).toEqual([1])
+  })
+
+  it("delivers many thousands in order, in batches", async () => {
+    await using f = await fixture({ maxBytes: 64 * 1024 ** 2 })
+    const append = appending(f.connection)
+    await Promise.all(Array.from({ length: 5000 }, (_, i) => append(`entry ${i}`)))
+    const reader = following(f.connection, () => 1)
+    await expect.poll(() => reader.entries.length, { timeout: 10_000 }).toBe(5000)
+    expect(reader.seqs()).toEqual(Array.from({ length: 5000 }, (_, i) => i + 1))
+    reader.tail.close()
+  }, 20_000)
+})
+
+async function killAndRestart(server: Server): Promise<void> {
+  await server.kill("SIGKILL")
+  await server.restart()
+}
+
+/** Appends until the log answers: what is sent while the connection is down is lost. */
+async function retried(append: () => Promise<AppendResult>): Promise<AppendResult> {
+  for (;;) {
+    const result = await Promise.race([append(), sleep(500)])
+    if (result !== undefined && result._tag === "Appended") return result
+  }
+}

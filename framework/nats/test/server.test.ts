@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs"
+import { connect } from "@nats-io/transport-node"
+import { afterAll, describe, expect, it, vi } from "vitest"
+import {
+  findServer,
+  LogUnavailable,
+  NatsServerMissing,
+  openConnection,
+  startCluster,
+  startServer,
+} from "@lockstep/nats"
+import { DEVELOPMENT_CONFIG } from "../src/development.ts"
+
+const infra = new URL("../../../infra/nats/", import.meta.url)
+
+describe("the development server", () => {
+  it("runs the configuration that infra/nats shows", () => {
+    expect(DEVELOPMENT_CONFIG).toBe(readFileSync(new URL("development.conf", infra), "utf8"))
+  })
+
+  it("keeps its port and its store over a kill and a restart", async () => {
+    await using server = await startServer()
+    const { url, pid } = server
+    await server.kill("SIGKILL")
+    await server.restart()
+    expect(server.url).toBe(url)
+    expect(server.pid).not.toBe(pid)
+    await using connection = await openConnection({ servers: url, name: "test" })
+    expect(connection.nats.info?.jetstream).toBe(true)
+  })
+
+  it("names the ways to get a nats-server when NATS_SERVER points at something else", () => {
+    vi.stubEnv("NATS_SERVER", "/bin/true")
+    afterAll(() => void vi.unstubAllEnvs())
+    expect(() => findServer()).toThrow(NatsServerMissing)
+    expect(() => findServer()).toThrow(/npm run setup:nats/)
+    vi.unstubAllEnvs()
+  })
+})
+
+describe("a connection", () => {
+  it("says at once that nobody listens, and where", async () => {
+    const refused = openConnection({ servers: "nats://127.0.0.1:1", name: "test" })
+    await expect(refused).rejects.toThrow(LogUnavailable)
+    await expect(refused).rejects.toThrow(/127\.0\.0\.1:1.*nothing was sent/)
+  })
+
+  it("comes back after its server was killed, and closes even while the server is dead", async () => {
+    await using server = await startServer()
+    const connection = await openConnection({ servers: server.url, name: "test" })
+    const back = new Promise<void>((resolve) => connection.onReconnect(resolve))
+    await server.kill("SIGKILL")
+    connection.publish("lost", Buffer.from("never throws"))
+    await server.restart()
+    await back
+    await server.kill("SIGKILL")
+    await connection.close()
+    expect(connection.nats.isClosed()).toBe(true)
+  })
+})
+
+describe("the production configuration", () => {
+  const passwords = {
+    NATS_PASSWORD_R0: "zero",
+    NATS_PASSWORD_R1: "one",
+    NATS_PASSWORD_R2: "two",
+    NATS_PASSWORD_CLIENT: "client",
+    NATS_PASSWORD_CONTROLLER: "controller",
+  }
+
+  it("lets a replica publish its own votes and nobody else's", async () => {
+    const configFile = new URL("production.conf", infra).pathname
+    await using cluster = await startCluster({ configFile, env: passwords })
+    const [first = ""] = cluster.urls
+    const [r0, client] = await Promise.all([
+      connect({ servers: first, user: "r0", pass: "zero" }),
+      connect({ servers: first, user: "client", pass: "client" }),
+    ])
+    const heard: Array<string> = []
+    client.subscribe("vote.>", { callback: (_, message) => void heard.push(message.subject) })
+    await client.flush()
+    r0.publish("vote.bank.r1.someone")
+    r0.publish("vote.bank.r0.someone")
+    r0.publish("cmd.bank.0.someone")
+    await r0.flush()
+    await expect.poll(() => heard).toEqual(["vote.bank.r0.someone"])
+    await Promise.all([r0.close(), client.close()])
+  })
+})
