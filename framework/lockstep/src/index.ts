@@ -35,6 +35,8 @@ export {
   type Client,
   connect,
   type ConnectOptions,
+  createGroup,
+  type CreateGroupOptions,
   type Dissent,
   host,
   type Host,

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
-import { JetStreamApiError, type StreamInfo } from "@nats-io/jetstream"
-import { type Connection, LogUnavailable } from "./connection.ts"
+import type { StreamInfo } from "@nats-io/jetstream"
+import type { Connection } from "./connection.ts"
 import {
   type Acceptance,
   checkLog,
@@ -11,7 +11,7 @@ import {
   type LogSettings,
   readSyncSettings,
 } from "./settings.ts"
-import { manager, streamInfo } from "./stream.ts"
+import { addStream, manager, streamInfo } from "./stream.ts"
 import { streamName } from "./subjects.ts"
 
 /** What callers and replicas of a group must agree on. It is kept in the metadata of the group's streams. */
@@ -75,7 +75,7 @@ export async function createGroup(
     })
     checkLog(config as Parameters<typeof checkLog>[0], options) // what was just made up is complete
     if ((await streamInfo(connection, config.name)) !== undefined) continue
-    await addLog(connection, config)
+    await addStream(connection, config)
   }
   const found = await describeGroup(connection, group, options)
   const mismatch = (what: string, is: string, wanted: string): never => {
@@ -117,33 +117,6 @@ export async function describeGroup(
 /** Logs of one group, at most: each is a Raft group of its own. */
 export const PARTITIONS_MAX = 256
 const META = { epoch: "lockstep.epoch", replicas: "lockstep.replicas", partitions: "lockstep.partitions" }
-/** JetStream's answer to a stream that exists with other settings: another replica was quicker. */
-const NAME_IN_USE = 10058
-
-/** Another replica may be quicker, and a cluster that has just started may not yet know all its servers. */
-async function addLog(connection: Connection, config: ReturnType<typeof logConfig>): Promise<void> {
-  for (let left = ADD_ATTEMPTS; ; left--) {
-    try {
-      await (await manager(connection)).streams.add(config)
-      return
-    } catch (cause) {
-      const code = cause instanceof JetStreamApiError ? cause.code : undefined
-      if (code === NAME_IN_USE) return
-      if (left === 0 || (code !== undefined && !NOT_YET.has(code)))
-        throw new LogUnavailable(
-          connection.nats.getServer(),
-          `the stream ${config.name} could not be made: ${cause instanceof Error ? cause.message : String(cause)}`,
-        )
-    }
-    await new Promise((resolve) => setTimeout(resolve, ADD_WAIT_MS))
-  }
-}
-
-const ADD_ATTEMPTS = 50
-const ADD_WAIT_MS = 200
-/** No suitable peers, no leader, insufficient resources, temporarily unavailable: a cluster that is starting says these. */
-const NOT_YET = new Set([10004, 10005, 10008, 10009, 10023, 10047, 10074])
-
 async function readLog(
   connection: Connection,
   group: GroupName,

@@ -2,9 +2,10 @@ import {
   JetStreamApiError,
   jetstreamManager,
   type JetStreamManager,
+  type StreamConfig,
   type StreamInfo,
 } from "@nats-io/jetstream"
-import type { Connection } from "./connection.ts"
+import { type Connection, LogUnavailable } from "./connection.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */
 export async function streamState(
@@ -16,17 +17,60 @@ export async function streamState(
   return { logId: info.config.metadata?.["log_id"] ?? "", firstSeq, lastSeq }
 }
 
-/** The stream's description, or undefined where there is none. */
-export async function streamInfo(connection: Connection, stream: string): Promise<StreamInfo | undefined> {
-  try {
-    return await (await manager(connection)).streams.info(stream)
-  } catch (cause) {
-    if (cause instanceof JetStreamApiError && cause.code === STREAM_NOT_FOUND) return undefined
-    throw cause
+/** The stream's description, or undefined where there is none. Rejects with {@link LogUnavailable}. */
+export function streamInfo(connection: Connection, stream: string): Promise<StreamInfo | undefined> {
+  return patiently(connection, `the stream ${stream} could not be read`, async (streams) => {
+    try {
+      return await streams.info(stream)
+    } catch (cause) {
+      if (cause instanceof JetStreamApiError && cause.code === STREAM_NOT_FOUND) return undefined
+      throw cause
+    }
+  })
+}
+
+/** Makes the stream, unless somebody else has. Rejects with {@link LogUnavailable}. */
+export function addStream(
+  connection: Connection,
+  config: Partial<StreamConfig> & { readonly name: string },
+): Promise<void> {
+  return patiently(connection, `the stream ${config.name} could not be made`, async (streams) => {
+    try {
+      await streams.add(config)
+    } catch (cause) {
+      if (!(cause instanceof JetStreamApiError && cause.code === NAME_IN_USE)) throw cause
+    }
+  })
+}
+
+/** Tries again for a while: a cluster that has just started, or lost a leader, answers late or with {@link NOT_YET}. */
+async function patiently<Result>(
+  connection: Connection,
+  failure: string,
+  attempt: (streams: JetStreamManager["streams"]) => Promise<Result>,
+): Promise<Result> {
+  for (let left = ATTEMPTS; ; left--) {
+    try {
+      return await attempt((await manager(connection)).streams)
+    } catch (cause) {
+      const final = cause instanceof JetStreamApiError && !NOT_YET.has(cause.code)
+      if (left === 0 || final || connection.nats.isClosed())
+        throw new LogUnavailable(
+          connection.nats.getServer(),
+          `${failure}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        )
+    }
+    await new Promise((resolve) => setTimeout(resolve, ATTEMPT_WAIT_MS))
   }
 }
 
+const ATTEMPTS = 50
+const ATTEMPT_WAIT_MS = 200
 const STREAM_NOT_FOUND = 10059
+/** JetStream's answer to a stream that exists with other settings: another replica was quicker. */
+const NAME_IN_USE = 10058
+/** No suitable peers, no leader, insufficient resources, temporarily unavailable: a cluster that is starting says these. */
+const NOT_YET = new Set([10004, 10005, 10008, 10009, 10023, 10047, 10074])
 
 export function manager(connection: Connection): Promise<JetStreamManager> {
   return jetstreamManager(connection.nats, { checkAPI: false, timeout: 2000 })

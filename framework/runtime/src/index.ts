@@ -1,4 +1,5 @@
 export * from "./connect.ts"
+export * from "./create.ts"
 export * from "./develop.ts"
 export * from "./host.ts"
 export type { Dissent } from "./lane.ts"

@@ -7,7 +7,7 @@ import { Stream } from "./passengers.ts"
 import { Progress } from "./progress.ts"
 import { percentile, print, type Report } from "./report.ts"
 import { sameBoard, sequentialBoards } from "./sequential.ts"
-import { ReplicaProcess, REPLICAS } from "./service.ts"
+import { type Service, startService } from "./service.ts"
 
 /**
  * The departures boards of 220 airports, kept by three replica processes. 20,000 real flights are streamed to them while
@@ -22,7 +22,7 @@ async function main(): Promise<void> {
 
   progress.say("starting nats-server (JetStream, file storage, fsync always) and three replica processes")
   await using server = await startServer()
-  await using service = await startService(server, plan)
+  await using service = await startService(server.url, plan.faultyPeriods)
   await using client = await connect({ servers: server.url, group: "departures" })
   const stream = new Stream(client, (phase, done) => progress.show(phase, done))
   const start = performance.now()
@@ -107,33 +107,13 @@ function divide(flights: ReadonlyArray<Flight>): Plan {
   }
 }
 
-async function startService(server: Server, plan: Plan) {
-  const servers = server.url
-  const [r0, r1, r2] = REPLICAS
-  const replicas = {
-    r0: new ReplicaProcess({ servers, replica: r0 }),
-    r1: new ReplicaProcess({ servers, replica: r1 }),
-    r2: new ReplicaProcess({ servers, replica: r2, faultyPeriods: plan.faultyPeriods }),
-  }
-  const stop = async (): Promise<void> => {
-    await Promise.all(Object.values(replicas).map((replica) => replica.stop()))
-  }
-  try {
-    await Promise.all(Object.values(replicas).map((replica) => replica.start()))
-  } catch (cause) {
-    await stop()
-    throw cause
-  }
-  return { ...replicas, [Symbol.asyncDispose]: stop }
-}
-
 /**
  * r2 answers wrongly and r1 is dead: no two replicas agree, so no call may be answered. The commands are in the log all the
  * same, and when r1 is back the callers get the right answers without executing anything twice.
  */
 async function beyondTheLimit(
   server: Server,
-  service: { readonly r1: ReplicaProcess },
+  service: Service,
   flights: ReadonlyArray<Flight>,
   stream: Stream,
 ): Promise<Report["beyondTheLimit"]> {

@@ -34,8 +34,8 @@ import type {
 export const INLINE_BYTES_MAX = 64 * 1024
 /** How long the last executed entry may take to come once more after an attachment, before the log is asked again. */
 export const OVERLAP_WAIT_MS = 5000
-/** How often it is asked again before the log is judged to have lost its tail: stream info may be stale for a while. */
-export const OVERLAP_ATTEMPTS = 3
+/** So many attachments in a row must show a log that ends too early before it is judged: stream info may be stale. */
+export const LOST_TAIL_ATTACHMENTS = 3
 
 /**
  * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
@@ -53,7 +53,8 @@ export class StateMachineReplica implements ReplicaProtocol {
   #timeNs = 0n
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
-  #overlap: { sinceMs: number; attempts: number } | undefined
+  /** The last executed entry has not come once more since the attachment. */
+  #overlap: Overlap | undefined
   #halted: HaltReport | undefined
   #executed = 0
   #repeated = 0
@@ -110,20 +111,29 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (log.firstSeq > Math.max(1, this.#applied))
       return this.#halt(outputs, "log-gap", `the log begins at ${log.firstSeq}, after what was executed here`)
     this.#replayUntil ??= log.lastSeq
-    this.#overlap =
-      this.#applied === 0 ? undefined : { sinceMs: log.nowMs, attempts: this.#overlap?.attempts ?? 0 }
+    if (this.#applied === 0) return
+    this.#overlap = {
+      sinceMs: log.nowMs,
+      endsTooEarly: log.lastSeq < this.#applied,
+      missed: this.#overlap?.missed ?? 0,
+    }
   }
 
-  /** After an attachment the last executed entry must come once more, or the log has lost it. */
+  /**
+   * After an attachment the last executed entry must come once more. Where it does not, the log is asked again; it is judged
+   * only when it was there each time, and each time said that it ends before that entry. (A log that cannot be reached, or
+   * delivers nothing, has lost nothing.)
+   */
   #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
     if (this.#overlap === undefined || nowMs - this.#overlap.sinceMs < OVERLAP_WAIT_MS) return
-    if (this.#overlap.attempts + 1 >= OVERLAP_ATTEMPTS)
+    const missed = this.#overlap.endsTooEarly ? this.#overlap.missed + 1 : 0
+    if (missed >= LOST_TAIL_ATTACHMENTS)
       return this.#halt(
         outputs,
         "log-lost-tail",
         `the log no longer holds entry ${this.#applied}, which was executed`,
       )
-    this.#overlap = { sinceMs: nowMs, attempts: this.#overlap.attempts + 1 }
+    this.#overlap = { sinceMs: nowMs, endsTooEarly: false, missed }
     outputs.push({ _tag: "Reattach" })
   }
 
@@ -258,6 +268,15 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#halted = { reason, detail, applied: this.#applied, chain: this.#chain }
     outputs.push({ _tag: "Halt", report: this.#halted })
   }
+}
+
+interface Overlap {
+  /** When the log was attached to, or asked for last. */
+  readonly sinceMs: number
+  /** The log was there, and said that it ends before the entry. */
+  readonly endsTooEarly: boolean
+  /** Attachments in a row that said so, and after which the entry did not come. */
+  readonly missed: number
 }
 
 const NO_OUTCOMES = Buffer.alloc(0)

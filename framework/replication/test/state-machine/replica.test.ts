@@ -203,6 +203,18 @@ describe("a replica of the state machine mode", () => {
     expect(w.halts.map((halt) => halt.report.reason)).toEqual(["log-lost-tail"])
   })
 
+  it("does not take a log that is away for a minute for one that lost its tail", () => {
+    const w = opened()
+    w.replica(r0).step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 1, nowMs: 0 })
+    for (let nowMs = 0; nowMs <= 60_000; nowMs += 500)
+      w.toldReplica(r0, w.replica(r0).step({ _tag: "Tick", nowMs }))
+    expect(w.halts).toEqual([])
+    w.replica(r0).step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 1, nowMs: 60_000 })
+    w.put(add(1))
+    w.toldReplica(r0, w.replica(r0).step({ _tag: "Entries", entries: w.log.slice(0, 2) }))
+    expect(w.replica(r0).status.executed).toBe(1)
+  })
+
   it("gives commands a time that never goes back, and randomness of their own, equal on all replicas", () => {
     const w = new World(byzantine, [Clock])
     const calls: Array<TestCall> = []

@@ -1,0 +1,48 @@
+import { GroupName, ReplicaId } from "@lockstep/core"
+import {
+  type Acceptance,
+  type ConnectionOptions,
+  createGroup as create,
+  type Environment,
+  type GroupDescriptor,
+  type LogSettings,
+  openConnection,
+} from "@lockstep/nats"
+
+/** What a new group is to be. */
+export interface CreateGroupOptions extends Omit<ConnectionOptions, "name"> {
+  /** Default: `"main"`. */
+  readonly group?: string
+  /** The names of its replicas: 2f+1 of them to mask f wrong ones, f+1 to mask f crashed ones. */
+  readonly replicas: ReadonlyArray<string>
+  /** Logs, each with an order of its own, over which the actors are spread. For good. Default: 1. */
+  readonly partitions?: number
+  readonly log: LogSettings
+  /** Default: `"production"`, which refuses unsafe settings. */
+  readonly environment?: Environment
+  /** Unsafe settings that are knowingly accepted. */
+  readonly accept?: ReadonlyArray<Acceptance>
+}
+
+/**
+ * Makes a replica group, or finds it made as it is wanted. An operator does this once, with credentials that replicas need
+ * not have.
+ *
+ * Rejects with LogUnavailable, ServerTooOld, GroupMismatch or UnsafeSetting.
+ */
+export async function createGroup(options: CreateGroupOptions): Promise<GroupDescriptor> {
+  const { group = "main", replicas, partitions = 1, log, environment = "production", accept = [] } = options
+  const connection = await openConnection({ ...options, name: "lockstep-create-group" })
+  try {
+    return await create(connection, {
+      group: GroupName(group),
+      replicas: replicas.map(ReplicaId),
+      partitions,
+      log,
+      environment,
+      accept,
+    })
+  } finally {
+    await connection.close()
+  }
+}

@@ -1,0 +1,156 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { createRequire } from "node:module"
+import { createInterface } from "node:readline"
+import { setTimeout as sleep } from "node:timers/promises"
+
+/** Settings of the program, by the names that its configuration file uses: `{ servers, replica, module, … }`. */
+export type ReplicaSettings = Readonly<Record<string, string | number>> & {
+  readonly servers: string
+  readonly replica: string
+  readonly module: string
+}
+
+/** A line of the program's log. */
+export interface LogLine {
+  readonly time: string
+  readonly event: string
+  readonly [field: string]: unknown
+}
+
+/** What `/status` answers for one partition. */
+export interface PartitionStatus {
+  readonly applied: number
+  readonly chain: string
+  readonly executed: number
+  readonly repeated: number
+  readonly malformed: number
+  readonly halted: { readonly reason: string; readonly detail: string } | undefined
+}
+
+/**
+ * The replica program in a process of its own, for samples and tests that kill, pause and restart it. In production any
+ * supervisor does the same: it starts the program with the settings in the environment, and ends it with SIGTERM.
+ */
+export class ReplicaProcess implements AsyncDisposable {
+  readonly replica: string
+  /** Everything that it logged, over all its starts. */
+  readonly log: Array<LogLine> = []
+  readonly #env: NodeJS.ProcessEnv
+  #child: ChildProcess | undefined
+  #health: string | undefined
+
+  /** `env` is added to the environment, for the actors' own use. */
+  constructor(settings: ReplicaSettings, env: Readonly<Record<string, string>> = {}) {
+    this.replica = settings.replica
+    this.#env = { ...process.env, ...env, ...variables(settings) }
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
+  get running(): boolean {
+    const child = this.#child
+    return child !== undefined && child.exitCode === null && child.signalCode === null
+  }
+
+  /** Where it answers `/live`, `/ready` and `/status`; undefined until it has started. */
+  get health(): string | undefined {
+    return this.#health
+  }
+
+  /** Resolves when the replica has executed all that was in the log. Rejects with the reason when it ends before. */
+  async start(): Promise<void> {
+    await this.spawn()
+    while (!(await this.#isReady())) {
+      if (!this.running) {
+        const reason = this.log.findLast((line) => line.event === "failed")?.["error"]
+        throw new Error(
+          `replica ${this.replica} ended before it was ready: ${String(reason ?? "it gave no reason")}`,
+        )
+      }
+      await sleep(20)
+    }
+  }
+
+  /** Starts the process, and waits for nothing but the process. */
+  async spawn(): Promise<void> {
+    await this.kill()
+    this.#health = undefined
+    const child = spawn(process.execPath, [PROGRAM], { stdio: ["ignore", "pipe", "inherit"], env: this.#env })
+    this.#child = child
+    const endWithUs = (): void => void child.kill("SIGKILL")
+    process.once("exit", endWithUs)
+    child.once("exit", () => process.off("exit", endWithUs))
+    createInterface({ input: child.stdout }).on("line", (text) => {
+      const line = JSON.parse(text) as LogLine // the program's own log format
+      this.log.push(line)
+      if (line.event === "started") this.#health = String(line["health"])
+    })
+  }
+
+  /** SIGKILL: nothing is drained, nothing is said. */
+  async kill(): Promise<void> {
+    this.resume()
+    await this.#end("SIGKILL")
+  }
+
+  /** SIGTERM: it drains. Resolves with its exit code. */
+  async stop(): Promise<number | null> {
+    this.resume()
+    return this.#end("SIGTERM")
+  }
+
+  /** SIGSTOP: it stands still, and its connections stay open. */
+  pause(): void {
+    this.#child?.kill("SIGSTOP")
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child?.kill("SIGCONT")
+  }
+
+  /** What `/status` says, by partition. */
+  async status(): Promise<ReadonlyArray<PartitionStatus>> {
+    const response = await fetch(`${this.#health}/status`)
+    const { partitions } = (await response.json()) as { partitions: ReadonlyArray<PartitionStatus> } // the program's own
+    return partitions
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    const child = this.#child
+    if (child === undefined || !this.running) return child?.exitCode ?? null
+    const exited = new Promise((resolve) => child.once("exit", resolve))
+    child.kill(signal)
+    await exited
+    return child.exitCode
+  }
+
+  async #isReady(): Promise<boolean> {
+    if (this.#health === undefined) return false
+    try {
+      const response = await fetch(`${this.#health}/ready`)
+      await response.body?.cancel()
+      return response.ok
+    } catch {
+      return false // it ended meanwhile
+    }
+  }
+}
+
+const PROGRAM = createRequire(import.meta.url).resolve("@lockstep/replica-service")
+
+/** `healthPort` is LOCKSTEP_HEALTH_PORT. */
+function variables(settings: ReplicaSettings): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => [
+      `LOCKSTEP_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
+      String(value),
+    ]),
+  )
+}

@@ -1,0 +1,49 @@
+import { ActorError, Command, Query, Replicated, stateMachine } from "lockstep"
+
+const mode = stateMachine({ faults: 1, faultModel: "byzantine" })
+
+/** Remembers what was recorded, in order: an entry that is lost, doubled or moved shows at once. */
+@Replicated({ name: "test/Ledger", version: 1, mode })
+export class Ledger {
+  ids: Array<string> = []
+
+  /** Returns the place of the entry, from 0. */
+  @Command()
+  record(id: string): number {
+    return this.ids.push(id) - 1
+  }
+
+  @Query()
+  all(): ReadonlyArray<string> {
+    return this.ids
+  }
+}
+
+/** A build that is wrong from its hundredth entry on, in the way that the environment names. */
+@Replicated({ name: "test/Ledger", version: 1, mode })
+class FaultyLedger extends Ledger {
+  @Command()
+  override record(id: string): number {
+    const place = super.record(id)
+    if (place < 100) return place
+    switch (process.env["FAULT"]) {
+      case "value":
+        return place + 1
+      case "state":
+        this.ids.reverse()
+        return place
+      case "error":
+        throw new ActorError("Broken", { place })
+      default:
+        return place
+    }
+  }
+
+  @Query()
+  override all(): ReadonlyArray<string> {
+    return process.env["FAULT"] === "value" ? [] : super.all()
+  }
+}
+
+/** What a replica of the tests hosts: the correct build, unless FAULT names a fault. */
+export const actors = [process.env["FAULT"] === undefined ? Ledger : FaultyLedger]
