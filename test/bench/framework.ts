@@ -1,0 +1,42 @@
+import { ReplicaProcess } from "@lockstep/replica-service/process"
+import { connect, createGroup } from "lockstep"
+import type { Contender } from "./contender.ts"
+import { Counter } from "./counter.ts"
+
+const NAMES = ["r0", "r1", "r2"]
+
+/** The same work through the framework: three replica processes, two equal votes, as in production. */
+export async function startFramework(servers: string, copies: 1 | 3): Promise<Contender> {
+  await createGroup({
+    servers,
+    replicas: NAMES,
+    log: { copies, maxBytes: 4 * 1024 ** 3, maxEntryBytes: 1024 ** 2 },
+    accept: ["single-copy-log", "sync-interval"],
+  })
+  const replicas = NAMES.map(
+    (replica) =>
+      new ReplicaProcess(
+        { servers, replica, module: new URL("counter.ts", import.meta.url).pathname, determinism: "guarded" },
+        { NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}` },
+      ),
+  )
+  await Promise.all(replicas.map((replica) => replica.start()))
+  const client = await connect({ servers })
+  return {
+    name: "lockstep: voted, f = 1",
+    call: (key) => client.actor(Counter, key).add(1),
+    async throughput(commands, inFlight, keys) {
+      const actors = keys.map((key) => client.actor(Counter, key))
+      let sent = 0
+      const caller = async (): Promise<void> => {
+        while (sent < commands) await actors[sent++ % actors.length]?.add(1)
+      }
+      await Promise.all(Array.from({ length: inFlight }, caller))
+      return sent
+    },
+    async [Symbol.asyncDispose]() {
+      await client.close()
+      await Promise.all(replicas.map((replica) => replica.kill()))
+    },
+  }
+}
