@@ -21,8 +21,19 @@ export default defineConfig({
         ...shared,
         test: {
           name: "unit",
-          include: ["framework/*/test/**/*.test.ts", "services/*/test/**/*.test.ts", "test/*.test.ts"],
+          // a bound on hanging, not on slowness: two cores may be busy with other things
+          testTimeout: 60_000,
+          include: [
+            "framework/*/test/**/*.test.ts",
+            "services/*/test/**/*.test.ts",
+            "samples/*/test/**/*.test.ts",
+            "test/*.test.ts",
+          ],
         },
+      },
+      {
+        ...shared,
+        test: { name: "simulation", include: ["test/simulation/**/*.test.ts"], testTimeout: 300_000 },
       },
       {
         ...shared,

@@ -76,11 +76,8 @@ export class Actors {
     const start = writer.length
     const args = readArguments(target.member, argsBytes)
     if (typeof args === "string") return writeRefused(writer, "InvalidArgument", args)
-    let instance = target.instances.get(key)
-    if (instance === undefined) {
-      instance = new target.definition.actorClass()
-      target.instances.set(key, instance)
-    }
+    const instance = target.instances.get(key) ?? this.#create(writer, target, key, position)
+    if (instance === undefined) return
     if (this.#checked) this.#executeTwice(writer, target, key, instance, args, argsBytes, position)
     else this.#run(writer, target, key, instance, args, position)
     const size = writer.length - start
@@ -118,6 +115,35 @@ export class Actors {
     return digest(lines.join("\n"))
   }
 
+  /** A new actor. Where its constructor does what a command may not, that is the command's outcome, and there is none. */
+  #create(writer: ByteWriter, target: Target, key: string, position: Position): object | undefined {
+    const { definition, instances } = target
+    const name = `${definition.type}(${JSON.stringify(key)})`
+    let instance: object
+    let twin: object | undefined
+    guard.enter(() => `the constructor of ${name} at ${position.seq}`)
+    try {
+      instance = new definition.actorClass()
+      if (this.#checked) twin = new definition.actorClass()
+    } catch (error) {
+      const violation = guard.leave()
+      if (violation === undefined) this.#writeError(writer, target, position, error)
+      else writeRefused(writer, "Nondeterminism", violation.message)
+      return undefined
+    }
+    const violation = guard.leave()
+    const state = twin && tryEncodeState(instance)
+    if (violation !== undefined) writeRefused(writer, "Nondeterminism", violation.message)
+    else if (state instanceof Unsupported) writeRefused(writer, "StateUnsupported", state.message)
+    else if (state !== undefined && twin !== undefined && !isState(twin, state))
+      writeRefused(writer, "Nondeterminism", `two new actors like ${name} differ: ${ELSEWHERE}`)
+    else {
+      instances.set(key, instance)
+      return instance
+    }
+    return undefined
+  }
+
   #run(
     writer: ByteWriter,
     target: Target,
@@ -142,26 +168,28 @@ export class Actors {
     this.#context.end()
     if (violation !== undefined) return writeRefused(writer, "Nondeterminism", violation.message)
     if (thrown !== undefined) return this.#writeError(writer, target, position, thrown.error)
-    if (isThenable(outcome)) {
-      ignore(outcome)
-      return writeRefused(
-        writer,
-        "AsyncCommand",
-        `${member.name} returned a promise: a ${member.kind} is synchronous`,
-      )
-    }
     try {
+      if (isThenable(outcome)) {
+        ignore(outcome)
+        detach(target, key, instance)
+        return writeRefused(
+          writer,
+          "AsyncCommand",
+          `${member.name} returned a promise: a ${member.kind} is synchronous`,
+        )
+      }
       writeReturned(writer, outcome)
     } catch (cause) {
       writer.truncate(start)
-      if (!(cause instanceof Unsupported)) throw cause
+      // a getter named then is the actor's code too
+      if (!(cause instanceof Unsupported)) return this.#writeError(writer, target, position, cause)
       writeRefused(writer, "ResultUnsupported", `the command was executed, but its ${cause.message}`)
     }
   }
 
   #writeError(writer: ByteWriter, target: Target, position: Position, error: unknown): void {
     try {
-      if (error instanceof ActorError) return writeThrew(writer, error.code, error.data)
+      if (error instanceof ActorError) return writeThrew(writer, String(error.code), error.data)
       if (this.#uncaught.length < 100)
         this.#uncaught.push({
           target: `${target.definition.type}/${target.member.name}`,
@@ -170,8 +198,8 @@ export class Actors {
         })
       writeThrew(writer, error instanceof Error ? String(error.name) : "NonError", null)
     } catch (cause) {
-      if (!(cause instanceof Unsupported)) throw cause
-      writeRefused(writer, "ResultUnsupported", `the command threw an error whose ${cause.message}`)
+      const what = cause instanceof Unsupported ? cause.message : "code, data or name cannot be read"
+      writeRefused(writer, "ResultUnsupported", `the command threw an error whose ${what}`)
     }
   }
 
@@ -204,18 +232,21 @@ export class Actors {
       )
     const twin = revive(target.definition, before)
     const again = readArguments(target.member, argsBytes) as Array<unknown> // they were readable a moment ago
+    const uncaught = this.#uncaught.length
     writer.truncate(start)
     this.#run(writer, target, key, twin, again, position)
-    const second = writer.view().subarray(start)
-    const sameState = tryEncodeState(twin)
-    if (!first.equals(second) || sameState instanceof Unsupported || !sameState.equals(after))
+    this.#uncaught.length = Math.min(uncaught, this.#uncaught.length) // an error is told once
+    const sameResult = first.equals(writer.view().subarray(start))
+    if (!sameResult || !isState(twin, after))
       refuse(
         "Nondeterminism",
-        `${target.definition.type}/${target.member.name} ran twice on equal state and ${first.equals(second) ? "left different states" : "gave different results"}: it depends on something that is not in its arguments, state or context (a module variable, a cache, the order in which actors were created, …)`,
+        `${target.definition.type}/${target.member.name} ran twice on equal state and ${sameResult ? "left different states" : "gave different results"}: ${ELSEWHERE}`,
       )
   }
 }
 
+const ELSEWHERE =
+  "it depends on something that is not in its arguments, state or context (a module variable, a cache, the order in which actors were created, …)"
 const NONE: ReadonlyArray<never> = []
 
 /** The arguments, or what is wrong with them: a forged envelope may hold anything. */
@@ -230,15 +261,29 @@ function readArguments(member: Member, bytes: Buffer): Array<unknown> | string {
     throw cause
   }
   if (!Array.isArray(args)) return "the arguments are not a list"
-  const wanted = member.args?.length
-  if (wanted === undefined ? args.length > member.parameters : args.length !== wanted)
-    return `${args.length} arguments were given, and ${wanted ?? `at most ${member.parameters}`} are taken`
+  const min = member.argumentsMin
+  const max = member.args?.length ?? member.parameters
+  if (args.length < min || args.length > max)
+    return `${args.length} arguments were given, and ${min === max ? max : `${min} or ${max}`} are taken`
   return args as Array<unknown> // just checked; made for this call, so it may be changed
 }
 
-function revive(definition: ActorDefinition, state: Buffer): object {
-  const instance: object = Object.create(definition.actorClass.prototype as object) // a class's prototype is an object
-  return Object.assign(instance, decodeState(state))
+/** An actor in this state. It is constructed, because its #private methods need that; then its fields are replaced. */
+export function revive(definition: ActorDefinition, state: Buffer): object {
+  const instance = new definition.actorClass()
+  const fields = decodeState(state)
+  const [own, names] = [Object.keys(instance), Object.keys(fields)]
+  if (own.length === names.length && own.every((name, i) => name === names[i]))
+    return Object.assign(instance, fields)
+  // the order of the fields is part of the state
+  for (const name of own) Reflect.deleteProperty(instance, name)
+  return Object.defineProperties(instance, Object.getOwnPropertyDescriptors(fields))
+}
+
+/** What an async command does later, at no log position, it does to an actor that is no longer there. */
+function detach({ definition, instances }: Target, key: string, instance: object): void {
+  const state = tryEncodeState(instance)
+  if (!(state instanceof Unsupported)) instances.set(key, revive(definition, state))
 }
 
 function tryEncodeState(instance: object): Buffer | Unsupported {
@@ -250,6 +295,11 @@ function tryEncodeState(instance: object): Buffer | Unsupported {
   }
 }
 
+function isState(instance: object, state: Buffer): boolean {
+  const other = tryEncodeState(instance)
+  return !(other instanceof Unsupported) && other.equals(state)
+}
+
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     (typeof value === "object" || typeof value === "function") &&
@@ -259,7 +309,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   )
 }
 
-/** What an async command does later is its own affair; its rejection must not end the process. */
+/** Nobody waits for what an async command promises, and its rejection must not end the process. */
 function ignore(promise: PromiseLike<unknown>): void {
-  void promise.then(undefined, () => undefined)
+  if (promise instanceof Promise) void promise.catch(() => undefined)
 }

@@ -16,7 +16,8 @@ export function encodeArguments(
     checkHints(target, member, args)
     return encodeChecked(target, args)
   }
-  if (args.length !== member.args.length)
+  // the schema of an argument that is left out is asked about undefined
+  if (args.length > member.args.length)
     throw new InvalidArgument(target, `takes ${member.args.length} arguments, not ${args.length}`)
   const results = member.args.map((schema, i) => schema["~standard"].validate(args[i]))
   if (results.some((result) => result instanceof Promise))
@@ -72,6 +73,8 @@ function encodeChecked(target: string, args: ReadonlyArray<unknown>): Buffer {
 function checkHints(target: string, member: Member, args: ReadonlyArray<unknown>): void {
   if (args.length > member.parameters)
     throw new InvalidArgument(target, `takes at most ${member.parameters} arguments, not ${args.length}`)
+  if (args.length < member.argumentsMin)
+    throw new InvalidArgument(target, `takes at least ${member.argumentsMin} arguments, not ${args.length}`)
   for (const [i, value] of args.entries()) {
     const wanted = PRIMITIVES.get(member.parameterTypes?.[i])
     if (wanted !== undefined && value !== undefined && value !== null && typeof value !== wanted)

@@ -11,8 +11,8 @@ export type ActorClient<Instance> = {
 }
 
 export type MethodNames<Instance> = {
-  [Name in keyof Instance]: Instance[Name] extends (...args: Array<never>) => unknown ? Name : never
-}[keyof Instance]
+  [Name in keyof Instance & string]: Instance[Name] extends (...args: Array<never>) => unknown ? Name : never
+}[keyof Instance & string]
 
 /** Sends one call whose arguments are already encoded. */
 export type Invoke<Result> = (call: Call) => Promise<Result>
@@ -33,7 +33,7 @@ export function actorMethods<Result>(
   if (typeof key !== "string" || key.length === 0 || key.length > KEY_LENGTH_MAX || !key.isWellFormed())
     throw new InvalidArgument(
       definition.type,
-      `the key of an actor is a text of 1 to ${KEY_LENGTH_MAX} characters, not ${JSON.stringify(key)?.slice(0, 80)}`,
+      `the key of an actor is a text of 1 to ${KEY_LENGTH_MAX} characters, not ${describe(key)}`,
     )
   const methods: Record<string, (...args: Array<unknown>) => Promise<Result>> = {}
   for (const member of definition.members.values()) {
@@ -49,4 +49,8 @@ export function actorMethods<Result>(
     }
   }
   return Object.freeze(methods)
+}
+
+function describe(key: unknown): string {
+  return typeof key === "string" ? JSON.stringify(key.slice(0, 80)) : `a ${typeof key}`
 }

@@ -72,32 +72,53 @@ function record(kind: RecordedMethod["kind"], options: MethodOptions | undefined
 
 /** `unknown` for a method that fits its decorator; otherwise a type that nothing has, whose key is the complaint. */
 type Sound<Method extends (...args: Array<never>) => unknown, Args, Returns> =
-  ReturnType<Method> extends PromiseLike<unknown>
+  IsPromise<ReturnType<Method>> extends true
     ? { "a command or query must be synchronous": never }
-    : Args extends ReadonlyArray<StandardSchemaV1>
-      ? Outputs<Args> extends WithoutContext<Parameters<Method>>
-        ? WithoutContext<Parameters<Method>> extends Inputs<Args>
+    : number extends Parameters<Method>["length"]
+      ? { "a command or query has no rest parameters: take an array": never }
+      : Args extends ReadonlyArray<StandardSchemaV1>
+        ? Outputs<Args> extends WithoutContext<Parameters<Method>>
+          ? Filled<WithoutContext<Parameters<Method>>> extends Inputs<Args>
+            ? SoundResult<Method, Returns>
+            : {
+                "the method takes arguments that its schemas refuse, or a schema transforms its input": never
+              }
+          : { "the schemas in `args` do not produce what the method takes": never }
+        : Parameters<Method> extends Required<Parameters<Method>>
           ? SoundResult<Method, Returns>
-          : { "the method takes arguments that its schemas refuse, or a schema transforms its input": never }
-        : { "the schemas in `args` do not produce what the method takes": never }
-      : Parameters<Method> extends Required<Parameters<Method>>
-        ? SoundResult<Method, Returns>
-        : { "a method with optional parameters needs schemas in `args`": never }
+          : { "a method with optional parameters needs schemas in `args`": never }
 
 type SoundResult<
   Method extends (...args: Array<never>) => unknown,
   Returns,
 > = Returns extends StandardSchemaV1
   ? ReturnType<Method> extends StandardSchemaV1.InferInput<Returns>
-    ? unknown
+    ? StandardSchemaV1.InferOutput<Returns> extends ReturnType<Method>
+      ? unknown
+      : { "the schema in `returns` makes something else of what the method returns": never }
     : { "the schema in `returns` refuses what the method returns": never }
   : unknown
+
+/** Also for a union that a promise is part of; not for `never`, which a method that always throws returns. */
+type IsPromise<Result> = 0 extends 1 & Result // any: nobody knows
+  ? false
+  : [Extract<Result, PromiseLike<unknown>>] extends [never]
+    ? false
+    : true
 
 type Outputs<Args extends ReadonlyArray<StandardSchemaV1>> = {
   -readonly [I in keyof Args]: StandardSchemaV1.InferOutput<Args[I]>
 }
 type Inputs<Args extends ReadonlyArray<StandardSchemaV1>> = {
   -readonly [I in keyof Args]: StandardSchemaV1.InferInput<Args[I]>
+}
+/** What schemas are given for these parameters: `undefined` for an optional one that is left out. */
+type Filled<Declared extends ReadonlyArray<unknown>, Whole = Required<Declared>> = {
+  [I in keyof Whole]: I extends keyof Declared
+    ? Declared extends { readonly [J in I]: Declared[I] }
+      ? Declared[I]
+      : Declared[I] | undefined
+    : never
 }
 
 /** The parameters that a caller gives: without the context at the end. */

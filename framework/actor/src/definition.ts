@@ -2,6 +2,7 @@ import "reflect-metadata"
 import { encodeState, type Mode, Unsupported } from "@lockstep/core"
 import type { StandardSchemaV1 } from "@standard-schema/spec"
 import { METHOD, type RecordedMethod, REPLICATED, type ReplicatedOptions } from "./decorators.ts"
+import { findPrivateField } from "./private-field.ts"
 
 /** A class whose instances can be actors: it is constructed without arguments. */
 export type ActorClass<Instance extends object = object> = new () => Instance
@@ -23,6 +24,8 @@ export interface Member {
   readonly returns: StandardSchemaV1 | undefined
   /** Declared parameters, the context included. */
   readonly parameters: number
+  /** Arguments that a call of it has in the log, at least: without the context, where it may take one. */
+  readonly argumentsMin: number
   /** `design:paramtypes`: constructors such as Number, as the compiler emitted them. A hint, never the contract. */
   readonly parameterTypes: ReadonlyArray<unknown> | undefined
   readonly implementation: (this: object, ...args: Array<unknown>) => unknown
@@ -35,10 +38,17 @@ export class DefinitionError extends Error {
   readonly actorClass: string
   readonly member: string | undefined
 
-  constructor(problem: { actorClass: string; member?: string; problem: string; remedy: string }) {
+  constructor(problem: {
+    actorClass: string
+    member?: string
+    problem: string
+    remedy: string
+    cause?: unknown
+  }) {
     const where =
       problem.member === undefined ? problem.actorClass : `${problem.actorClass}.${problem.member}`
-    super(`${where}: ${problem.problem}. ${problem.remedy}.`)
+    const { cause } = problem
+    super(`${where}: ${problem.problem}. ${problem.remedy}.`, cause === undefined ? undefined : { cause })
     this.actorClass = problem.actorClass
     this.member = problem.member
   }
@@ -108,26 +118,29 @@ function readOptions(actorClass: ActorClass): ReplicatedOptions {
       "its constructor takes arguments",
       "Actors are created on first use: set them up in a command instead",
     )
-  if (PRIVATE_FIELD.test(Function.prototype.toString.call(actorClass)))
+  const privateField = findPrivateField(actorClass)
+  if (privateField !== undefined)
     fail(
-      "it keeps state in a #private field, which cannot be read for checkpoints",
-      "Use TypeScript's private, or a public field; #private methods are fine",
+      `it keeps state in ${privateField}, which cannot be read for checkpoints`,
+      "Use TypeScript's private, or a public field, instead of a #private field or a WeakMap; #private methods are fine",
     )
   return options
 }
 
-/** A declaration such as `#balance = 0` or `#balance;`, which `this.#balance = 0` is not. */
-const PRIVATE_FIELD = /[\s;{}]#[A-Za-z_$][\w$]*\s*(?:=[^=>]|;)/
-
 function readMembers(actorClass: ActorClass): ReadonlyMap<string, Member> {
   const members = new Map<string, Member>()
+  const seen = new Set<string>(["constructor"])
   for (let at: unknown = actorClass.prototype; isPrototype(at); at = Object.getPrototypeOf(at)) {
     for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
-      if (name === "constructor" || members.has(name)) continue
+      if (seen.has(name)) continue
+      seen.add(name)
       if (typeof descriptor.value === "function")
-        members.set(name, readMember(actorClass, name, descriptor.value))
+        members.set(name, readMember(actorClass, at, name, descriptor.value))
+      else if (Reflect.hasOwnMetadata(METHOD, at, name)) failMember(actorClass, name, ...NO_METHOD)
     }
   }
+  for (const name of Object.getOwnPropertyNames(actorClass))
+    if (Reflect.hasOwnMetadata(METHOD, actorClass, name)) failMember(actorClass, name, ...STATIC)
   if (members.size === 0)
     throw new DefinitionError({
       actorClass: actorClass.name,
@@ -141,17 +154,31 @@ function isPrototype(value: unknown): value is object {
   return value !== null && value !== Object.prototype
 }
 
-function readMember(actorClass: ActorClass, name: string, implementation: Member["implementation"]): Member {
-  const fail = (problem: string, remedy: string): never => {
-    throw new DefinitionError({ actorClass: actorClass.name, member: name, problem, remedy })
-  }
-  const recorded: RecordedMethod | undefined = Reflect.getMetadata(METHOD, actorClass.prototype, name)
+const NO_METHOD = ["it is no method, so it cannot be called", "Decorate methods only"] as const
+const STATIC = [
+  "it is static, and a call is to an instance",
+  "Make it a method of the instance, or a function outside of the class",
+] as const
+
+function failMember(actorClass: ActorClass, member: string, problem: string, remedy: string): never {
+  throw new DefinitionError({ actorClass: actorClass.name, member, problem, remedy })
+}
+
+/** `at` is the prototype that has the method: an override does not inherit the decorator of what it replaces. */
+function readMember(
+  actorClass: ActorClass,
+  at: object,
+  name: string,
+  implementation: Member["implementation"],
+): Member {
+  const fail = (problem: string, remedy: string): never => failMember(actorClass, name, problem, remedy)
+  const recorded: RecordedMethod | undefined = Reflect.getOwnMetadata(METHOD, at, name)
   if (recorded === undefined)
     return fail(
       "it is a public method without a decorator",
       "Decorate it with @Command() or @Query(), or make it #private or a function outside of the class",
     )
-  const returned: unknown = Reflect.getMetadata("design:returntype", actorClass.prototype, name)
+  const returned: unknown = Reflect.getOwnMetadata("design:returntype", at, name)
   const kind = implementation.constructor.name
   if (returned === Promise || kind === "AsyncFunction")
     fail(
@@ -168,36 +195,75 @@ function readMember(actorClass: ActorClass, name: string, implementation: Member
         "one of its schemas is not a Standard Schema",
         "Effect users: wrap it in Schema.toStandardSchemaV1(…)",
       )
-  const types: unknown = Reflect.getMetadata("design:paramtypes", actorClass.prototype, name)
-  const parameterTypes = Array.isArray(types) ? (types as ReadonlyArray<unknown>) : undefined // an array of anything
-  const parameters = parameterTypes?.length ?? implementation.length
-  if (args !== undefined && (args.length > parameters || args.length < parameters - 1))
-    fail(
-      `it has ${args.length} schemas for ${parameters} parameters`,
-      "Give one schema for each parameter except the context",
-    )
   return Object.freeze({
     name,
     kind: recorded.kind,
     args,
     returns,
-    parameters,
-    parameterTypes,
     implementation,
+    ...readParameters(at, name, implementation.length, args?.length, fail),
   })
+}
+
+function readParameters(
+  at: object,
+  name: string,
+  length: number,
+  schemas: number | undefined,
+  fail: (problem: string, remedy: string) => never,
+): Pick<Member, "parameters" | "argumentsMin" | "parameterTypes"> {
+  const types: unknown = Reflect.getOwnMetadata("design:paramtypes", at, name)
+  const parameterTypes = Array.isArray(types) ? (types as ReadonlyArray<unknown>) : undefined // an array of anything
+  const parameters = parameterTypes?.length ?? length
+  if (schemas === undefined) {
+    // a default value, or the dots of a rest parameter: the function's own length ends there
+    if (parameters !== length)
+      fail(
+        "it has a parameter with a default value, or a rest parameter, and no schemas",
+        "Give one schema for each parameter except the context, and take an array instead of a rest parameter",
+      )
+    // the context is an interface, and those are recorded as Object
+    const mayTakeContext = parameterTypes === undefined || parameterTypes.at(-1) === Object
+    return { parameters, argumentsMin: Math.max(0, parameters - (mayTakeContext ? 1 : 0)), parameterTypes }
+  }
+  if (schemas < parameters - 1 || (schemas > parameters && parameterTypes !== undefined))
+    fail(
+      `it has ${schemas} schemas for ${parameters} parameters`,
+      "Give one schema for each parameter except the context",
+    )
+  return { parameters, argumentsMin: schemas, parameterTypes }
 }
 
 /** A new instance shows what its state is made of. */
 function checkState(actorClass: ActorClass): void {
+  const fail = (problem: string, remedy: string, cause?: unknown): never => {
+    throw new DefinitionError({ actorClass: actorClass.name, problem, remedy, cause })
+  }
+  const instance = construct(actorClass, fail)
   try {
-    encodeState(new actorClass(), "state")
+    const state = encodeState(instance, "state")
+    if (!state.equals(encodeState(construct(actorClass, fail), "state")))
+      fail("two new instances of it differ", "Begin with equal fields, and set the others in a command")
   } catch (cause) {
     if (!(cause instanceof Unsupported)) throw cause
-    throw new DefinitionError({
-      actorClass: actorClass.name,
-      problem: `${cause.path} ${cause.reason}`,
-      remedy:
-        "State is made of null, boolean, number, bigint, string, Uint8Array, Date, arrays, Map, Set and plain objects",
-    })
+    fail(
+      `${cause.path} ${cause.reason}`,
+      "State is made of null, boolean, number, bigint, string, Uint8Array, Date, arrays, Map, Set and plain objects",
+      cause,
+    )
+  }
+  if (!Object.isExtensible(instance))
+    fail("its instances are frozen", "Do not freeze or seal an actor: recovery replaces its fields")
+}
+
+function construct(actorClass: ActorClass, fail: (problem: string, remedy: string, cause: unknown) => never) {
+  try {
+    return new actorClass()
+  } catch (cause) {
+    return fail(
+      `its constructor throws: ${cause instanceof Error ? cause.message : String(cause)}`,
+      "An actor is created on first use, without arguments",
+      cause,
+    )
   }
 }

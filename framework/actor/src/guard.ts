@@ -1,5 +1,7 @@
 import nodeCrypto from "node:crypto"
 import { syncBuiltinESMExports } from "node:module"
+import os from "node:os"
+import timers from "node:timers"
 
 /** A command asked the world something that another replica would answer differently. */
 export class Nondeterminism extends Error {
@@ -46,41 +48,52 @@ let running: Where | undefined
 let violation: Nondeterminism | undefined
 
 function refuse(call: string, remedy: string): never {
-  violation = new Nondeterminism(call, running?.() ?? "a command", remedy)
-  throw violation
+  const error = new Nondeterminism(call, running?.() ?? "a command", remedy)
+  violation ??= error // the first one is the cause
+  throw error
 }
 
 const CLOCK = "use context.now"
 const CHANCE = "use context.random() or context.uuid()"
 const LATER = "a command is synchronous and has no timers"
 const OUTSIDE = "a command cannot reach the outside world"
+const MACHINE = "pass it as an argument"
+const GARBAGE = "nobody knows when garbage is collected"
 const LOCALE = "name the locale"
 const ZONE = "use the UTC methods of Date, or name the time zone"
 
 function patchGlobals(): void {
   patchDate()
-  forbid(performance, "performance", ["now"], CLOCK)
-  forbid(process, "process", ["hrtime", "uptime", "cpuUsage", "memoryUsage"], CLOCK)
+  forbid(performance, "performance", ["now", "mark", "measure", "toJSON", "eventLoopUtilization"], CLOCK)
+  forbidReading(performance, "performance", ["timeOrigin"], CLOCK)
+  const { Temporal } = globalThis as { Temporal?: { Now: object } } // Node 24 has it behind a flag, and in no types
+  if (Temporal !== undefined)
+    forbid(Temporal.Now, "Temporal.Now", Object.getOwnPropertyNames(Temporal.Now), CLOCK)
+  forbid(process, "process", ["hrtime", "uptime"], CLOCK)
+  forbid(process, "process", USAGE, MACHINE)
+  forbidReading(process, "process", ["pid", "ppid"], MACHINE)
+  forbid(os, "os", OS, MACHINE)
   forbid(process, "process", ["nextTick"], LATER)
   forbid(Math, "Math", ["random"], CHANCE)
   forbid(globalThis, "", ["setTimeout", "setInterval", "setImmediate", "queueMicrotask"], LATER)
+  forbid(timers, "timers", ["setTimeout", "setInterval", "setImmediate"], LATER)
+  forbid(AbortSignal, "AbortSignal", ["timeout"], LATER)
+  forbid(Atomics, "Atomics", ["wait", "waitAsync"], LATER)
   forbid(globalThis, "", ["fetch"], OUTSIDE)
   forbid(globalThis.crypto, "crypto", ["getRandomValues", "randomUUID"], CHANCE)
-  forbid(
-    nodeCrypto,
-    "crypto",
-    [
-      "randomBytes",
-      "randomFill",
-      "randomFillSync",
-      "randomInt",
-      "randomUUID",
-      "generateKeyPairSync",
-      "generateKeySync",
-    ],
-    CHANCE,
-  )
+  forbidReading(globalThis.crypto, "crypto", ["subtle"], "a command is synchronous: use node:crypto's hash")
+  forbid(nodeCrypto, "crypto", CRYPTO, CHANCE)
+  forbidReading(nodeCrypto, "crypto", ["pseudoRandomBytes", "prng", "rng"], CHANCE)
+  forbid(WeakRef.prototype, "WeakRef", ["deref"], GARBAGE)
+  forbid(FinalizationRegistry.prototype, "FinalizationRegistry", ["register"], GARBAGE)
+  forbidLocal()
+  allow(console, CONSOLE)
+  allow(process, ["emitWarning"])
   syncBuiltinESMExports()
+}
+
+/** What depends on the time zone or the language of the machine. */
+function forbidLocal(): void {
   forbid(Date.prototype, "Date", LOCAL_TIME, ZONE)
   forbidUnless(
     Date.prototype,
@@ -89,37 +102,74 @@ function patchGlobals(): void {
     ZONE,
     namesZone,
   )
-  forbidUnless(Number.prototype, "Number", ["toLocaleString"], LOCALE, hasArgument(0))
-  forbidUnless(BigInt.prototype, "BigInt", ["toLocaleString"], LOCALE, hasArgument(0))
-  forbidUnless(Array.prototype, "Array", ["toLocaleString"], LOCALE, hasArgument(0))
-  forbidUnless(String.prototype, "String", ["toLocaleUpperCase", "toLocaleLowerCase"], LOCALE, hasArgument(0))
-  forbidUnless(String.prototype, "String", ["localeCompare"], LOCALE, hasArgument(1))
+  const numbers = namesLocale(Intl.NumberFormat, 0)
+  forbidUnless(Number.prototype, "Number", ["toLocaleString"], LOCALE, numbers)
+  forbidUnless(BigInt.prototype, "BigInt", ["toLocaleString"], LOCALE, numbers)
+  forbidUnless(Array.prototype, "Array", ["toLocaleString"], LOCALE, numbers)
+  forbidUnless(String.prototype, "String", ["toLocaleUpperCase", "toLocaleLowerCase"], LOCALE, numbers)
+  forbidUnless(String.prototype, "String", ["localeCompare"], LOCALE, namesLocale(Intl.Collator, 1))
+  for (const [name, service] of Object.entries(Object.getOwnPropertyDescriptors(Intl)))
+    if (hasLocales(service.value) && name !== "DateTimeFormat")
+      forbidUnless(Intl, "Intl", [name], LOCALE, namesLocale(service.value, 0))
   forbidUnless(Intl, "Intl", ["DateTimeFormat"], ZONE, namesZone)
-  forbidUnless(
-    Intl,
-    "Intl",
-    ["NumberFormat", "Collator", "PluralRules", "ListFormat"],
-    LOCALE,
-    hasArgument(0),
-  )
 }
 
+const USAGE = words`cpuUsage threadCpuUsage resourceUsage memoryUsage availableMemory constrainedMemory`
+
+const OS = words`hostname uptime freemem totalmem loadavg cpus availableParallelism networkInterfaces userInfo
+  homedir tmpdir`
+
+/** What node:crypto makes of chance. */
+const CRYPTO = words`randomBytes randomFill randomFillSync randomInt randomUUID randomUUIDv7 getRandomValues
+  generateKey generateKeySync generateKeyPair generateKeyPairSync generatePrime generatePrimeSync`
+
+const CONSOLE = words`log info warn error debug trace dir dirxml table assert group groupCollapsed groupEnd
+  count countReset time timeLog timeEnd`
+
 /** What Date says in the machine's own time zone. */
-const LOCAL_TIME = ["FullYear", "Month", "Date", "Hours", "Minutes", "Seconds"]
-  .flatMap((part) => [`get${part}`, `set${part}`])
-  .concat(["getDay", "getYear", "setYear", "getTimezoneOffset", "toString", "toDateString", "toTimeString"])
+const LOCAL_TIME = words`getFullYear getMonth getDate getHours getMinutes getSeconds getDay getYear getTimezoneOffset
+  setFullYear setMonth setDate setHours setMinutes setSeconds setYear toString toDateString toTimeString`
+
+function words({ raw }: TemplateStringsArray): ReadonlyArray<string> {
+  return raw.join("").split(/\s+/)
+}
 
 /** Date strings that mean the same everywhere: an ISO date alone (UTC), or a time with its zone. */
-const ZONED = /^[+-]?\d{4,6}(-\d\d){0,2}$|(Z|UTC|GMT|[+-]\d\d:?\d\d)$/i
+const ZONED = /^(\d{4}|[+-]\d{6})(-\d\d){0,2}$|(\d|[\s)])(Z|UTC|GMT)$|:\d\d[^+-]*[+-]\d\d:?\d\d$/i
 
 function namesZone(args: ReadonlyArray<unknown>): boolean {
   const options = args[1]
-  return args[0] !== undefined && typeof options === "object" && options !== null && "timeZone" in options
+  return (
+    namesDateLocale(args) &&
+    typeof options === "object" &&
+    options !== null &&
+    "timeZone" in options &&
+    options.timeZone !== undefined
+  )
 }
 
-function hasArgument(index: number): (args: ReadonlyArray<unknown>) => boolean {
-  return (args) => args[index] !== undefined
+/** A part of Intl, such as Collator. */
+interface HasLocales {
+  readonly supportedLocalesOf: (locales: string | ReadonlyArray<string>) => ReadonlyArray<string>
 }
+
+function hasLocales(value: unknown): value is HasLocales {
+  return typeof value === "function" && "supportedLocalesOf" in value
+}
+
+/** Without a locale (`undefined`, `[]`), or with one that it does not know, Intl takes the machine's. */
+function namesLocale(service: HasLocales, index: number): (args: ReadonlyArray<unknown>) => boolean {
+  let known: string | undefined // the same one mostly, as in a sort
+  return (args) => {
+    const locales = args[index]
+    if (locales === undefined || locales === known) return locales !== undefined
+    const isKnown = service.supportedLocalesOf(locales as string).length > 0 // anything else makes it throw, as the call would
+    if (isKnown && typeof locales === "string") known = locales
+    return isKnown
+  }
+}
+
+const namesDateLocale = namesLocale(Intl.DateTimeFormat, 0)
 
 type Callable = (this: unknown, ...args: ReadonlyArray<unknown>) => unknown
 
@@ -127,7 +177,7 @@ type Callable = (this: unknown, ...args: ReadonlyArray<unknown>) => unknown
 function forbid(owner: object, name: string, members: ReadonlyArray<string>, remedy: string): void {
   for (const member of members) {
     const call = name === "" ? member : `${name}.${member}`
-    replace(
+    const wrapped = replace(
       owner,
       member,
       (original) =>
@@ -136,7 +186,48 @@ function forbid(owner: object, name: string, members: ReadonlyArray<string>, rem
           return Reflect.apply(original, this, args)
         },
     )
+    // clocks hang on clocks: process.hrtime.bigint, process.memoryUsage.rss
+    if (wrapped !== undefined) forbid(wrapped, call, Object.keys(wrapped), remedy)
   }
+}
+
+/** As {@link forbid}, for what is read and not called. */
+function forbidReading(owner: object, name: string, members: ReadonlyArray<string>, remedy: string): void {
+  for (const member of members) {
+    const [holder, descriptor] = find(owner, member)
+    if (holder === undefined || descriptor === undefined) continue
+    const original: object = Object.defineProperty({}, member, descriptor)
+    Object.defineProperty(holder, member, {
+      enumerable: descriptor.enumerable ?? false,
+      configurable: true,
+      get(): unknown {
+        if (running !== undefined) refuse(`${name}.${member}`, remedy)
+        return Reflect.get(original, member, this)
+      },
+      set(value: unknown) {
+        Reflect.set(original, member, value)
+      },
+    })
+  }
+}
+
+/** What tells and answers nothing may use clocks and timers to do it: nothing of them comes back to the command. */
+function allow(owner: object, members: ReadonlyArray<string>): void {
+  for (const member of members)
+    replace(
+      owner,
+      member,
+      (original) =>
+        function (...args) {
+          const where = running
+          running = undefined
+          try {
+            return Reflect.apply(original, this, args)
+          } finally {
+            running = where
+          }
+        },
+    )
 }
 
 /** As {@link forbid}, except for calls whose arguments leave nothing to the machine. */
@@ -154,38 +245,39 @@ function forbidUnless(
       (original) =>
         function (...args) {
           if (running !== undefined && !isExplicit(args)) refuse(`${name}.${member}`, remedy)
-          return new.target === undefined
-            ? Reflect.apply(original, this, args)
-            : (Reflect.construct(original, args, new.target) as unknown)
+          if (new.target === undefined) return Reflect.apply(original, this, args)
+          const made: unknown = Reflect.construct(original, args, new.target)
+          return made
         },
     )
 }
 
-function replace(owner: object, member: string, wrap: (original: Callable) => Callable): void {
-  const holder = holderOf(owner, member)
-  const descriptor = holder && Object.getOwnPropertyDescriptor(holder, member)
-  if (holder === undefined || descriptor === undefined || typeof descriptor.value !== "function") return
+function replace(
+  owner: object,
+  member: string,
+  wrap: (original: Callable) => Callable,
+): Callable | undefined {
+  const [holder, descriptor] = find(owner, member)
+  if (holder === undefined || typeof descriptor?.value !== "function") return undefined
   const original = descriptor.value as Callable // just checked to be a function
   const wrapped = wrap(original)
-  // what hangs on the function (process.hrtime.bigint, util.promisify.custom of setTimeout) goes along, guarded too
-  for (const [key, own] of Object.entries(Object.getOwnPropertyDescriptors(original)))
-    if (key !== "length") Object.defineProperty(wrapped, key, own)
-  for (const key of Object.getOwnPropertySymbols(original))
-    Object.defineProperty(wrapped, key, Object.getOwnPropertyDescriptor(original, key) ?? {})
-  if (typeof (wrapped as { bigint?: unknown }).bigint === "function") replaceBigint(wrapped)
+  // what hangs on the function goes along
+  for (const key of Reflect.ownKeys(original))
+    if (key !== "length")
+      Object.defineProperty(wrapped, key, Object.getOwnPropertyDescriptor(original, key) ?? {})
   Object.defineProperty(holder, member, { ...descriptor, value: wrapped })
+  return wrapped
 }
 
-/** `process.hrtime.bigint`: a clock that hangs on a clock. */
-function replaceBigint(hrtime: Callable): void {
-  forbid(hrtime, "process.hrtime", ["bigint"], CLOCK)
+/** The property, and the object on the prototype chain that has it. */
+function find(owner: object, member: string): [object | undefined, PropertyDescriptor | undefined] {
+  for (let at: unknown = owner; isObject(at); at = Object.getPrototypeOf(at))
+    if (Object.hasOwn(at, member)) return [at, Object.getOwnPropertyDescriptor(at, member)]
+  return [undefined, undefined]
 }
 
-function holderOf(owner: object, member: string): object | undefined {
-  for (let at: object | null = owner; at !== null; at = Object.getPrototypeOf(at) as object | null)
-    // a prototype is an object or null
-    if (Object.hasOwn(at, member)) return at
-  return undefined
+function isObject(value: unknown): value is object {
+  return (typeof value === "object" && value !== null) || typeof value === "function"
 }
 
 /** `Date` keeps its prototype, so `instanceof` and existing dates are as before; only asking for the present is refused. */

@@ -64,14 +64,15 @@ interface Undecided {
   readonly testimonies: ReadonlyArray<Testimony>
   /** Replicas that were not heard in time. */
   readonly missing: ReadonlyArray<ReplicaId>
-  readonly command: CommandId
+  /** Undefined where the command was never sent. */
+  readonly command: CommandId | undefined
 }
 
 abstract class UndecidedError extends LockstepError {
   readonly needed: number
   readonly testimonies: ReadonlyArray<Testimony>
   readonly missing: ReadonlyArray<ReplicaId>
-  readonly command: CommandId
+  readonly command: CommandId | undefined
 
   constructor(undecided: Undecided, advice: string) {
     super(`${undecided.detail} ${told(undecided)} ${advice}`)
@@ -83,22 +84,27 @@ abstract class UndecidedError extends LockstepError {
 }
 
 /**
- * The command is in the log, but too few replicas gave the same answer in time; more may come back. It was, or will be,
- * executed once. `client.retry(error)` waits for the answer again without executing it again.
+ * Too few replicas gave the same answer in time; more may come back. Either the command is in the log (`seq` says where): then
+ * it is executed once, or not at all if its session was evicted before, and without a quorum nobody can say. Or it was never
+ * sent, because too few replicas confirmed a session for it. In both cases `client.retry(error)` settles it, and never
+ * executes it twice.
  */
 export class NoQuorum extends UndecidedError {
   readonly _tag = "NoQuorum"
   override readonly name = "NoQuorum"
-  readonly tookEffect = "yes"
-  /** Position of the command in the log. */
-  readonly seq: number
+  readonly tookEffect: "no" | "unknown"
+  /** Position of the command in the log; undefined where it was never sent. */
+  readonly seq: number | undefined
 
-  constructor(undecided: Undecided & { readonly seq: number }) {
+  constructor(undecided: Undecided & { readonly seq: number | undefined }) {
     super(
       undecided,
-      "The command is in the log and takes effect once; retry(error) waits for its answer again.",
+      undecided.seq === undefined
+        ? "The command was not executed; retry(error) sends it."
+        : "The command is in the log; retry(error) waits for its answer again, and never executes it twice.",
     )
     this.seq = undecided.seq
+    this.tookEffect = undecided.seq === undefined ? "no" : "unknown"
   }
 }
 
@@ -177,7 +183,8 @@ export type ActorErrorData = Canonical
 function told(undecided: Undecided): string {
   const said = undecided.testimonies.map(
     ({ replica, seq, digest, outcome }) =>
-      `${replica} answered ${outcome === undefined ? `(digest ${digest.slice(0, 12)})` : describe(outcome)} at ${seq}`,
+      // The digest is of the whole batch: replicas that agree on this command may differ on another one.
+      `${replica} answered ${outcome === undefined ? "" : `${describe(outcome)} `}(digest ${digest.slice(0, 12)}) at ${seq}`,
   )
   const silent = undecided.missing.map((replica) => `${replica} was not heard`)
   return `${undecided.needed} equal votes are needed: ${[...said, ...silent].join(", ") || "no replica was heard"}.`
@@ -198,7 +205,14 @@ function show(value: Canonical): string {
   const text =
     typeof value === "bigint"
       ? `${value}n`
-      : (JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? `${item}n` : item)) ??
-        "nothing")
+      : (JSON.stringify(value, (_, item: unknown) => legible(item)) ?? "nothing")
   return text.length <= 60 ? text : `${text.slice(0, 57)}…`
+}
+
+/** What JSON would leave out or list byte by byte. */
+function legible(item: unknown): unknown {
+  if (typeof item === "bigint") return `${item}n`
+  if (item instanceof Map) return { Map: [...item] }
+  if (item instanceof Set) return { Set: [...item] }
+  return item instanceof Uint8Array ? `${item.length} bytes` : item
 }

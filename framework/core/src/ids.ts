@@ -26,7 +26,7 @@ export const SessionId = (seq: number): SessionId => natural("session id", seq) 
 export const Epoch = (number: number): Epoch => natural("epoch", number) as Epoch // checked
 
 function subjectToken(what: string, name: string): string {
-  if (SUBJECT_TOKEN.test(name)) return name
+  if (typeof name === "string" && SUBJECT_TOKEN.test(name)) return name
   throw new TypeError(
     `${what} ${JSON.stringify(name)} must be 1 to 64 letters, digits, "-" or "_": it becomes a token of a NATS subject`,
   )

@@ -1,5 +1,5 @@
 import { ByteReader, type ByteWriter, Malformed } from "./bytes.ts"
-import { type Canonical, decodeFrom, encodeInto } from "./canonical.ts"
+import { type Canonical, decodeFrom, encodeInto, Unsupported } from "./canonical.ts"
 
 /** What a command came to, at one log position: the same on every correct replica, and what replicas vote on. */
 export type Outcome =
@@ -37,8 +37,9 @@ export function writeReturned(writer: ByteWriter, value: unknown): void {
   }
 }
 
-/** Throws `Unsupported` (and writes nothing) for data without canonical bytes. */
+/** Throws `Unsupported` (and writes nothing) for data without canonical bytes, and for a code that is no text after all. */
 export function writeThrew(writer: ByteWriter, code: string, data: unknown): void {
+  if (typeof code !== "string") throw new Unsupported("code", `is a ${typeof code}, and not a text`)
   const start = writer.length
   writer.byte(Kind.Threw)
   try {

@@ -100,6 +100,7 @@ export function decodeVote(bytes: Uint8Array): Vote {
   const parts = reader.varint()
   const part = reader.varint()
   if (parts > PARTS_MAX || (parts === 0 ? part !== 0 : part >= parts)) throw new Malformed("no such part")
+  if (parts === 0) reader.end()
   return { replica, statement, parts, part, bytes: reader.raw(reader.remaining) }
 }
 
@@ -125,7 +126,8 @@ function encodePart(
   return writer.take()
 }
 
-function readDigest(reader: ByteReader): Digest {
+/** Throws {@link Malformed}. */
+export function readDigest(reader: ByteReader): Digest {
   const text = reader.ascii(DIGEST_LENGTH)
   if (!DIGEST.test(text)) throw new Malformed("not a digest")
   return text as Digest // just checked

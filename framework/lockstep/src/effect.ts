@@ -1,8 +1,8 @@
-import type { ActorClass, ActorClient } from "@lockstep/actor"
+import { type ActorClass, type ActorClient, define } from "@lockstep/actor"
 import {
   type ActorError,
   type Diverged,
-  type InvalidArgument,
+  InvalidArgument,
   LockstepError,
   type NoQuorum,
   type OutcomeUnknown,
@@ -22,7 +22,10 @@ export type CallError =
   | SessionExpired
   | ActorError
 
-/** The client of one actor: its methods, returning Effects with typed errors. */
+/**
+ * The client of one actor: its methods, returning Effects with typed errors. A call is sent each time that its Effect is
+ * run. Interrupting it stops the waiting: a command that was sent takes effect all the same.
+ */
 export type EffectActorClient<Instance> = {
   readonly [Name in keyof ActorClient<Instance>]: ActorClient<Instance>[Name] extends (
     ...args: infer Args
@@ -31,8 +34,9 @@ export type EffectActorClient<Instance> = {
     : never
 }
 
-/** What is wrong with the connection itself: the error of `connect`, such as LogUnavailable or UnknownGroup. */
+/** A connection to one replica group, whose calls are Effects. */
 export interface EffectClient {
+  /** The client of one actor. A key that is none fails each of its calls; a class that is none of an actor's throws. */
   readonly actor: <Instance extends object>(
     actorClass: ActorClass<Instance>,
     key: string,
@@ -49,7 +53,7 @@ export class Lockstep extends Context.Service<Lockstep, EffectClient>()("lockste
     Layer.effect(Lockstep, connect(options))
 }
 
-/** The group could not be reached, is not there, or is not safe to use. Nothing was sent. */
+/** The group could not be reached, is not there, or is not safe to use: `cause` says which, by its class. Nothing was sent. */
 export class ConnectError extends Error {
   readonly _tag = "ConnectError"
   override readonly name = "ConnectError"
@@ -73,15 +77,25 @@ function effectClient(client: runtime.Client): EffectClient {
     promises: client,
     retry: (error) => call(() => client.retry(error)),
     actor: <Instance extends object>(actorClass: ActorClass<Instance>, key: string) => {
-      const methods: Record<string, (...args: Array<unknown>) => Promise<unknown>> = {
-        ...client.actor(actorClass, key),
-      }
-      const effects = Object.entries(methods).map(([name, method]) => [
+      const effects = Object.entries(methodsOf(client, actorClass, key)).map(([name, method]) => [
         name,
         (...args: Array<unknown>) => call(() => method(...args)),
       ])
       return Object.freeze(Object.fromEntries(effects)) as EffectActorClient<Instance> // the same methods, each made an Effect
     },
+  }
+}
+
+type Methods = Readonly<Record<string, (...args: ReadonlyArray<unknown>) => Promise<unknown>>>
+
+function methodsOf(client: runtime.Client, actorClass: ActorClass, key: string): Methods {
+  try {
+    return { ...client.actor(actorClass, key) }
+  } catch (cause) {
+    // keys come from anywhere: a wrong one is an error of the call, and no defect of the program
+    if (!(cause instanceof InvalidArgument)) throw cause
+    const refuse = (): Promise<never> => Promise.reject(cause)
+    return Object.fromEntries([...define(actorClass).members.keys()].map((name) => [name, refuse]))
   }
 }
 

@@ -10,6 +10,7 @@ import type {
   Outcome,
   Partition,
   ReplicaId,
+  SessionLimits,
 } from "@lockstep/core"
 
 /**
@@ -37,6 +38,8 @@ export interface ReplicaOptions extends Membership {
   readonly replica: ReplicaId
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly determinism: Determinism
+  /** Bounds of the session table. A part of the replicated state: all replicas of a partition use the same. */
+  readonly sessionLimits?: SessionLimits
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -58,11 +61,15 @@ export type ReplicaInput =
   | { readonly _tag: "Entries"; readonly entries: ReadonlyArray<Entry> }
   /** A message of a client, unauthenticated. */
   | { readonly _tag: "Message"; readonly bytes: Uint8Array }
+  /** A message on the subject of this peer, which the server authenticated as far as it is configured to. */
+  | { readonly _tag: "Peer"; readonly from: string; readonly bytes: Uint8Array }
   /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
   | { readonly _tag: "Tick"; readonly nowMs: number }
 
 export type ReplicaOutput =
   | { readonly _tag: "Send"; readonly to: ClientId; readonly bytes: Uint8Array }
+  /** To all other replicas of the partition. */
+  | { readonly _tag: "Tell"; readonly bytes: Uint8Array }
   /** Attach to the log again, at `status.from`. */
   | { readonly _tag: "Reattach" }
   /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */
@@ -72,7 +79,13 @@ export type ReplicaOutput =
 
 /** Why a replica halted. */
 export interface HaltReport {
-  readonly reason: "log-recreated" | "log-gap" | "log-regression" | "log-rewritten" | "log-lost-tail"
+  readonly reason:
+    | "log-recreated"
+    | "log-gap"
+    | "log-regression"
+    | "log-rewritten"
+    | "log-lost-tail"
+    | "log-forked"
   readonly detail: string
   readonly applied: number
   readonly chain: Digest

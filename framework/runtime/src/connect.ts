@@ -13,6 +13,7 @@ import {
   GroupName,
   type NoQuorum,
   type OutcomeUnknown,
+  Overloaded,
   Partition,
   partitionOf,
   type ReplicaId,
@@ -26,6 +27,7 @@ import {
 } from "@lockstep/replication"
 import { callOf, type Dissent, Lane } from "./lane.ts"
 
+/** Where a group is, and what the client may take up. */
 export interface ConnectOptions extends Omit<ConnectionOptions, "name"> {
   /** The replica group to call. Default: `"main"`. */
   readonly group?: string
@@ -49,7 +51,7 @@ export interface Client extends AsyncDisposable {
   retry(error: NoQuorum | OutcomeUnknown | Diverged): Promise<unknown>
   /** What the votes were, since the start. */
   readonly counts: ClientCounts
-  /** Ends what waits with an error and disconnects. */
+  /** Ends what waits with an error and disconnects. What is called afterwards is rejected: it is not executed. */
   close(): Promise<void>
 }
 
@@ -67,6 +69,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     const bounds = { ...CLIENT_LIMITS, ...limits }
     const client = `c${randomBytes(12).toString("hex")}`
     const lanes = new Map<string, Lane>()
+    let closed = false
     const laneOf = (mode: ReplicationMode, partition: Partition): Lane => {
       const id = `${partition}/${mode.lane}`
       let lane = lanes.get(id)
@@ -90,6 +93,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
       return lane
     }
     const close = async (): Promise<void> => {
+      closed = true
       for (const lane of lanes.values()) lane.close()
       await connection.close()
     }
@@ -100,6 +104,8 @@ export async function connect(options: ConnectOptions): Promise<Client> {
         const mode = hostable(actorClass, descriptor)
         let lane: Lane | undefined
         const invoke = (call: Call): Promise<unknown> => {
+          if (closed)
+            return Promise.reject(new Overloaded("The client was closed before it sent the command"))
           lane ??= laneOf(mode, partitionOf({ type: definition.type, key }, descriptor.partitions))
           return lane.invoke(call)
         }
@@ -107,7 +113,8 @@ export async function connect(options: ConnectOptions): Promise<Client> {
       },
       async retry(error) {
         const known = callOf(error)
-        if (known === undefined) throw error
+        if (known === undefined || closed) throw error
+        if (error.command === undefined) return known.lane.invoke(known.call)
         return known.lane.retry(error.command.number, known.call)
       },
       get counts() {

@@ -31,12 +31,13 @@ export interface CreateGroupOptions extends Omit<ConnectionOptions, "name"> {
  * Rejects with LogUnavailable, ServerTooOld, GroupMismatch or UnsafeSetting.
  */
 export async function createGroup(options: CreateGroupOptions): Promise<GroupDescriptor> {
-  const { group = "main", replicas, partitions = 1, log, environment = "production", accept = [] } = options
+  const { group = "main", partitions = 1, log, environment = "production", accept = [] } = options
+  const replicas = replicaIds(options.replicas)
   const connection = await openConnection({ ...options, name: "lockstep-create-group" })
   try {
     return await create(connection, {
       group: GroupName(group),
-      replicas: replicas.map(ReplicaId),
+      replicas,
       partitions,
       log,
       environment,
@@ -45,4 +46,13 @@ export async function createGroup(options: CreateGroupOptions): Promise<GroupDes
   } finally {
     await connection.close()
   }
+}
+
+/** The names of a group's replicas. Throws TypeError: of three with one name, two could not be told from each other. */
+export function replicaIds(names: ReadonlyArray<string>): ReadonlyArray<ReplicaId> {
+  if (names.length === 0 || new Set(names).size < names.length)
+    throw new TypeError(
+      `a group has replicas that each have a name of their own, and these are ${names.join(", ") || "none"}`,
+    )
+  return names.map(ReplicaId)
 }

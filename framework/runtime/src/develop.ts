@@ -3,6 +3,7 @@ import { type Server, startServer } from "@lockstep/nats"
 import { define } from "@lockstep/actor"
 import { type Host, host, type HostEvent } from "./host.ts"
 
+/** How large the group is, and who is told of what its replicas do. */
 export interface DevelopOptions {
   /** Default: as many as the modes of the classes need. */
   readonly replicas?: number

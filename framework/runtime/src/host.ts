@@ -1,5 +1,5 @@
 import { type ActorClass, type ActorDefinition, defineAll, type Determinism } from "@lockstep/actor"
-import { GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { GroupName, invariant, Partition, ReplicaId } from "@lockstep/core"
 import {
   type Acceptance,
   type Connection,
@@ -8,6 +8,7 @@ import {
   describeGroup,
   type Environment,
   type GroupDescriptor,
+  GroupMismatch,
   type LogSettings,
   openConnection,
   openTail,
@@ -21,8 +22,11 @@ import type {
   ReplicaStatus,
 } from "@lockstep/replication"
 import { hostable } from "./connect.ts"
-import { askSubject, voteSubject } from "./subjects.ts"
+import { replicaIds } from "./create.ts"
+import { tell } from "./listener.ts"
+import { askSubject, peer, peersSubject, peerSubject, voteSubject } from "./subjects.ts"
 
+/** Which replica of which group runs, and what it hosts. */
 export interface HostOptions extends Omit<ConnectionOptions, "name"> {
   /** The classes that the group hosts. All replicas of a group are given the same. */
   readonly actors: ReadonlyArray<ActorClass>
@@ -42,6 +46,7 @@ export interface HostOptions extends Omit<ConnectionOptions, "name"> {
   readonly accept?: ReadonlyArray<Acceptance>
   /** Default: `"checked"` (every command runs twice) in development, `"guarded"` in production. All replicas use one. */
   readonly determinism?: Determinism
+  /** What it throws is an uncaught exception of the process, and does not stop the replica. */
   readonly onEvent?: (event: HostEvent) => void
 }
 
@@ -83,12 +88,14 @@ export const DEVELOPMENT_LOG: LogSettings = { copies: 1, maxBytes: 1024 ** 3, ma
 /**
  * Runs one replica: follows the log of every partition, executes, and votes.
  *
- * Rejects with DefinitionError, LogUnavailable, ServerTooOld, UnknownGroup, GroupMismatch or UnsafeSetting.
+ * Rejects with DefinitionError, LogUnavailable, ServerTooOld, UnknownGroup, GroupMismatch or UnsafeSetting, and with
+ * TypeError for options that no group could fulfil.
  */
 export async function host(options: HostOptions): Promise<Host> {
   const { servers, user, password } = options
   const definitions = defineAll(options.actors)
   const replica = ReplicaId(options.replica)
+  checkNames(options, replica)
   const connection = await openConnection({
     servers,
     name: `lockstep-replica-${replica}`,
@@ -103,9 +110,7 @@ export async function host(options: HostOptions): Promise<Host> {
   try {
     const group = await joinGroup(connection, options)
     if (!group.replicas.includes(replica))
-      throw new TypeError(
-        `${replica} is not a replica of the group ${group.group}, whose replicas are ${group.replicas.join(", ")}`,
-      )
+      throw new GroupMismatch(group.group, "replicas", group.replicas.join(), replica)
     for (const actorClass of options.actors) hostable(actorClass, group)
     for (let index = 0; index < group.partitions; index++)
       seats.push(new Seat({ connection, group, replica, partition: Partition(index), definitions, options }))
@@ -135,13 +140,24 @@ export function currentEnvironment(): Environment {
   return process.env["NODE_ENV"] === "production" ? "production" : "development"
 }
 
+/** What can be known to be wrong before anything is sent. */
+function checkNames({ actors, create }: HostOptions, replica: ReplicaId): void {
+  if (actors.length === 0) throw new TypeError("a host needs at least one actor class in `actors`")
+  if (create === undefined) return
+  const names = replicaIds(create.replicas)
+  if (!names.includes(replica))
+    throw new TypeError(
+      `replica ${replica} is none of the replicas in \`create\`, which are ${names.join(", ")}`,
+    )
+}
+
 function joinGroup(connection: Connection, options: HostOptions): Promise<GroupDescriptor> {
   const group = GroupName(options.group ?? "main")
   const safety = { environment: options.environment ?? currentEnvironment(), accept: options.accept ?? [] }
   if (options.create === undefined) return describeGroup(connection, group, safety)
   return createGroup(connection, {
     group,
-    replicas: options.create.replicas.map(ReplicaId),
+    replicas: replicaIds(options.create.replicas),
     partitions: options.create.partitions ?? 1,
     log: { ...DEVELOPMENT_LOG, ...options.create.log },
     ...safety,
@@ -178,9 +194,9 @@ class Seat {
     this.#group = group
     this.#replica = replica
     this.#partition = partition
-    this.#onEvent = options.onEvent ?? (() => undefined)
+    this.#onEvent = (event) => tell(options.onEvent, event)
     const [actorClass] = options.actors
-    if (actorClass === undefined) throw new TypeError("a host needs at least one actor class in `actors`")
+    invariant(actorClass !== undefined, "a host has at least one actor class")
     this.#protocol = hostable(actorClass, group).replica({
       group: group.group,
       epoch: group.epoch,
@@ -210,6 +226,10 @@ class Seat {
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
       ),
+      connection.subscribe(peersSubject(group.group, partition), (subject, bytes) => {
+        const from = peer(subject)
+        if (from !== replica) this.#step({ _tag: "Peer", from, bytes })
+      }),
     ]
   }
 
@@ -247,6 +267,11 @@ class Seat {
       case "Send":
         return this.#connection.publish(
           voteSubject(this.#group.group, this.#replica, output.to),
+          output.bytes,
+        )
+      case "Tell":
+        return this.#connection.publish(
+          peerSubject(this.#group.group, this.#partition, this.#replica),
           output.bytes,
         )
       case "Reattach":

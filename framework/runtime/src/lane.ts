@@ -15,6 +15,7 @@ import type {
   ClientOutput,
   ReplicationMode,
 } from "@lockstep/replication"
+import { tell } from "./listener.ts"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
 import { activeTraceparent } from "./trace.ts"
 
@@ -127,7 +128,7 @@ export class Lane {
         calls.set(output.error, { lane: this, call: output.call.call })
         return output.call.reject(output.error)
       case "Dissent":
-        return this.#onDissent(output)
+        return tell(this.#onDissent, output)
     }
   }
 }
@@ -151,7 +152,7 @@ function appendInput(token: number, result: AppendResult): ClientInput<Waiting> 
     case "Appended":
       return { _tag: "Appended", token, seq: result.seq }
     case "Refused":
-      return { _tag: "AppendRefused", token, detail: `${result.reason}: ${result.detail}`, nowMs }
+      return { _tag: "AppendRefused", token, detail: result.detail, nowMs }
     case "Unknown":
       return { _tag: "AppendUnknown", token, nowMs }
   }

@@ -19,3 +19,18 @@ export function voter(subject: string): string {
 export function askSubject(group: GroupName, partition: Partition, replica: ReplicaId): string {
   return `ask.${group}.${partition}.${replica}`
 }
+
+/** What a replica tells its peers. Permissions let each replica publish on its own only. */
+export function peerSubject(group: GroupName, partition: Partition, replica: ReplicaId): string {
+  return `peer.${group}.${partition}.${replica}`
+}
+
+/** What all replicas of a partition tell each other. */
+export function peersSubject(group: GroupName, partition: Partition): string {
+  return `peer.${group}.${partition}.*`
+}
+
+/** Who a message on a peer's subject is from. */
+export function peer(subject: string): string {
+  return subject.split(".")[3] ?? ""
+}

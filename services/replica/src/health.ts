@@ -15,7 +15,9 @@ export function serveHealth(replica: Host, port: number): Effect.Effect<string, 
     response.end(JSON.stringify(known ? report(replica) : { error: "ask for /live, /ready or /status" }))
   })
   const listen = Effect.callback<string, Error>((resume) => {
-    server.once("error", (error) => resume(Effect.fail(error)))
+    server.once("error", (error) =>
+      resume(Effect.fail(new Error(`the health server cannot listen on port ${port}: ${error.message}`))),
+    )
     server.listen(port, "127.0.0.1", () => {
       const { port: bound } = server.address() as AddressInfo // it listens on TCP
       resume(Effect.succeed(`http://127.0.0.1:${bound}`))

@@ -1,13 +1,14 @@
+import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { Cause, Config, Effect, Exit, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber } from "effect"
 import { type ActorClass, host, type HostOptions } from "lockstep"
-import { configProvider, replicaConfig } from "./config.ts"
+import { readConfig, type ReplicaConfig } from "./config.ts"
 import { serveHealth } from "./health.ts"
 
 /** One replica, for any supervisor: runs until SIGTERM or SIGINT, then drains and ends with 0. Logs JSON lines on stdout. */
 const program = Effect.gen(function* () {
-  const config = yield* replicaConfig.parse(configProvider(process.env))
+  const config = yield* readConfig(process.env)
   const actors = yield* Effect.tryPromise({ try: () => loadActors(config.module), catch: asError })
   const replica = yield* Effect.acquireRelease(
     Effect.tryPromise({ try: () => host(hostOptions(config, actors)), catch: asError }),
@@ -18,32 +19,41 @@ const program = Effect.gen(function* () {
   return yield* Effect.never
 })
 
-type ReplicaConfig = Config.Success<typeof replicaConfig>
-
 function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): HostOptions {
+  const { servers, group, replica, accept, determinism, user, password } = config
+  const { createReplicas: replicas, createPartitions: partitions = 1 } = config
   return {
-    servers: config.servers,
-    group: config.group,
-    replica: config.replica,
+    servers,
+    group,
+    replica,
     actors,
-    accept: list(config.accept) as NonNullable<HostOptions["accept"]>, // an unknown one accepts nothing
+    accept,
     onEvent: log,
-    ...(config.determinism === "default" ? {} : { determinism: config.determinism }),
-    ...(config.user === "" ? {} : { user: config.user, password: config.password }),
-    ...(config.createReplicas === ""
-      ? {}
-      : { create: { replicas: list(config.createReplicas), partitions: config.createPartitions } }),
+    ...(determinism === undefined ? {} : { determinism }),
+    ...(user === undefined ? {} : { user, password: password ?? "" }),
+    ...(replicas === undefined ? {} : { create: { replicas, partitions } }),
   }
 }
 
-function list(text: string): ReadonlyArray<string> {
-  return text.split(",").filter((item) => item !== "")
+async function loadActors(module: string): Promise<ReadonlyArray<ActorClass>> {
+  const file = resolve(module)
+  if (!existsSync(file)) throw new Error(`there is no module ${file}, which LOCKSTEP_MODULE names`)
+  const { actors } = await load(file)
+  if (Array.isArray(actors) && actors.every((item) => typeof item === "function"))
+    return actors as ReadonlyArray<ActorClass> // host() checks each of them
+  throw new Error(
+    `${file} exports no list of classes as \`actors\`. Write there: export const actors = [YourClass]`,
+  )
 }
 
-async function loadActors(module: string): Promise<ReadonlyArray<ActorClass>> {
-  const loaded: { readonly actors?: unknown } = await import(pathToFileURL(resolve(module)).href)
-  if (Array.isArray(loaded.actors)) return loaded.actors as ReadonlyArray<ActorClass> // host() checks each of them
-  throw new TypeError(`${module} exports no list \`actors\`: write export const actors = [YourClass]`)
+async function load(file: string): Promise<{ readonly actors?: unknown }> {
+  try {
+    return (await import(pathToFileURL(file).href)) as { readonly actors?: unknown } // a module is an object
+  } catch (cause) {
+    throw new Error(`the module ${file}, which LOCKSTEP_MODULE names, cannot be loaded: ${reasonOf(cause)}`, {
+      cause,
+    })
+  }
 }
 
 function log(event: object): void {
@@ -52,6 +62,17 @@ function log(event: object): void {
 
 function asError(cause: unknown): Error {
   return cause instanceof Error ? cause : new Error(String(cause))
+}
+
+/** In words: the names of JavaScript's own errors say nothing to an operator, and those of Lockstep's can be looked up. */
+function reasonOf(cause: unknown): string {
+  const { name, message } = asError(cause)
+  return ["Error", "TypeError", "RangeError"].includes(name) ? message : `${name}: ${message}`
+}
+
+/** At once, whatever timers and sockets the actors' module has left open. */
+function end(code: 0 | 1): void {
+  process.stdout.write("", () => process.exit(code))
 }
 
 // All replicas live in one time zone, whatever their machines think.
@@ -64,9 +85,6 @@ for (const signal of ["SIGTERM", "SIGINT"] as const)
   })
 fiber.addObserver((exit) => {
   const failed = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
-  if (failed) {
-    const error = asError(Cause.squash(exit.cause))
-    log({ event: "failed", error: `${error.name}: ${error.message}` })
-  } else log({ event: "drained" })
-  process.exitCode = failed ? 1 : 0
+  log(failed ? { event: "failed", error: reasonOf(Cause.squash(exit.cause)) } : { event: "drained" })
+  end(failed ? 1 : 0)
 })

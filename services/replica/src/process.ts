@@ -14,6 +14,8 @@ export type ReplicaSettings = Readonly<Record<string, string | number>> & {
 export interface LogLine {
   readonly time: string
   readonly event: string
+  /** Where the event is a failure. */
+  readonly error?: string
   readonly [field: string]: unknown
 }
 
@@ -64,10 +66,8 @@ export class ReplicaProcess implements AsyncDisposable {
     await this.spawn()
     while (!(await this.#isReady())) {
       if (!this.running) {
-        const reason = this.log.findLast((line) => line.event === "failed")?.["error"]
-        throw new Error(
-          `replica ${this.replica} ended before it was ready: ${String(reason ?? "it gave no reason")}`,
-        )
+        const { error = "it gave no reason" } = this.log.findLast(({ event }) => event === "failed") ?? {}
+        throw new Error(`replica ${this.replica} ended before it was ready: ${error}`)
       }
       await sleep(20)
     }

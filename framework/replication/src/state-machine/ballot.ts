@@ -49,8 +49,9 @@ export class Ballot {
     return this.#tally.votes.size >= this.#needed
   }
 
-  add(vote: Vote): ReturnType<Tally["add"]> {
-    const result = this.#tally.add(vote.replica, vote.statement)
+  /** `seq` is the position that the vote's statement names. */
+  add(vote: Vote, seq: number): ReturnType<Tally["add"]> {
+    const result = this.#tally.add(vote.replica, vote.statement, seq)
     if (vote.parts > 0 && (result === "counted" || result === "repeated")) this.#collect(vote)
     return result
   }

@@ -1,12 +1,10 @@
 import {
   decodeOutcomes,
   decodeStatement,
-  decodeVote,
   encodeAsk,
   encodeOpening,
   invariant,
   type LockstepError,
-  Malformed,
   type Outcome,
   Overloaded,
   type ReplicaId,
@@ -17,6 +15,7 @@ import {
 } from "@lockstep/core"
 import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
 import type { Ballot } from "./ballot.ts"
+import { Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "./outbox.ts"
 import { Pending } from "./pending.ts"
 
@@ -40,15 +39,16 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
   readonly #quorum: { readonly needed: number; readonly replicas: ReadonlyArray<ReplicaId> }
   readonly #outbox: Outbox<Call>
+  readonly #inbox: Inbox
   /** Entries that are not decided, by number. */
   readonly #inFlight = new Map<number, Pending<Call>>()
   /** Entries whose callers were told that they are undecided. They may still be decided, and be asked for again. */
   readonly #undecided = new Map<number, Pending<Call>>()
   /** Decided entries, for votes that come late. */
   readonly #settled = new Map<number, Ballot>()
-  /** Statements of votes that were understood and are ours. */
-  readonly #understood = new Map<string, Statement>()
   #session: SessionId | undefined
+  /** The last opening of a session that the log took, and too few replicas confirmed in time. */
+  #unconfirmed: Pending<Call> | undefined
   #number = 0
   #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
   readonly #dissents = new Map<ReplicaId, number>()
@@ -58,6 +58,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     this.#options = options
     this.#quorum = { needed, replicas: options.replicas }
     this.#outbox = new Outbox(options.limits)
+    this.#inbox = new Inbox(options)
   }
 
   get busy(): boolean {
@@ -165,16 +166,19 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   #appended(token: number, seq: number): void {
     const pending = this.#inFlight.get(token) ?? this.#undecided.get(token)
-    if (pending !== undefined) pending.ackedSeq ??= seq
+    if (pending === undefined) return
+    pending.ackedSeq ??= seq
+    pending.unconfirmed = false
   }
 
   #appendRefused(token: number, detail: string, nowMs: number): void {
     const pending = this.#inFlight.get(token)
-    if (pending === undefined || pending.ackedSeq !== undefined) return
+    if (pending === undefined || !pending.unconfirmed) return
     // An earlier copy may have been accepted without our knowing: only a first copy's refusal says "not executed".
     if (pending.appends > 1) return this.#appendUnknown(token, nowMs)
     this.#forget(pending)
-    if (pending.isOpening) this.#failDrafts(this.#outbox.drop(), `The log refused a session: ${detail}`)
+    if (pending.isOpening)
+      this.#failDrafts(this.#outbox.drop(), () => new Overloaded(`The log refused a session: ${detail}`))
     for (const call of pending.calls)
       if (call !== undefined) this.#fail(call, new Overloaded(`The log refused the command: ${detail}`))
     this.#dispatch(nowMs)
@@ -182,24 +186,23 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   #appendUnknown(token: number, nowMs: number): void {
     const pending = this.#inFlight.get(token)
-    if (pending !== undefined && pending.ackedSeq === undefined)
-      pending.appendAtMs = nowMs + APPEND_UNKNOWN_MS
+    if (pending?.unconfirmed) pending.appendAtMs = nowMs + APPEND_UNKNOWN_MS
   }
 
   #vote(from: string, bytes: Uint8Array, nowMs: number): void {
-    const understood = this.#understand(from, bytes)
-    if (understood === undefined) {
+    const heard = this.#inbox.read(from, bytes)
+    if (heard === undefined) {
       this.#counts.strangers++
       return
     }
-    const { vote, statement } = understood
+    const { vote, statement } = heard
     const pending = this.#inFlight.get(statement.number)
-    if (pending === undefined) return this.#lateVote(statement.number, vote)
+    if (pending === undefined) return this.#lateVote(statement, vote)
     if (!pending.isAnsweredBy(statement)) {
       this.#counts.strangers++
       return
     }
-    pending.ballot.add(vote)
+    pending.ballot.add(vote, statement.seq)
     switch (pending.ballot.standing._tag) {
       case "Waiting":
         return
@@ -213,37 +216,12 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     }
   }
 
-  /** The vote, if it is one, of a member, under its own name, about this group, log and client. */
-  #understand(from: string, bytes: Uint8Array): { vote: Vote; statement: Statement } | undefined {
-    try {
-      const vote = decodeVote(bytes)
-      if (vote.replica !== from || !this.#options.replicas.includes(vote.replica)) return undefined
-      let statement = this.#understood.get(vote.statement)
-      if (statement === undefined) {
-        statement = decodeStatement(vote.statement)
-        const { group, epoch, partition, client } = this.#options
-        if (
-          statement.group !== group ||
-          statement.epoch !== epoch ||
-          statement.partition !== partition ||
-          statement.client !== client
-        )
-          return undefined
-        this.#understood.set(vote.statement, statement)
-        if (this.#understood.size > 2 * SETTLED_MAX) dropFirst(this.#understood)
-      }
-      return { vote, statement }
-    } catch (cause) {
-      if (cause instanceof Malformed) return undefined
-      throw cause
-    }
-  }
-
   /** The callers have been told: of the decision, or that there is none, in which case a retry will find the vote. */
-  #lateVote(number: number, vote: Vote): void {
-    this.#undecided.get(number)?.ballot.add(vote)
+  #lateVote({ number, seq }: Statement, vote: Vote): void {
+    this.#undecided.get(number)?.ballot.add(vote, seq)
     const ballot = this.#settled.get(number)
-    if (ballot === undefined || ballot.standing._tag !== "Decided" || ballot.add(vote) !== "counted") return
+    if (ballot === undefined || ballot.standing._tag !== "Decided") return
+    if (ballot.add(vote, seq) !== "counted") return
     if (vote.statement === ballot.standing.statement) this.#counts.matched++
     else this.#dissent(ballot, vote.replica)
     if (ballot.missing.length === 0) this.#settled.delete(number)
@@ -258,9 +236,11 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     for (const { replica } of ballot.dissents()) this.#dissent(ballot, replica)
     if (ballot.missing.length > 0) this.#settled.set(pending.number, ballot)
     if (this.#settled.size > SETTLED_MAX) dropFirst(this.#settled)
-    const statement = this.#understood.get(standing.statement) ?? decodeStatement(standing.statement)
-    if (pending.isOpening) this.#session ??= statement.session
-    else this.#settle(pending, decodeOutcomes(bytes, pending.count), statement.seq)
+    const statement = decodeStatement(standing.statement)
+    if (pending.isOpening) {
+      this.#session ??= statement.session
+      this.#unconfirmed = undefined
+    } else this.#settle(pending, decodeOutcomes(bytes, pending.count), statement.seq)
     this.#dispatch(nowMs)
   }
 
@@ -308,19 +288,30 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       if (nowMs >= pending.deadlineMs) this.#expire(pending)
       else if (nowMs >= pending.askAtMs || nowMs >= pending.appendAtMs) this.#chase(pending, nowMs)
     }
-    this.#failDrafts(this.#outbox.expired(nowMs), "The log took no new entries until the call's deadline")
+    this.#failDrafts(this.#outbox.expired(nowMs), () => this.#unsent())
     this.#dispatch(nowMs)
   }
 
+  /** Why a command was not sent before its deadline. */
+  #unsent(): LockstepError {
+    if (this.#session !== undefined)
+      return new Overloaded("Earlier commands waited for their answers until the call's deadline")
+    return (
+      this.#unconfirmed?.unopened() ?? new Overloaded("The log took no new entries until the call's deadline")
+    )
+  }
+
   #expire(pending: Pending<Call>): void {
-    if (pending.isOpening) this.#forget(pending)
-    else this.#giveUp(pending, "too-late")
+    if (pending.isOpening) {
+      if (pending.isOrdered) this.#unconfirmed = pending
+      this.#forget(pending)
+    } else this.#giveUp(pending, "too-late")
   }
 
   /** Sends again what the log did not confirm, and asks for the votes, or the bytes, that are missing. */
   #chase(pending: Pending<Call>, nowMs: number): void {
     const { ballot } = pending
-    if (!pending.isOrdered && nowMs >= pending.appendAtMs) this.#append(pending, nowMs)
+    if (pending.unconfirmed && !ballot.ordered && nowMs >= pending.appendAtMs) this.#append(pending, nowMs)
     if (pending.isOpening || nowMs < pending.askAtMs) return
     const { holders } = ballot
     const next = holders[pending.asks % Math.max(1, holders.length)]
@@ -371,14 +362,17 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   }
 
   #close(nowMs: number): void {
-    this.#failDrafts(this.#outbox.drop(), "The client was closed before it sent the command")
+    this.#failDrafts(
+      this.#outbox.drop(),
+      () => new Overloaded("The client was closed before it sent the command"),
+    )
     for (const pending of this.#inFlight.values()) pending.deadlineMs = nowMs
     this.#tick(nowMs)
   }
 
-  #failDrafts(drafts: ReadonlyArray<Draft<Call>>, detail: string): void {
+  #failDrafts(drafts: ReadonlyArray<Draft<Call>>, error: () => LockstepError): void {
     for (const draft of drafts)
-      for (const call of draft.calls) if (call !== undefined) this.#fail(call, new Overloaded(detail))
+      for (const call of draft.calls) if (call !== undefined) this.#fail(call, error())
   }
 
   #forget(pending: Pending<Call>): void {

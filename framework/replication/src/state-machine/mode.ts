@@ -3,6 +3,7 @@ import type { ReplicationMode } from "../mode.ts"
 import { StateMachineClient } from "./client.ts"
 import { StateMachineReplica } from "./replica.ts"
 
+/** What is to be masked. */
 export interface StateMachineOptions {
   /** f: how many replicas may be faulty at a time. */
   readonly faults: number
@@ -20,7 +21,7 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     kind: "state-machine",
     lane: `state-machine/${votes}`,
     replicas,
-    replica: (init) => new StateMachineReplica(init),
+    replica: (init) => new StateMachineReplica(init, votes),
     client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>
       new StateMachineClient<Call>(init, votes),
   } satisfies ReplicationMode)

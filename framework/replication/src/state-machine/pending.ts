@@ -27,6 +27,8 @@ export class Pending<Call> {
   /** How often it was sent to the log. */
   appends = 0
   ackedSeq: number | undefined
+  /** The log is asked to take it (again): it has not said so since, and no correct replica has. */
+  unconfirmed = true
   appendAtMs = 0
   askAtMs = 0
   asks = 0
@@ -72,8 +74,12 @@ export class Pending<Call> {
     return number >= this.number && number < this.number + this.count
   }
 
-  /** Replicas that were wrong may have been mended since: all are asked anew. */
+  /**
+   * Replicas that were wrong may have been mended since: all are asked anew. And the batch is sent to the log again, although
+   * the log may hold it: replicas that no longer keep the answer say so at that entry, all alike.
+   */
   voteAgain(): void {
+    this.unconfirmed = true
     if (this.ballot.standing._tag !== "Decided")
       this.ballot = new Ballot({ ...this.#quorum, count: this.count })
   }
@@ -83,6 +89,18 @@ export class Pending<Call> {
     const envelope = decodeEnvelope(this.payload)
     invariant(envelope._tag === "Batch", "what has commands is a batch")
     return envelope
+  }
+
+  /** What to tell the caller of a command that waited for this opening of a session, which too few replicas confirmed. */
+  unopened(): NoQuorum {
+    return new NoQuorum({
+      needed: this.#quorum.needed,
+      testimonies: this.ballot.testimonies(0),
+      missing: this.ballot.missing,
+      command: undefined,
+      seq: undefined,
+      detail: "Too few replicas confirmed a session in which the command could be sent.",
+    })
   }
 
   /** What to tell the caller of one of the commands when there is no decision. */

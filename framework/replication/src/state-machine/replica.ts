@@ -6,8 +6,10 @@ import {
   type ClientId,
   decodeAsk,
   decodeEnvelope,
+  decodePeerReport,
   digest,
   type Digest,
+  encodePeerReport,
   encodeStatement,
   encodeVote,
   type Entry,
@@ -16,6 +18,7 @@ import {
   genesis,
   Malformed,
   type Opening,
+  type PeerReport,
   type Refusal,
   SessionId,
   SessionTable,
@@ -29,13 +32,16 @@ import type {
   ReplicaProtocol,
   ReplicaStatus,
 } from "../mode.ts"
+import { ForkDetector } from "./fork.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
 export const INLINE_BYTES_MAX = 64 * 1024
 /** How long the last executed entry may take to come once more after an attachment, before the log is asked again. */
-export const OVERLAP_WAIT_MS = 5000
+export const OVERLAP_WAIT_MS = 2000
 /** So many attachments in a row must show a log that ends too early before it is judged: stream info may be stale. */
 export const LOST_TAIL_ATTACHMENTS = 3
+/** After so many ticks without news, peers are told again where this replica is. */
+const TELL_AGAIN_TICKS = 10
 
 /**
  * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
@@ -44,13 +50,17 @@ export const LOST_TAIL_ATTACHMENTS = 3
 export class StateMachineReplica implements ReplicaProtocol {
   readonly #options: ReplicaOptions
   readonly #actors: Actors
-  readonly #sessions = new SessionTable()
+  readonly #sessions: SessionTable
   readonly #outcomes = new ByteWriter(64 * 1024)
+  readonly #fork: ForkDetector
   #applied = 0
   #chain: Digest
   /** The chain before the last executed entry: what it must still extend to when it comes once more. */
   #chainBefore: Digest
   #timeNs = 0n
+  /** The position that peers were told of last. */
+  #told = 0
+  #ticksSinceTold = 0
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
   /** The last executed entry has not come once more since the attachment. */
@@ -60,9 +70,12 @@ export class StateMachineReplica implements ReplicaProtocol {
   #repeated = 0
   #malformed = 0
 
-  constructor(options: ReplicaOptions) {
+  /** `votes` is how many replicas must say so before one of them is surely correct: f+1 where they may lie, one elsewhere. */
+  constructor(options: ReplicaOptions, votes: number) {
     this.#options = options
+    this.#fork = new ForkDetector(votes)
     this.#actors = new Actors(options)
+    this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
   }
 
@@ -98,8 +111,12 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Message":
         this.#answer(input.bytes, outputs)
         break
+      case "Peer":
+        this.#hear(input.from, input.bytes, outputs)
+        break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
+        this.#tellPeers(outputs)
         break
     }
     return outputs
@@ -156,7 +173,57 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#chain = extend(this.#chain, entry)
     this.#applied = entry.seq
     this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
+    this.#fork.executed(entry.seq, this.#chain)
+    if (this.#haltIfForked(outputs)) return false
     this.#execute(entry, outputs)
+    return true
+  }
+
+  /** When something is new, and now and then when nothing is: reports may be lost. */
+  #tellPeers(outputs: Array<ReplicaOutput>): void {
+    if (this.#applied === 0) return
+    if (this.#told === this.#applied && ++this.#ticksSinceTold < TELL_AGAIN_TICKS) return
+    this.#told = this.#applied
+    this.#ticksSinceTold = 0
+    this.#tell(this.#applied, this.#chain, outputs)
+  }
+
+  #tell(seq: number, chain: Digest, outputs: Array<ReplicaOutput>): void {
+    const { group, epoch, partition, replica, replicas } = this.#options
+    if (replicas.length === 1) return
+    outputs.push({ _tag: "Tell", bytes: encodePeerReport({ group, epoch, partition, replica, seq, chain }) })
+  }
+
+  #hear(from: string, bytes: Uint8Array, outputs: Array<ReplicaOutput>): void {
+    const report = this.#understand(from, bytes)
+    if (report === undefined) {
+      this.#malformed++
+      return
+    }
+    const contradiction = this.#fork.reported(report)
+    if (contradiction !== undefined) this.#tell(contradiction.seq, contradiction.chain, outputs)
+    this.#haltIfForked(outputs)
+  }
+
+  /** The report, if it is one, of a peer, under its own name, about this partition. */
+  #understand(from: string, bytes: Uint8Array): PeerReport | undefined {
+    try {
+      const report = decodePeerReport(bytes)
+      const { group, epoch, partition, replica, replicas } = this.#options
+      const isOurs = report.group === group && report.epoch === epoch && report.partition === partition
+      const isPeer =
+        report.replica === from && report.replica !== replica && replicas.includes(report.replica)
+      return isOurs && isPeer ? report : undefined
+    } catch (cause) {
+      if (cause instanceof Malformed) return undefined
+      throw cause
+    }
+  }
+
+  #haltIfForked(outputs: Array<ReplicaOutput>): boolean {
+    const verdict = this.#fork.verdict
+    if (verdict === undefined) return false
+    this.#halt(outputs, "log-forked", verdict)
     return true
   }
 

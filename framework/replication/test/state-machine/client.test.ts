@@ -110,7 +110,7 @@ describe("a client of the state machine mode", () => {
     w.read(r1)
     w.toClient.length = 0
     const again = { ...call, settled: 0 }
-    const { number } = (call.error as NoQuorum).command
+    const { number = -1 } = (call.error as NoQuorum).command ?? {}
     w.toldClient(w.client.step({ _tag: "Retry", number, call: again, nowMs: w.nowMs }))
     w.run()
     expect(value(again)).toBe(1)
@@ -259,6 +259,18 @@ describe("a client of the state machine mode", () => {
     expect(call.error).toBeInstanceOf(Overloaded)
   })
 
+  it("says NoQuorum, not executed, and who was not heard, when no session could be opened", () => {
+    const w = world({ deadlineMs: 2500 })
+    const call = w.call("add", "a", 1)
+    w.run([r0])
+    for (let i = 0; i < 26; i++) {
+      w.tick(100)
+      w.run([r0])
+    }
+    expect(call.error).toBeInstanceOf(NoQuorum)
+    expect(call.error).toMatchObject({ tookEffect: "no", missing: [r1, r2], command: undefined })
+  })
+
   it("keeps to its window, and lets commands gather in larger batches meanwhile", () => {
     const w = opened({ windowMax: 2 })
     const calls = []
@@ -292,6 +304,23 @@ describe("a client of the state machine mode", () => {
     const next = w.call("add", "a", 1)
     w.run()
     expect(value(next)).toBe(1)
+  })
+
+  it("says SessionExpired, not NoQuorum for ever, to a retry whose session was forgotten with its answer", () => {
+    const w = opened({ deadlineMs: 1000 })
+    const call = w.call("add", "a", 1)
+    w.flush()
+    w.append()
+    for (const name of w.names) w.read(name)
+    w.toClient.length = 0
+    forgetSessions(w)
+    w.tick(1001)
+    expect(call.error).toBeInstanceOf(NoQuorum)
+    const again = { ...call, settled: 0 }
+    const { number = -1 } = (call.error as NoQuorum).command ?? {}
+    w.toldClient(w.client.step({ _tag: "Retry", number, call: again, nowMs: w.nowMs }))
+    w.run()
+    expect(again.error).toBeInstanceOf(SessionExpired)
   })
 
   it("settles everything when it is closed", () => {

@@ -1,0 +1,47 @@
+import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
+import { type Digest, Epoch, GroupName, Partition, ReplicaId } from "./ids.ts"
+import { readDigest } from "./vote.ts"
+
+/**
+ * What a replica tells its peers from time to time: the chain at a position that it has executed. Equal logs have equal
+ * chains; so a replica that hears of other chains from more peers than can be wrong knows that its log has forked.
+ */
+export interface PeerReport {
+  readonly group: GroupName
+  readonly epoch: Epoch
+  readonly partition: Partition
+  readonly replica: ReplicaId
+  readonly seq: number
+  readonly chain: Digest
+}
+
+export function encodePeerReport(report: PeerReport): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.string(report.group)
+  writer.varint(report.epoch)
+  writer.varint(report.partition)
+  writer.string(report.replica)
+  writer.varint(report.seq)
+  writer.ascii(report.chain)
+  return writer.take()
+}
+
+/** Throws {@link Malformed}. */
+export function decodePeerReport(bytes: Uint8Array): PeerReport {
+  const reader = new ByteReader(bytes)
+  if (reader.byte() !== VERSION) throw new Malformed("not a peer's report of this version")
+  const report = {
+    group: reader.name(GroupName),
+    epoch: Epoch(reader.varint()),
+    partition: Partition(reader.varint()),
+    replica: reader.name(ReplicaId),
+    seq: reader.varint(),
+    chain: readDigest(reader),
+  }
+  reader.end()
+  return report
+}
+
+const VERSION = 0x50
+const writer = new ByteWriter(256)

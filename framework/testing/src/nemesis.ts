@@ -1,0 +1,122 @@
+import type { Random } from "./random.ts"
+import type { Fault } from "./scenario.ts"
+import type { Simulation } from "./simulation.ts"
+
+/** Makes things go wrong when the scenario says so, and in the end sets them right. */
+export class Nemesis {
+  readonly #world: Simulation
+  readonly #random: Random
+
+  constructor(world: Simulation, random: Random) {
+    this.#world = world
+    this.#random = random
+  }
+
+  schedule(): void {
+    const { scenario, schedule } = this.#world
+    for (const fault of scenario.events)
+      schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#begin(fault))
+    const { brokenLog } = scenario
+    if (brokenLog !== undefined)
+      schedule.after(brokenLog.atMs, `the log: ${brokenLog.kind}`, () => this.#breakLog())
+  }
+
+  /** Everything is up and connected from now on. What the log has lost stays lost. */
+  heal(): void {
+    const { network, log, replicas } = this.#world
+    network.heal()
+    log.heal()
+    for (const replica of replicas) {
+      replica.slowDown(0)
+      replica.resume()
+      replica.start()
+    }
+  }
+
+  #begin(fault: Fault): void {
+    const { schedule, log, network, replicas, clients, scenario } = this.#world
+    const replica = replicas[fault.target]
+    const client = clients[fault.target]
+    const end = (undo: () => void): void =>
+      schedule.after(fault.durationMs, `${fault.kind} ${fault.target} ends`, undo)
+    const cut = (pairs: ReadonlyArray<readonly [string, string]>): void => {
+      for (const [from, to] of pairs) network.cut(from, to)
+      end(() => {
+        if (schedule.nowMs >= scenario.durationMs) return // healed meanwhile
+        for (const [from, to] of pairs) network.mend(from, to)
+      })
+    }
+    const others = (name: string): ReadonlyArray<string> =>
+      ["log", ...clients.map((_, i) => `c${i}`), ...replicas.map((other) => other.replica)].filter(
+        (other) => other !== name,
+      )
+    const into = (name: string) => others(name).map((other) => [other, name] as const)
+    const outOf = (name: string) => others(name).map((other) => [name, other] as const)
+    switch (fault.kind) {
+      case "crash":
+        replica?.crash()
+        return end(() => replica?.start())
+      case "pause":
+        replica?.pause()
+        return end(() => replica?.resume())
+      case "slow":
+        replica?.slowDown(fault.amount * 100)
+        return end(() => replica?.slowDown(0))
+      case "isolate":
+        return replica && cut([...into(replica.replica), ...outOf(replica.replica)])
+      case "deaf":
+        return replica && cut(into(replica.replica))
+      case "mute":
+        return replica && cut(outOf(replica.replica))
+      case "consumer-lost":
+        return replica && log.loseConsumer(replica.replica)
+      case "log-away":
+        return log.changeLeader(fault.durationMs, (fault.amount - 0.5) * 20_000)
+      case "log-flaps":
+        // back for a moment, just long enough to be attached to, and away again for longer
+        log.changeLeader(fault.durationMs / 4, (fault.amount - 0.5) * 20_000)
+        return schedule.after(fault.durationMs / 4 + this.#random.exponential(100), "the log flaps", () => {
+          if (schedule.nowMs < scenario.durationMs) log.changeLeader(fault.durationMs * 4, 0)
+        })
+      case "log-full":
+        return log.fill(fault.durationMs)
+      case "log-silent":
+        log.silence = fault.amount
+        return end(() => (log.silence = 0))
+      case "client-crash":
+        return client?.crash()
+      case "client-isolated":
+        return cut([...into(`c${fault.target}`), ...outOf(`c${fault.target}`)])
+      case "reconnect":
+        return client?.reconnected()
+      case "garbage-entry":
+        log.append("mallory", Buffer.from(this.#random.bits().toString(36)))
+    }
+  }
+
+  #breakLog(): void {
+    const { scenario, log, replicas, clients } = this.#world
+    const { brokenLog } = scenario
+    const node = replicas[brokenLog?.target ?? 0]?.replica ?? "r0"
+    this.#world.breakage = {
+      lastSeq: log.entries().length,
+      applied: replicas.map(({ protocol }) => protocol?.status.applied ?? 0),
+    }
+    if (brokenLog?.sealed) log.seal()
+    switch (brokenLog?.kind) {
+      case undefined:
+        return
+      case "lost-tail":
+        this.#world.lost = log.loseTail(this.#random.integer(1, 5))
+        return
+      case "lost-middle":
+        return log.tamper(node, "missing")
+      case "rewritten":
+        return log.tamper(node, "rewritten")
+      case "recreated":
+        return log.recreate()
+      case "fork":
+        return log.fork([node, ...clients.map((_, i) => `c${i}`).filter(() => this.#random.chance(0.5))])
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import type { ActorDefinition } from "@lockstep/actor"
+import { type ClientId, type Digest, type Entry, ReplicaId } from "@lockstep/core"
+import type {
+  HaltReport,
+  Membership,
+  ReplicaInput,
+  ReplicaOptions,
+  ReplicaOutput,
+  ReplicaProtocol,
+  ReplicationMode,
+} from "@lockstep/replication"
+import type { Liar } from "./liar.ts"
+import type { SimulatedLog } from "./log.ts"
+import type { Network } from "./network.ts"
+import type { Random } from "./random.ts"
+import type { Schedule } from "./schedule.ts"
+
+/** As in production: how often time is told, and how long a tail is silent before it is made anew. */
+const TICK_MS = 500
+const SILENCE_MS_MAX = 1250
+const ATTACH_AGAIN_MS = 100
+
+/** Where a replica sends things. */
+export interface Surroundings {
+  readonly schedule: Schedule
+  readonly network: Network
+  readonly log: SimulatedLog
+  toClient(from: ReplicaId, to: ClientId, bytes: Uint8Array): void
+  toPeers(from: ReplicaId, bytes: Uint8Array): void
+}
+
+export interface SimulatedReplicaOptions extends Surroundings {
+  readonly replica: ReplicaId
+  readonly mode: ReplicationMode
+  readonly membership: Membership
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly settings: Pick<ReplicaOptions, "determinism" | "sessionLimits">
+  readonly random: Random
+  readonly liar: Liar | undefined
+  /** The chain after each entry, as this replica computed it. */
+  readonly onExecuted: (replica: ReplicaId, seq: number, chain: Digest) => void
+}
+
+/**
+ * A replica process: the production protocol, in a shell that crashes, stands still, is slow, has a clock of its own, and
+ * perhaps lies about what the protocol said.
+ */
+export class SimulatedReplica {
+  readonly replica: ReplicaId
+  readonly halts: Array<HaltReport> = []
+  /** It broke an invariant, and so stopped. */
+  failure: Error | undefined
+  readonly #options: SimulatedReplicaOptions
+  #protocol: ReplicaProtocol | undefined
+  /** Counts lives: what belongs to an earlier one is ignored. */
+  #life = 0
+  #paused = false
+  /** What arrived while it stood still. */
+  #inbox: Array<() => void> = []
+  #slowMs = 0
+  /** Inputs keep their order, also when it becomes quicker. */
+  #busyUntilMs = 0
+  #clockRate = 1
+  #attempt = 0
+  #consumer: ReturnType<SimulatedLog["read"]> | undefined
+  #heardAtMs = 0
+
+  constructor(options: SimulatedReplicaOptions) {
+    this.#options = options
+    this.replica = options.replica
+    this.start()
+  }
+
+  get protocol(): ReplicaProtocol | undefined {
+    return this.#protocol
+  }
+
+  get isUp(): boolean {
+    return this.#protocol !== undefined && !this.#paused && this.failure === undefined
+  }
+
+  start(): void {
+    if (this.#protocol !== undefined) return
+    const { mode, membership, definitions, settings, replica, random } = this.#options
+    this.#protocol = mode.replica({ ...membership, ...settings, replica, definitions })
+    this.#life++
+    this.#clockRate = random.pick([0.5, 1, 1, 2])
+    this.#reattach()
+    this.#tick(this.#life)
+  }
+
+  /** SIGKILL: everything that was not in the log is gone. */
+  crash(): void {
+    this.#protocol = undefined
+    this.#paused = false
+    this.#inbox = []
+    this.#life++
+    this.#attempt++
+    this.#consumer?.close()
+    this.#consumer = undefined
+  }
+
+  /** SIGSTOP: what arrives waits. */
+  pause(): void {
+    if (this.#protocol !== undefined) this.#paused = true
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#paused = false
+    const inbox = this.#inbox
+    this.#inbox = []
+    for (const happen of inbox) happen()
+  }
+
+  /** Every input takes this long. */
+  slowDown(ms: number): void {
+    this.#slowMs = ms
+  }
+
+  /** A message of a client. */
+  message(bytes: Uint8Array): void {
+    this.#receive("message", () => this.#step({ _tag: "Message", bytes }))
+  }
+
+  /** What a peer told, or somebody under its name. */
+  peer(from: string, bytes: Uint8Array): void {
+    this.#receive("peer", () => this.#step({ _tag: "Peer", from, bytes }))
+  }
+
+  /** Now, or once it is no longer paused or busy; never if it dies before. */
+  #receive(what: string, happen: () => void): void {
+    const life = this.#life
+    const alive = (): void => {
+      if (life !== this.#life) return
+      if (this.#paused) this.#inbox.push(alive)
+      else happen()
+    }
+    const { schedule } = this.#options
+    const atMs = Math.max(schedule.nowMs + this.#slowMs, this.#busyUntilMs)
+    if (atMs <= schedule.nowMs) return alive()
+    this.#busyUntilMs = atMs
+    schedule.after(atMs - schedule.nowMs, `${this.replica} gets to ${what}`, alive)
+  }
+
+  #step(input: ReplicaInput): void {
+    if (this.#protocol === undefined || this.failure !== undefined) return
+    try {
+      const outputs = this.#protocol.step(input)
+      const { liar } = this.#options
+      for (const output of liar === undefined ? outputs : liar.distort(outputs)) this.#carryOut(output)
+    } catch (cause) {
+      this.failure = cause instanceof Error ? cause : new Error(String(cause))
+    }
+  }
+
+  #carryOut(output: ReplicaOutput): void {
+    switch (output._tag) {
+      case "Send":
+        return this.#options.toClient(this.replica, output.to, output.bytes)
+      case "Tell":
+        return this.#options.toPeers(this.replica, output.bytes)
+      case "Reattach":
+        return this.#reattach()
+      case "Halt":
+        this.halts.push(output.report)
+        this.#options.schedule.note(`${this.replica} halts: ${output.report.reason}`)
+        this.#attempt++
+        this.#consumer?.close()
+        this.#consumer = undefined
+        return
+      case "Uncaught":
+        return
+    }
+  }
+
+  #nowMs(): number {
+    return this.#options.schedule.nowMs * this.#clockRate
+  }
+
+  #tick(life: number): void {
+    const { schedule, network } = this.#options
+    schedule.after(TICK_MS, `${this.replica} tick`, () => {
+      if (life !== this.#life) return
+      if (!this.#paused) {
+        if (this.#consumer !== undefined && !network.isCut("log", this.replica))
+          this.#heardAtMs = Math.max(this.#heardAtMs, this.#consumer.heardAtMs())
+        this.#step({ _tag: "Tick", nowMs: this.#nowMs() })
+        if (this.#consumer !== undefined && schedule.nowMs - this.#heardAtMs > SILENCE_MS_MAX)
+          this.#reattach()
+      }
+      this.#tick(life)
+    })
+  }
+
+  /** As the production tail does: ask what the log holds, tell the protocol, then read from where it says. */
+  #reattach(): void {
+    const { schedule, network, log, replica } = this.#options
+    this.#consumer?.close()
+    this.#consumer = undefined
+    const attempt = ++this.#attempt
+    const current = (happen: () => void) => (): void => {
+      if (attempt === this.#attempt) this.#receive("attach", happen)
+    }
+    const again = current(() => this.#reattach())
+    if (log.isAway || network.isCut(replica, "log") || network.isCut("log", replica)) {
+      schedule.after(ATTACH_AGAIN_MS, `${replica} attaches again`, again)
+      return
+    }
+    schedule.after(
+      2 * network.delayMs(),
+      `${replica} attaches`,
+      current(() => {
+        this.#step({ _tag: "Attached", ...log.state(replica, true), nowMs: this.#nowMs() })
+        if (attempt !== this.#attempt || this.#protocol === undefined) return
+        this.#heardAtMs = schedule.nowMs
+        this.#consumer = log.read(replica, this.#protocol.status.from, (entries) => {
+          if (attempt === this.#attempt) this.#receive("entries", () => this.#follow(attempt, entries))
+        })
+      }),
+    )
+  }
+
+  #follow(attempt: number, entries: ReadonlyArray<Entry>): void {
+    if (attempt !== this.#attempt) return
+    this.#heardAtMs = this.#options.schedule.nowMs
+    for (const entry of entries) {
+      this.#step({ _tag: "Entries", entries: [entry] })
+      const status = this.#protocol?.status
+      if (status === undefined || status.halted !== undefined || attempt !== this.#attempt) return
+      this.#options.onExecuted(this.replica, status.applied, status.chain)
+    }
+  }
+}

@@ -1,0 +1,219 @@
+import { SESSION_LIMITS, type SessionLimits, type FaultModel } from "@lockstep/core"
+import { LIES, type Lie } from "./liar.ts"
+import type { NetworkRates } from "./network.ts"
+import { Random } from "./random.ts"
+import { WORKLOADS } from "./workloads.ts"
+
+/** Something that goes wrong at a time, and for how long. `target` is an index of replicas or clients. */
+export interface Fault {
+  readonly kind: FaultKind
+  readonly atMs: number
+  readonly durationMs: number
+  readonly target: number
+  /** Of the kind's own making: a clock's skew, a delay, a direction. */
+  readonly amount: number
+}
+
+export const REPLICA_FAULTS = ["crash", "pause", "slow", "isolate", "deaf", "mute", "consumer-lost"] as const
+export const OTHER_FAULTS = [
+  "log-away",
+  "log-flaps",
+  "log-full",
+  "log-silent",
+  "client-crash",
+  "client-isolated",
+  "reconnect",
+  "garbage-entry",
+] as const
+
+export type FaultKind = (typeof REPLICA_FAULTS)[number] | (typeof OTHER_FAULTS)[number]
+
+/** How the log breaks its promises, in a run whose point is that this is noticed. */
+export const BROKEN_LOGS = ["lost-tail", "lost-middle", "rewritten", "recreated", "fork"] as const
+export type BrokenLog = (typeof BROKEN_LOGS)[number]
+
+/** How, when and for whom the log breaks its promises. */
+export interface Breakage {
+  readonly kind: BrokenLog
+  readonly atMs: number
+  /** The replica that reads something else than the others, where there is one. */
+  readonly target: number
+  /** Nothing can be appended afterwards, so that no new entry shows that old ones are gone. */
+  readonly sealed: boolean
+}
+
+/** A replica that is wrong for the whole run, or until it is restarted by hand. */
+export interface LyingReplica {
+  readonly replica: number
+  readonly lies: ReadonlyArray<Lie>
+  readonly rate: number
+  /** How often its build damages an actor's state; 0 for a build that is right. */
+  readonly damageRate: number
+}
+
+/** What a run is for. */
+export type Purpose =
+  /** At most f replicas are faulty at a time: every answer is right, and everybody is answered. */
+  | "survive"
+  /** More than f replicas are wrong: errors are fine, wrong answers are not. */
+  | "exceed"
+  /** The log breaks its promises: those who can notice halt, and no answer is wrong. */
+  | "broken-log"
+
+/** All that a run depends on. Drawn from a seed; shrinking takes things out. */
+export interface Scenario {
+  readonly seed: number
+  readonly purpose: Purpose
+  readonly faults: number
+  readonly faultModel: FaultModel
+  readonly workload: string
+  readonly clients: number
+  readonly callersPerClient: number
+  readonly operations: number
+  /** How long operations and faults go on, virtual milliseconds. */
+  readonly durationMs: number
+  readonly network: NetworkRates
+  readonly liars: ReadonlyArray<LyingReplica>
+  readonly events: ReadonlyArray<Fault>
+  readonly brokenLog: Breakage | undefined
+  readonly deadlineMs: number
+  readonly windowMax: number
+  readonly sessionLimits: SessionLimits
+}
+
+/** How long a replica may need, after its fault ended, to be as good as the others again. */
+const RECOVERY_MS = 5000
+
+export interface ScenarioLimits {
+  readonly workload?: string
+  readonly purpose?: Purpose
+  readonly operations?: number
+}
+
+/** Draws a run: rates and faults differ from seed to seed, so that each kind is sometimes alone and sometimes in company. */
+export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenario {
+  const random = new Random(seed)
+  const dice = random.real()
+  const purpose = limits.purpose ?? (dice < 0.7 ? "survive" : dice < 0.85 ? "exceed" : "broken-log")
+  // where replicas are trusted, one that read a broken log is believed: that mode trusts the log as well
+  const faultModel = purpose === "survive" && random.chance(0.15) ? "crash" : "byzantine"
+  const faults = random.chance(0.2) ? 2 : 1
+  const replicas = faultModel === "crash" ? faults + 1 : 2 * faults + 1
+  const durationMs = random.integer(5000, 20_000)
+  const clients = random.integer(1, 4)
+  const liars = drawLiars(random, purpose, faultModel, faults, replicas)
+  const survivable = purpose === "survive" ? faults - liars.length : purpose === "exceed" ? 1 : 0
+  return {
+    seed,
+    purpose,
+    faults,
+    faultModel,
+    workload: limits.workload ?? random.pick(WORKLOADS).name,
+    clients,
+    callersPerClient: random.integer(1, 4),
+    operations: limits.operations ?? random.integer(60, 240),
+    durationMs,
+    network: {
+      delayMeanMs: random.pick([0.2, 1, 5, 20]),
+      loss: random.pick([0, 0, 0.01, 0.1]),
+      duplication: random.pick([0, 0, 0.01, 0.1]),
+      straggling: random.pick([0, 0, 0.02]),
+    },
+    liars,
+    events: [
+      ...drawReplicaFaults(random, { replicas, liars, durationMs, together: survivable }),
+      ...(purpose === "broken-log" ? [] : drawOtherFaults(random, { clients, durationMs })),
+    ].toSorted((a, b) => a.atMs - b.atMs),
+    brokenLog:
+      purpose === "broken-log"
+        ? {
+            kind: random.pick(BROKEN_LOGS),
+            atMs: random.integer(durationMs / 4, (durationMs * 3) / 4),
+            target: random.integer(0, replicas - 1),
+            sealed: random.chance(0.3),
+          }
+        : undefined,
+    deadlineMs: random.pick([2000, 10_000]),
+    windowMax: random.pick([1, 4, 64]),
+    sessionLimits: random.chance(0.25)
+      ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
+      : SESSION_LIMITS,
+  }
+}
+
+function drawLiars(
+  random: Random,
+  purpose: Purpose,
+  faultModel: FaultModel,
+  faults: number,
+  replicas: number,
+): ReadonlyArray<LyingReplica> {
+  if (faultModel === "crash" || purpose === "broken-log") return []
+  const count =
+    purpose === "exceed"
+      ? random.integer(faults + 1, replicas)
+      : random.chance(0.6)
+        ? random.integer(1, faults)
+        : 0
+  const names = random.shuffle(Array.from({ length: replicas }, (_, i) => i)).slice(0, count)
+  return names.map((replica) => ({
+    replica,
+    lies: random.shuffle(LIES).slice(0, random.integer(1, 4)),
+    rate: random.pick([0.05, 0.3, 1]),
+    // two builds with one bug may well give one wrong answer: nothing masks that, so it proves nothing
+    damageRate: purpose === "exceed" ? 0 : random.pick([0, 0, 0.02, 0.2]),
+  }))
+}
+
+/** Faults of replicas, of which at most `together` overlap, their time of recovery included. */
+function drawReplicaFaults(
+  random: Random,
+  options: {
+    readonly replicas: number
+    readonly liars: ReadonlyArray<LyingReplica>
+    readonly durationMs: number
+    readonly together: number
+  },
+): ReadonlyArray<Fault> {
+  const kinds = random.shuffle(REPLICA_FAULTS).slice(0, random.integer(1, REPLICA_FAULTS.length))
+  const faults: Array<Fault> = []
+  const right = Array.from({ length: options.replicas }, (_, i) => i).filter(
+    (i) => !options.liars.some(({ replica }) => replica === i),
+  )
+  if (right.length === 0 || options.together <= 0) return faults
+  for (let lane = 0; lane < options.together; lane++) {
+    const own = right.filter((_, i) => i % options.together === lane)
+    for (let atMs = random.exponential(3000); atMs < options.durationMs && own.length > 0;) {
+      const durationMs = random.exponential(2000)
+      faults.push({
+        kind: random.pick(kinds),
+        atMs,
+        durationMs,
+        target: random.pick(own),
+        amount: random.real(),
+      })
+      atMs += durationMs + RECOVERY_MS + random.exponential(1000)
+    }
+  }
+  return faults
+}
+
+function drawOtherFaults(
+  random: Random,
+  options: { readonly clients: number; readonly durationMs: number },
+): ReadonlyArray<Fault> {
+  const kinds = random.shuffle(OTHER_FAULTS).slice(0, random.integer(0, OTHER_FAULTS.length))
+  const faults: Array<Fault> = []
+  if (kinds.length === 0) return faults
+  const meanMs = random.pick([1000, 5000])
+  const lastMs = random.pick([300, 1000, 6000])
+  for (let atMs = random.exponential(meanMs); atMs < options.durationMs; atMs += random.exponential(meanMs))
+    faults.push({
+      kind: random.pick(kinds),
+      atMs,
+      durationMs: random.exponential(lastMs),
+      target: random.integer(0, options.clients - 1),
+      amount: random.real(),
+    })
+  return faults
+}

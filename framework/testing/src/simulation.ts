@@ -1,0 +1,190 @@
+import { type ActorDefinition, defineAll } from "@lockstep/actor"
+import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { CLIENT_LIMITS, type Membership, stateMachine } from "@lockstep/replication"
+import { Caller, type CallRecord } from "./caller.ts"
+import { SimulatedClient } from "./client.ts"
+import { Liar } from "./liar.ts"
+import { SimulatedLog } from "./log.ts"
+import { Nemesis } from "./nemesis.ts"
+import { Network } from "./network.ts"
+import { Random } from "./random.ts"
+import { SimulatedReplica } from "./replica.ts"
+import type { Scenario } from "./scenario.ts"
+import { Schedule } from "./schedule.ts"
+import { faultyBuild, type Workload } from "./workload.ts"
+
+/** How long everybody may take to be answered again after the last fault, virtual milliseconds. */
+const HEALING_MS = 60_000
+/** Silence at the end, in which the slowest message arrives. */
+const QUIET_MS = 20_000
+/** Calls that every caller must get answered after the last fault. */
+export const CALLS_AFTER_HEALING = 5
+/** The state is digested at every position that this divides. */
+const DIGEST_EVERY = 32
+
+/**
+ * One run: a partition's replicas and clients over a simulated log, network and clock, from the scenario alone. It lets
+ * things happen; checkers judge what is left behind.
+ */
+export class Simulation {
+  readonly scenario: Scenario
+  readonly workload: Workload
+  readonly schedule = new Schedule()
+  readonly network: Network
+  readonly log: SimulatedLog
+  readonly replicas: ReadonlyArray<SimulatedReplica>
+  readonly clients: ReadonlyArray<SimulatedClient>
+  readonly callers: ReadonlyArray<Caller>
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly records: Array<CallRecord> = []
+  readonly dissents = new Map<string, number>()
+  /** Disagreements of correct replicas on the chain, or the state, at one position. */
+  readonly disagreements: Array<string> = []
+  /** When the faults stopped. */
+  healedAtMs = 0
+  /** How things were when the log broke its promise. */
+  breakage: { readonly lastSeq: number; readonly applied: ReadonlyArray<number> } | undefined
+  /** Entries that the log lost. */
+  lost = 0
+  readonly #random: Random
+  readonly #liars: ReadonlyMap<number, Liar>
+  readonly #chains = new Map<number, string>()
+  readonly #digests = new Map<number, string>()
+
+  constructor(scenario: Scenario, workload: Workload) {
+    this.scenario = scenario
+    this.workload = workload
+    const random = (this.#random = new Random(`simulation ${scenario.seed}`))
+    this.network = new Network(this.schedule, random.fork("network"), scenario.network)
+    this.log = new SimulatedLog(this.schedule, random.fork("log"), this.network)
+    this.definitions = defineAll([workload.actorClass])
+    const mode = stateMachine(scenario)
+    const names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
+    const membership: Membership = {
+      group: GroupName("simulated"),
+      epoch: Epoch(1),
+      replicas: names,
+      partition: Partition(0),
+      logId: "log",
+    }
+    this.#liars = new Map(
+      scenario.liars.map((liar) => [
+        liar.replica,
+        new Liar({ ...liar, random: random.fork("liar"), salt: liar.replica + 1 }),
+      ]),
+    )
+    const { schedule, network, log } = this
+    this.replicas = names.map(
+      (replica, i) =>
+        new SimulatedReplica({
+          schedule,
+          network,
+          log,
+          replica,
+          mode,
+          membership,
+          definitions: this.#buildOf(i),
+          settings: { determinism: workload.determinism, sessionLimits: scenario.sessionLimits },
+          random: random.fork(replica),
+          liar: this.#liars.get(i),
+          toClient: (from, to, bytes) => this.#toClient(from, to, bytes),
+          toPeers: (from, bytes) => this.#toPeers(from, bytes),
+          onExecuted: (_, seq, chain) => this.#compare(i, seq, chain),
+        }),
+    )
+    this.clients = Array.from(
+      { length: scenario.clients },
+      (_, i) =>
+        new SimulatedClient({
+          name: `c${i}`,
+          mode,
+          membership,
+          limits: { ...CLIENT_LIMITS, deadlineMs: scenario.deadlineMs, windowMax: scenario.windowMax },
+          schedule,
+          network,
+          log,
+          random: random.fork(`c${i}`),
+          toReplica: (from, replica, bytes) => this.#toReplica(from, replica, bytes),
+          onDissent: (replica) => void this.dissents.set(replica, (this.dissents.get(replica) ?? 0) + 1),
+        }),
+    )
+    this.callers = this.clients.flatMap((client, c) =>
+      Array.from(
+        { length: scenario.callersPerClient },
+        (_, i) =>
+          new Caller({
+            name: `c${c}.${i}`,
+            client,
+            workload,
+            schedule,
+            random: random.fork(`caller ${c}.${i}`),
+            thinkMs: (scenario.durationMs * this.#callerCount) / scenario.operations,
+            onRecord: (record) => this.records.push(record),
+          }),
+      ),
+    )
+  }
+
+  /** Faults and calls, then healing and more calls, then silence. */
+  run(): void {
+    const { scenario, schedule, callers } = this
+    const nemesis = new Nemesis(this, this.#random.fork("nemesis"))
+    nemesis.schedule()
+    for (const caller of callers) caller.start()
+    schedule.run(scenario.durationMs)
+    nemesis.heal()
+    this.healedAtMs = schedule.nowMs
+    for (const caller of callers) caller.hurry(CALLS_AFTER_HEALING)
+    schedule.run(this.healedAtMs + HEALING_MS, () => callers.every((caller) => caller.isDone))
+    for (const caller of callers) caller.stop()
+    schedule.run(schedule.nowMs + QUIET_MS)
+  }
+
+  /** Is this replica one that is wrong on purpose? */
+  isLiar(index: number): boolean {
+    return this.#liars.has(index)
+  }
+
+  get #callerCount(): number {
+    return this.scenario.clients * this.scenario.callersPerClient
+  }
+
+  #buildOf(index: number): ReadonlyMap<string, ActorDefinition> {
+    const liar = this.scenario.liars.find(({ replica }) => replica === index)
+    if (liar === undefined || liar.damageRate === 0) return this.definitions
+    return faultyBuild(this.definitions, this.#random.fork(`build of ${index}`), liar.damageRate)
+  }
+
+  #toClient(from: ReplicaId, to: string, bytes: Uint8Array): void {
+    const client = this.clients.find(({ id }) => id === to)
+    if (client === undefined) return
+    const name = to.split("-")[0] ?? to
+    this.network.send(from, name, "vote", "datagram", () => {
+      if (client.id === to) client.vote(from, bytes)
+    })
+  }
+
+  #toReplica(from: string, to: ReplicaId, bytes: Uint8Array): void {
+    const replica = this.replicas.find(({ replica: name }) => name === to)
+    if (replica !== undefined) this.network.send(from, to, "ask", "datagram", () => replica.message(bytes))
+  }
+
+  #toPeers(from: ReplicaId, bytes: Uint8Array): void {
+    for (const peer of this.replicas)
+      if (peer.replica !== from)
+        this.network.send(from, peer.replica, "tell", "datagram", () => peer.peer(from, bytes))
+  }
+
+  /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
+  #compare(index: number, seq: number, chain: string): void {
+    if (this.isLiar(index) || this.scenario.purpose === "broken-log") return
+    const known = this.#chains.get(seq)
+    if (known === undefined) this.#chains.set(seq, chain)
+    else if (known !== chain) this.disagreements.push(`the chain at ${seq}`)
+    if (seq % DIGEST_EVERY !== 0) return
+    const digest = this.replicas[index]?.protocol?.status.stateDigest() ?? ""
+    const knownDigest = this.#digests.get(seq)
+    if (knownDigest === undefined) this.#digests.set(seq, digest)
+    else if (knownDigest !== digest) this.disagreements.push(`the state at ${seq}`)
+  }
+}

@@ -1,0 +1,253 @@
+/** A deliberate bug: one place of one source file, changed while it is loaded. It never exists in a build. */
+export interface Mutant {
+  readonly name: string
+  /** What would go wrong. */
+  readonly bug: string
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+  /** The simulator must find it within this many seeds, from 0 on. */
+  readonly seedsMax: number
+}
+
+const CLIENT = "replication/src/state-machine/client.ts"
+const INBOX = "replication/src/state-machine/inbox.ts"
+const REPLICA = "replication/src/state-machine/replica.ts"
+const MODE = "replication/src/state-machine/mode.ts"
+const BALLOT = "replication/src/state-machine/ballot.ts"
+const FORK = "replication/src/state-machine/fork.ts"
+const SESSION = "core/src/session.ts"
+const TALLY = "core/src/tally.ts"
+const ACTORS = "actor/src/actors.ts"
+const CONTEXT = "actor/src/context.ts"
+
+/** The mutation gate of the state machine mode: the simulator is worth what it finds. */
+export const MUTANTS: ReadonlyArray<Mutant> = [
+  {
+    name: "first-vote-decides",
+    bug: "a client believes the first answer",
+    file: MODE,
+    find: "new StateMachineClient<Call>(init, votes)",
+    replace: "new StateMachineClient<Call>(init, 1)",
+    seedsMax: 50,
+  },
+  {
+    name: "false-names-count",
+    bug: "a replica may vote under another's name",
+    file: INBOX,
+    find: "vote.replica !== from || ",
+    replace: "",
+    seedsMax: 300,
+  },
+  {
+    name: "repeated-votes-count",
+    bug: "one replica's vote counts each time that it arrives",
+    file: TALLY,
+    find: 'if (earlier === statement) return "repeated"',
+    replace:
+      'if (earlier === statement) { this.#votes.set(`${replica}/${this.#votes.size}` as ReplicaId, statement); this.#standing = this.#judge(statement); return "counted" }',
+    seedsMax: 300,
+  },
+  {
+    name: "bytes-unchecked",
+    bug: "outcomes are believed although they do not have the digest that was voted on",
+    file: BALLOT,
+    find: "if (digest(bytes) === wanted) return",
+    replace: "if (digest(bytes).length > wanted.length - 1) return",
+    seedsMax: 100,
+  },
+  {
+    name: "session-table-forgotten",
+    bug: "a batch that comes twice is executed twice",
+    file: REPLICA,
+    find: "const admission = this.#sessions.admit(batch)",
+    replace:
+      'const admission = this.#sessions.admit(batch)._tag === "Expired" ? this.#sessions.admit(batch) : ({ _tag: "Fresh" } as ReturnType<SessionTable["admit"]>)',
+    seedsMax: 50,
+  },
+  {
+    name: "settled-forgotten",
+    bug: "a batch whose answer was let go is executed when it comes again",
+    file: SESSION,
+    find: "if (number < this.#floor) return SETTLED",
+    replace: "",
+    seedsMax: 300,
+  },
+  {
+    name: "settles-what-is-open",
+    bug: "a client says that it knows answers which it still waits for",
+    file: CLIENT,
+    find: "for (const number of this.#inFlight.keys()) floor = Math.min(floor, number)",
+    replace: "",
+    seedsMax: 300,
+  },
+  {
+    name: "answers-not-kept",
+    bug: "a batch that is repeated finds no answer, and is executed again",
+    file: SESSION,
+    find: "this.answers.set(answer.number, answer)\n    this.#answerBytes",
+    replace: "this.#answerBytes",
+    seedsMax: 50,
+  },
+  {
+    name: "answers-anew",
+    bug: "a repeated batch is answered with the position of its repetition",
+    file: REPLICA,
+    find: "return admission.answer",
+    replace: "return { ...admission.answer, seq: this.#applied, chain: this.#chain }",
+    seedsMax: 100,
+  },
+  {
+    name: "numbers-overlap",
+    bug: "a client gives the same number to two commands",
+    file: CLIENT,
+    find: "this.#number += draft.calls.length",
+    replace: "this.#number += 1",
+    seedsMax: 50,
+  },
+  {
+    name: "gaps-skipped",
+    bug: "a replica goes on after a position that is missing",
+    file: REPLICA,
+    find: "if (entry.seq !== this.#applied + 1 || this.#overlap !== undefined) {",
+    replace: "if (entry.seq <= this.#applied || this.#overlap !== undefined) {",
+    seedsMax: 300,
+  },
+  {
+    name: "overlap-unchecked",
+    bug: "a replica does not compare its last entry with the log after it attached again",
+    file: REPLICA,
+    find: "if (extend(this.#chainBefore, entry) !== this.#chain) {",
+    replace: "if (entry.seq < 0) {",
+    seedsMax: 500,
+  },
+  {
+    name: "log-id-unchecked",
+    bug: "a log that was deleted and made again is taken for the old one",
+    file: REPLICA,
+    find: "if (log.logId !== this.#options.logId)",
+    replace: "if (log.logId === undefined)",
+    seedsMax: 300,
+  },
+  {
+    name: "lost-tail-ignored",
+    bug: "a replica waits for ever for an entry that the log has lost",
+    file: REPLICA,
+    find: "if (missed >= LOST_TAIL_ATTACHMENTS)",
+    replace: "if (missed < 0)",
+    seedsMax: 500,
+  },
+  {
+    name: "outage-judged",
+    bug: "a log that is away for some time is taken for one that lost its tail",
+    file: REPLICA,
+    find: "const missed = this.#overlap.endsTooEarly ? this.#overlap.missed + 1 : 0",
+    replace: "const missed = this.#overlap.missed + 1",
+    seedsMax: 1500,
+  },
+  {
+    name: "forks-ignored",
+    bug: "replicas do not compare what their peers read",
+    file: FORK,
+    find: "if (this.#differing.size < this.#needed) return undefined",
+    replace: "if (this.#differing.size < 99) return undefined",
+    seedsMax: 300,
+  },
+  {
+    name: "one-peer-believed",
+    bug: "one lying peer can halt a correct replica",
+    file: FORK,
+    find: "if (this.#differing.size < this.#needed) return undefined",
+    replace: "if (this.#differing.size < 1) return undefined",
+    seedsMax: 100,
+  },
+  {
+    name: "time-goes-back",
+    bug: "a command may see an earlier time than the one before it",
+    file: REPLICA,
+    find: "this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n",
+    replace: "this.#timeNs = entry.timeNs",
+    seedsMax: 300,
+  },
+  {
+    name: "chance-differs",
+    bug: "replicas draw different random numbers",
+    file: CONTEXT,
+    find: "new RandomStream(`${partition}/${seq}/${index}`)",
+    replace:
+      "new RandomStream(`${partition}/${seq}/${index}/${(globalThis.chance = (globalThis.chance ?? 0) + 1)}`)",
+    seedsMax: 50,
+  },
+  {
+    name: "batch-reversed",
+    bug: "the commands of a batch are executed from the last to the first",
+    file: REPLICA,
+    find: "for (const [index, command] of batch.commands.entries()) {",
+    replace: "for (const [index, command] of [...batch.commands.entries()].reverse()) {",
+    seedsMax: 50,
+  },
+  {
+    name: "answers-crossed",
+    bug: "callers of one batch get each other's answers",
+    file: CLIENT,
+    find: "const outcome = outcomes[i]",
+    replace: "const outcome = outcomes[outcomes.length - 1 - i]",
+    seedsMax: 50,
+  },
+  {
+    name: "actors-forgotten",
+    bug: "an actor begins anew with every command",
+    file: ACTORS,
+    find: "      instances.set(key, instance)\n",
+    replace: "",
+    seedsMax: 20,
+  },
+  {
+    name: "expired-sent-again",
+    bug: "a command of a forgotten session goes out again although it may have been executed",
+    file: CLIENT,
+    find: "if (pending.appends > 1) {",
+    replace: "if (pending.appends > 1e9) {",
+    seedsMax: 1500,
+  },
+  {
+    name: "refusal-always-final",
+    bug: "a client says 'not executed' when only the second copy of its batch was refused",
+    file: CLIENT,
+    find: "if (pending.appends > 1) return this.#appendUnknown(token, nowMs)",
+    replace: "",
+    seedsMax: 1500,
+  },
+  {
+    name: "session-kept-after-expiry",
+    bug: "a client goes on in a session that the replicas have forgotten",
+    file: CLIENT,
+    find: "if (this.#session === pending.session) this.#session = undefined",
+    replace: "",
+    seedsMax: 500,
+  },
+  {
+    name: "bytes-never-sent-again",
+    bug: "a replica that is asked for a large result repeats its digest only",
+    file: REPLICA,
+    find: 'send === "bytes" ||\n',
+    replace: "",
+    seedsMax: 500,
+  },
+  {
+    name: "asks-nobody",
+    bug: "a client does not ask for votes that are missing",
+    file: CLIENT,
+    find: "for (const replica of next === undefined ? ballot.missing : [next]) {",
+    replace: "for (const replica of next === undefined ? [] : [next]) {",
+    seedsMax: 1500,
+  },
+  {
+    name: "sends-once",
+    bug: "a client does not send an unconfirmed batch again",
+    file: CLIENT,
+    find: "if (pending.unconfirmed && !ballot.ordered && nowMs >= pending.appendAtMs)",
+    replace: "if (nowMs < 0)",
+    seedsMax: 1500,
+  },
+]

@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest"
+import { MUTANTS } from "./mutants.ts"
+import { runJob } from "./worker.ts"
+
+/** A slice of what `npm run simulate` runs: always the same seeds, so that a failure here is a change of the code. */
+const SLICE = { from: 0, count: 1000, limits: {} }
+
+describe("the state machine mode in a thousand broken worlds", () => {
+  it("breaks no rule, and does the same when a world is run again", () => {
+    const { failed, totals } = runJob(SLICE)
+    expect(
+      failed.map(({ seed, rules }) => `npm run simulate -- --seed ${seed}   # broke: ${rules.join("; ")}`),
+    ).toEqual([])
+    expect(totals.repeated).toBe(10)
+    expect(totals.outOfSteps).toBe(0)
+    expect(totals.answered).toBeGreaterThan(100_000)
+  })
+
+  it("meets every kind of fault, every kind of lie and every way in which a log breaks", () => {
+    const { totals } = runJob({ ...SLICE, count: 300 })
+    const kinds = Object.keys(totals.faults)
+    expect(kinds.filter((kind) => kind.startsWith("liar: "))).toHaveLength(11)
+    expect(kinds.filter((kind) => kind.startsWith("log: "))).toHaveLength(5)
+    expect(kinds.filter((kind) => kind.startsWith("message "))).toHaveLength(3)
+    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(15)
+    expect(Object.keys(totals.purposes).toSorted((a, b) => a.localeCompare(b))).toEqual([
+      "broken-log",
+      "exceed",
+      "survive",
+    ])
+  })
+})
+
+describe("the list of mutants", () => {
+  it("is at least twenty long, and no two have one name", () => {
+    expect(MUTANTS.length).toBeGreaterThanOrEqual(20)
+    expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length)
+  })
+})
