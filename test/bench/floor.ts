@@ -5,11 +5,11 @@ import { connect, createInbox, type NatsConnection } from "@nats-io/transport-no
 import type { Contender } from "./contender.ts"
 
 const PROGRAM = new URL("floor-replica.ts", import.meta.url).pathname
-const BATCH_COMMANDS = 512
+const BATCH_COMMANDS_MAX = 512
 
 /**
- * The limit of the design, by hand: publish to a stream, three tails, two equal replies. Batches are packed by hand, and
- * nothing is checked, digested, chained or remembered.
+ * The limit of the design, by hand: publish to a stream, three tails, two equal replies. Calls of one turn of the event loop are
+ * packed into batches, and every caller gets its own answer; nothing is checked, digested, chained or remembered.
  */
 export async function startFloor(servers: string, copies: number): Promise<Contender> {
   const nats = await connect({ servers })
@@ -19,19 +19,7 @@ export async function startFloor(servers: string, copies: number): Promise<Conte
   const floor = new Floor(nats)
   return {
     name: "plain code: publish, three tails, two replies",
-    call: (key) => floor.send([key]),
-    async throughput(commands, inFlight, keys) {
-      let sent = 0
-      const worker = async (): Promise<void> => {
-        while (sent < commands) {
-          const batch = Array.from({ length: BATCH_COMMANDS }, (_, i) => keys[(sent + i) % keys.length] ?? "")
-          sent += batch.length
-          await floor.send(batch)
-        }
-      }
-      await Promise.all(Array.from({ length: Math.ceil(inFlight / BATCH_COMMANDS) }, worker))
-      return sent
-    },
+    counter: (key) => () => floor.add(key),
     async [Symbol.asyncDispose]() {
       for (const replica of replicas) replica.kill("SIGKILL")
       await nats.close()
@@ -39,12 +27,19 @@ export async function startFloor(servers: string, copies: number): Promise<Conte
   }
 }
 
-/** Sends batches, and resolves each at its second equal reply. */
+interface Batch {
+  readonly keys: Array<string>
+  readonly callers: Array<(value: number) => void>
+  first?: Buffer
+}
+
+/** Gathers calls into batches, and resolves each batch at its second equal reply. */
 class Floor {
   readonly #nats: NatsConnection
   readonly #inbox = createInbox()
-  readonly #waiting = new Map<number, { first?: Buffer; done: () => void }>()
   readonly #ackInbox = createInbox()
+  readonly #sent = new Map<number, Batch>()
+  #open: Batch | undefined
   #number = 0
 
   constructor(nats: NatsConnection) {
@@ -53,35 +48,51 @@ class Floor {
     nats.subscribe(this.#ackInbox, { callback: () => undefined })
   }
 
-  send(keys: ReadonlyArray<string>): Promise<void> {
+  add(key: string): Promise<number> {
+    return new Promise((resolve) => {
+      let batch = this.#open
+      if (batch === undefined) {
+        batch = this.#open = { keys: [], callers: [] }
+        queueMicrotask(() => this.#flush())
+      }
+      batch.keys.push(key)
+      batch.callers.push(resolve)
+      if (batch.keys.length >= BATCH_COMMANDS_MAX) this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const batch = this.#open
+    if (batch === undefined) return
+    this.#open = undefined
     const number = this.#number++
-    const size = 9 + this.#inbox.length + keys.reduce((sum, key) => sum + 5 + key.length, 0)
+    const size = 9 + this.#inbox.length + batch.keys.reduce((sum, key) => sum + 5 + key.length, 0)
     const bytes = Buffer.allocUnsafe(size)
-    bytes.writeUInt32LE(keys.length, 0)
+    bytes.writeUInt32LE(batch.keys.length, 0)
     bytes.writeUInt32LE(number, 4)
     bytes.writeUInt8(this.#inbox.length, 8)
     let at = 9 + bytes.write(this.#inbox, 9, "latin1")
-    for (const key of keys) {
+    for (const key of batch.keys) {
       bytes.writeUInt8(key.length, at)
       at += 1 + bytes.write(key, at + 1, "latin1")
       at = bytes.writeUInt32LE(1, at)
     }
-    return new Promise((done) => {
-      this.#waiting.set(number, { done })
-      this.#nats.publish("floor.in", bytes, { reply: this.#ackInbox })
-    })
+    this.#sent.set(number, batch)
+    this.#nats.publish("floor.in", bytes, { reply: this.#ackInbox })
   }
 
   #reply(data: Uint8Array): void {
     const reply = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
     const number = reply.readUInt32LE(0)
-    const waiting = this.#waiting.get(number)
-    if (waiting === undefined) return
-    if (waiting.first === undefined) waiting.first = Buffer.from(reply)
-    else if (waiting.first.equals(reply)) {
-      this.#waiting.delete(number)
-      waiting.done()
+    const batch = this.#sent.get(number)
+    if (batch === undefined) return
+    if (batch.first === undefined) {
+      batch.first = Buffer.from(reply)
+      return
     }
+    if (!batch.first.equals(reply)) return
+    this.#sent.delete(number)
+    for (const [i, resolve] of batch.callers.entries()) resolve(reply.readUInt32LE(4 + i * 4))
   }
 }
 

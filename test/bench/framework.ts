@@ -24,15 +24,9 @@ export async function startFramework(servers: string, copies: 1 | 3): Promise<Co
   const client = await connect({ servers })
   return {
     name: "lockstep: voted, f = 1",
-    call: (key) => client.actor(Counter, key).add(1),
-    async throughput(commands, inFlight, keys) {
-      const actors = keys.map((key) => client.actor(Counter, key))
-      let sent = 0
-      const caller = async (): Promise<void> => {
-        while (sent < commands) await actors[sent++ % actors.length]?.add(1)
-      }
-      await Promise.all(Array.from({ length: inFlight }, caller))
-      return sent
+    counter(key) {
+      const counter = client.actor(Counter, key)
+      return () => counter.add(1)
     },
     async [Symbol.asyncDispose]() {
       await client.close()

@@ -75,8 +75,11 @@ function checkHints(target: string, member: Member, args: ReadonlyArray<unknown>
     throw new InvalidArgument(target, `takes at most ${member.parameters} arguments, not ${args.length}`)
   if (args.length < member.argumentsMin)
     throw new InvalidArgument(target, `takes at least ${member.argumentsMin} arguments, not ${args.length}`)
-  for (const [i, value] of args.entries()) {
-    const wanted = PRIMITIVES.get(member.parameterTypes?.[i])
+  const { parameterTypes } = member
+  if (parameterTypes === undefined) return
+  for (let i = 0; i < args.length; i++) {
+    const wanted = PRIMITIVES.get(parameterTypes[i])
+    const value = args[i]
     if (wanted !== undefined && value !== undefined && value !== null && typeof value !== wanted)
       throw new InvalidArgument(target, `argument ${i + 1} is a ${typeof value}, not a ${wanted}`)
   }

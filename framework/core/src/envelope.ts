@@ -47,6 +47,8 @@ export interface Command {
 
 /** Characters of an actor's key, at most. */
 export const KEY_LENGTH_MAX = 256
+/** Characters of the name of a type or a method, at most: refusals repeat it. */
+export const NAME_LENGTH_MAX = 128
 /** Bytes that a batch may need beside its commands, at most (ids, numbers; not methods and traces). */
 export const HEADER_BYTES_MAX = 128
 
@@ -174,7 +176,7 @@ function readBatch(reader: ByteReader): Batch {
   for (let left = reader.count(); left > 0; left--) traces.push(reader.string())
   const methods: Array<MethodName> = []
   for (let left = reader.count(); left > 0; left--)
-    methods.push({ type: reader.string(), member: reader.string() })
+    methods.push({ type: readName(reader), member: readName(reader) })
   const count = reader.count()
   if (count === 0) throw new Malformed("a batch without commands")
   if (number + count > Number.MAX_SAFE_INTEGER) throw new Malformed("a number is larger than 2^53 − 1")
@@ -189,6 +191,12 @@ function readBatch(reader: ByteReader): Batch {
     commands.push({ method, key, args, trace })
   }
   return { _tag: "Batch", client, session, number, settledBelow, traces, methods, commands }
+}
+
+function readName(reader: ByteReader): string {
+  const name = reader.string()
+  if (name.length === 0 || name.length > NAME_LENGTH_MAX) throw new Malformed("a name is empty or too long")
+  return name
 }
 
 function unknownKind(kind: number): never {

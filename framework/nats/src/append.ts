@@ -48,9 +48,9 @@ export function openAppender(
       if (nats.isClosed()) return onResult(token, { _tag: "Unknown", detail: "the connection is closed" })
       try {
         nats.publish(subject, payload, { reply: `${inbox}${token}`, headers: expected })
-      } catch (cause) {
-        const detail = cause instanceof Error ? cause.message : String(cause)
-        onResult(token, { _tag: "Refused", reason: "too-large", detail })
+      } catch {
+        // the one thing that the client library refuses by itself is a payload over the server's max_payload
+        onResult(token, { _tag: "Refused", reason: "too-large", detail: said("too-large", "") })
       }
     },
     close() {

@@ -33,7 +33,9 @@ export class LogUnavailable extends Error {
 
   constructor(servers: string | ReadonlyArray<string>, detail: string) {
     const list = typeof servers === "string" ? servers : servers.join(", ")
-    super(`no NATS server could be used at ${list} (${detail}); nothing was sent. Check that one runs there.`)
+    super(
+      `no NATS server could be used at ${list || "no address"} (${detail}); nothing was sent. Check that one runs there.`,
+    )
     this.servers = list
     this.detail = detail
   }
@@ -60,6 +62,7 @@ export const SERVER_VERSION_MIN = "2.15.1"
 /** Rejects with {@link LogUnavailable} or {@link ServerTooOld}. */
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
   const { servers, name, user, password } = options
+  if (servers.length === 0) throw new LogUnavailable(servers, "no server was named")
   let nats: NatsConnection
   try {
     nats = await connect({
@@ -102,7 +105,7 @@ function connectionOf(nats: NatsConnection): Connection {
     subscribe(subject, onMessage) {
       const subscription = nats.subscribe(subject, {
         callback: (error, message) => {
-          if (error === null) onMessage(message.subject, message.data)
+          if (error === null) apart(() => onMessage(message.subject, message.data))
         },
       })
       return () => {
@@ -129,6 +132,17 @@ function connectionOf(nats: NatsConnection): Connection {
     } finally {
       clearTimeout(giveUp)
     }
+  }
+}
+
+/** What a handler throws would end the client library's read loop: it becomes an uncaught exception of the process instead. */
+function apart(handle: () => void): void {
+  try {
+    handle()
+  } catch (cause) {
+    queueMicrotask(() => {
+      throw cause
+    })
   }
 }
 

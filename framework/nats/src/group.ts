@@ -22,6 +22,8 @@ export interface GroupDescriptor {
   readonly partitions: number
   /** By partition. */
   readonly logIds: ReadonlyArray<string>
+  /** Bytes of one entry, at most. */
+  readonly entryBytesMax: number
 }
 
 /** There is no such group on these servers. Nothing was sent. */
@@ -66,6 +68,8 @@ export async function createGroup(
   const { group, replicas, partitions, log } = options
   if (!Number.isSafeInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX)
     throw new RangeError(`partitions must be a whole number from 1 to ${PARTITIONS_MAX}, not ${partitions}`)
+  const existing = await readLog(connection, group, Partition(0), options)
+  if (existing !== undefined) checkSame(group, existing, replicas, partitions)
   for (let index = 0; index < partitions; index++) {
     const config = logConfig(group, Partition(index), log, {
       log_id: randomUUID(),
@@ -77,13 +81,23 @@ export async function createGroup(
     if ((await streamInfo(connection, config.name)) !== undefined) continue
     await addStream(connection, config)
   }
-  const found = await describeGroup(connection, group, options)
-  const mismatch = (what: string, is: string, wanted: string): never => {
-    throw new GroupMismatch(group, what, is, wanted)
+  checkSame(group, await awaitLog(connection, group, Partition(0), options), replicas, partitions)
+  return describeGroup(connection, group, options)
+}
+
+/** Throws {@link GroupMismatch} where the group exists with other replicas or partitions. */
+function checkSame(
+  group: GroupName,
+  log: StreamInfo,
+  replicas: ReadonlyArray<ReplicaId>,
+  partitions: number,
+): void {
+  const metadata = log.config.metadata ?? {}
+  const compare = (what: string, is: string, wanted: string): void => {
+    if (is !== wanted) throw new GroupMismatch(group, what, is, wanted)
   }
-  if (found.replicas.join() !== replicas.join()) mismatch("replicas", found.replicas.join(), replicas.join())
-  if (found.partitions !== partitions) mismatch("partitions", String(found.partitions), String(partitions))
-  return found
+  compare("replicas", metadata[META.replicas] ?? "", replicas.join(","))
+  compare("partitions", metadata[META.partitions] ?? "", String(partitions))
 }
 
 /** Reads what the group is, and checks its logs' settings. Rejects with UnknownGroup or UnsafeSetting. */
@@ -111,6 +125,7 @@ export async function describeGroup(
     replicas: (metadata[META.replicas] ?? "").split(",").map(ReplicaId),
     partitions,
     logIds,
+    entryBytesMax: first.config.max_msg_size,
   })
 }
 

@@ -5,6 +5,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from "@nats-io/jetstream"
+import { PermissionViolationError } from "@nats-io/transport-node"
 import { type Connection, LogUnavailable } from "./connection.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */
@@ -49,12 +50,15 @@ async function patiently<Result>(
   failure: string,
   attempt: (streams: JetStreamManager["streams"]) => Promise<Result>,
 ): Promise<Result> {
-  for (let left = ATTEMPTS; ; left--) {
+  const deadlineMs = performance.now() + PATIENCE_MS
+  for (;;) {
     try {
       return await attempt((await manager(connection)).streams)
     } catch (cause) {
-      const final = cause instanceof JetStreamApiError && !NOT_YET.has(cause.code)
-      if (left === 0 || final || connection.nats.isClosed())
+      const final =
+        cause instanceof PermissionViolationError ||
+        (cause instanceof JetStreamApiError && !NOT_YET.has(cause.code))
+      if (performance.now() > deadlineMs || final || connection.nats.isClosed())
         throw new LogUnavailable(
           connection.nats.getServer(),
           `${failure}: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -64,7 +68,7 @@ async function patiently<Result>(
   }
 }
 
-const ATTEMPTS = 50
+const PATIENCE_MS = 10_000
 const ATTEMPT_WAIT_MS = 200
 const STREAM_NOT_FOUND = 10059
 /** JetStream's answer to a stream that exists with other settings: another replica was quicker. */

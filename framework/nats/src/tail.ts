@@ -7,6 +7,8 @@ import { streamName } from "./subjects.ts"
 export interface TailHandlers {
   /** Attached to the log: the first time, and each time again. */
   onAttached(log: { readonly logId: string; readonly firstSeq: number; readonly lastSeq: number }): void
+  /** The log could not be attached to; it is tried again and again. Told once for each time that it is away. */
+  onAway(detail: string): void
   /** All entries that arrived in one turn of the event loop, in order of delivery. */
   onEntries(entries: ReadonlyArray<Entry>): void
 }
@@ -49,6 +51,7 @@ class PushTail implements Tail {
   #heardAtMs = performance.now()
   #batch: Array<Entry> = []
   #closed = false
+  #away = false
 
   constructor(connection: Connection, stream: string, from: () => number, handlers: TailHandlers) {
     this.#connection = connection
@@ -93,8 +96,13 @@ class PushTail implements Tail {
       this.#consumer = { name, subscription }
       this.#heardAtMs = performance.now()
       await this.#createConsumer(name, inbox)
-    } catch {
-      // JetStream is not to be had at this moment (no leader, no connection): try again until it is, or until close().
+      this.#away = false
+    } catch (cause) {
+      // JetStream is not to be had at this moment (no leader, no connection, no stream): try again until it is, or until close()
+      if (attempt === this.#attempt && !this.#away) {
+        this.#away = true
+        this.#handlers.onAway(cause instanceof Error ? cause.message : String(cause))
+      }
       setTimeout(() => {
         if (attempt === this.#attempt) this.reattach()
       }, RETRY_MS)

@@ -58,6 +58,14 @@ describe("a group", () => {
     await expect(unknown).rejects.toThrow(/known/)
   })
 
+  it("is left as it is when another one of its name is asked for", async () => {
+    await createGroup(connection, wanted("kept"))
+    const other = createGroup(connection, wanted("kept", { partitions: 3 }))
+    await expect(other).rejects.toThrow(GroupMismatch)
+    const { streams } = await jetstreamManager(connection.nats)
+    await expect(streams.info("LOG_kept_2")).rejects.toThrow(/not found/)
+  })
+
   it("refuses to run in production on a single copy, unless that is accepted", async () => {
     const production = { environment: "production" }
     await expect(createGroup(connection, wanted("prod", production))).rejects.toThrow(

@@ -57,12 +57,17 @@ function appending(connection: Connection) {
 function following(connection: Connection, from?: () => number) {
   const entries: Array<Entry> = []
   const attached: Array<Parameters<TailHandlers["onAttached"]>[0]> = []
+  const away: Array<string> = []
   const tail = openTail(
     connection,
     { group, partition, from: from ?? (() => (entries.at(-1)?.seq ?? 0) + 1) },
-    { onAttached: (state) => attached.push(state), onEntries: (batch) => entries.push(...batch) },
+    {
+      onAttached: (state) => attached.push(state),
+      onAway: (detail) => away.push(detail),
+      onEntries: (batch) => entries.push(...batch),
+    },
   )
-  return { tail, entries, attached, seqs: () => entries.map((entry) => entry.seq) }
+  return { tail, entries, attached, away, seqs: () => entries.map((entry) => entry.seq) }
 }
 
 describe("a partition's log", () => {
@@ -147,6 +152,19 @@ describe("a partition's log", () => {
     await streams.add({ ...config, metadata: { ...config.metadata, log_id: "another" } })
     reader.tail.reattach()
     await expect.poll(() => reader.attached.at(-1)?.logId).toBe("another")
+    reader.tail.close()
+  })
+
+  it("is said to be away, once, when it was deleted", async () => {
+    await using f = await fixture()
+    const reader = following(f.connection)
+    await expect.poll(() => reader.attached.length).toBe(1)
+    const { streams } = await jetstreamManager(f.connection.nats)
+    await streams.delete("LOG_g_0")
+    reader.tail.reattach()
+    await expect.poll(() => reader.away.length).toBe(1)
+    await sleep(500)
+    expect(reader.away).toHaveLength(1)
     reader.tail.close()
   })
 

@@ -45,6 +45,28 @@ describe("a connection", () => {
     await expect(refused).rejects.toThrow(/127\.0\.0\.1:1.*nothing was sent/)
   })
 
+  it("says that no server was named", async () => {
+    await expect(openConnection({ servers: [], name: "test" })).rejects.toThrow(
+      /no address.*no server was named/,
+    )
+    await expect(openConnection({ servers: "", name: "test" })).rejects.toThrow(LogUnavailable)
+  })
+
+  it("goes on when a handler throws, which the process hears of", async () => {
+    await using server = await startServer()
+    await using connection = await openConnection({ servers: server.url, name: "test" })
+    const uncaught = new Promise((resolve) => process.once("uncaughtException", resolve))
+    const heard: Array<string> = []
+    connection.subscribe("news", (_, bytes) => {
+      heard.push(Buffer.from(bytes).toString())
+      if (heard.length === 1) throw new Error("a handler's own")
+    })
+    connection.publish("news", Buffer.from("one"))
+    expect(await uncaught).toMatchObject({ message: "a handler's own" })
+    connection.publish("news", Buffer.from("two"))
+    await expect.poll(() => heard).toEqual(["one", "two"])
+  })
+
   it("comes back after its server was killed, and closes even while the server is dead", async () => {
     await using server = await startServer()
     const connection = await openConnection({ servers: server.url, name: "test" })

@@ -138,7 +138,7 @@ export const CLIENT_LIMITS: ClientLimits = {
   commandsMax: 65_536,
   bytesMax: 64 * 1024 * 1024,
   windowMax: 64,
-  batchCommandsMax: 4096,
+  batchCommandsMax: 1024,
   batchBytesMax: 512 * 1024,
   undecidedMax: 64,
 }

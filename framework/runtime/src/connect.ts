@@ -67,6 +67,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   try {
     const descriptor = await describeGroup(connection, groupName)
     const bounds = { ...CLIENT_LIMITS, ...limits }
+    bounds.batchBytesMax = Math.min(bounds.batchBytesMax, descriptor.entryBytesMax - ENTRY_OVERHEAD_BYTES)
     const client = `c${randomBytes(12).toString("hex")}`
     const lanes = new Map<string, Lane>()
     let closed = false
@@ -128,6 +129,9 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     throw cause
   }
 }
+
+/** What JetStream counts towards the size of an entry beside its payload: the subject and one header, at most. */
+const ENTRY_OVERHEAD_BYTES = 512
 
 /** The class's mode, if this group can keep its promise. Throws DefinitionError. */
 export function hostable(actorClass: ActorClass, group: GroupDescriptor): ReplicationMode {

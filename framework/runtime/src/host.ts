@@ -64,6 +64,8 @@ export type HostEvent =
       readonly seq: number
       readonly executed: number
     }
+  /** The log cannot be reached; the replica waits for it. */
+  | { readonly event: "log-away"; readonly partition: number; readonly detail: string }
   | ({ readonly event: "halted"; readonly partition: number } & HaltReport)
   | { readonly event: "actor-threw"; readonly target: string; readonly seq: number; readonly error: string }
   | { readonly event: "failed"; readonly partition: number; readonly error: string }
@@ -216,6 +218,7 @@ class Seat {
           this.#onEvent({ event: "attached", partition, firstSeq, lastSeq })
           this.#step({ _tag: "Attached", ...log, nowMs: performance.now() })
         },
+        onAway: (detail) => this.#onEvent({ event: "log-away", partition, detail }),
         onEntries: (entries) => this.#step({ _tag: "Entries", entries }),
       },
     )

@@ -34,6 +34,8 @@ export class Lane {
   readonly #appender: Appender
   readonly #stops: Array<() => void>
   #flushing = false
+  /** When the turn began in which calls are gathered. */
+  #turnMs = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(lane: {
@@ -66,9 +68,17 @@ export class Lane {
     return this.#protocol.counts
   }
 
-  /** Sends one call. Calls of one turn of the event loop share a message. */
+  /** Sends one call. Calls of one turn of the event loop share a message, and a time. */
   invoke(call: Call): Promise<unknown> {
     return new Promise((resolve, reject) => {
+      if (!this.#flushing) {
+        this.#flushing = true
+        this.#turnMs = performance.now()
+        queueMicrotask(() => {
+          this.#flushing = false
+          this.#step({ _tag: "Flush", nowMs: performance.now() })
+        })
+      }
       const { definition, member, key, args } = call
       this.#step({
         _tag: "Submit",
@@ -78,13 +88,7 @@ export class Lane {
         key,
         args,
         trace: activeTraceparent(),
-        nowMs: performance.now(),
-      })
-      if (this.#flushing) return
-      this.#flushing = true
-      queueMicrotask(() => {
-        this.#flushing = false
-        this.#step({ _tag: "Flush", nowMs: performance.now() })
+        nowMs: this.#turnMs,
       })
     })
   }

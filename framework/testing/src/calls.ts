@@ -16,6 +16,7 @@ export class Calls<Input, Output> {
   readonly #ranks: Int32Array
   /** The moment of each return, ascending. */
   readonly #returns: Float64Array
+  /** Of an indeterminate call, the one of equal input before it. Whichever took effect, it may as well have been the earlier. */
   readonly #twins: Int32Array
   readonly #isRemoved: Uint8Array
   /** Of each call, then of the two ends of the lists. */
@@ -56,31 +57,23 @@ export class Calls<Input, Output> {
     return this.#ranks[id] ?? NONE
   }
 
-  /** The indeterminate call of equal input before this one. Whichever took effect, it may as well have been the earlier. */
-  twin(id: number): number {
-    return this.#twins[id] ?? NONE
+  /** The calls that returned and were made before (or just when) the return of this rank. */
+  open(rank: number): ReadonlyArray<number> {
+    return this.#list(this.count, ({ call }) => call <= this.#due(rank))
   }
 
-  /** The first call that returned, or the one after `id`; {@link NONE} after the last. */
-  nextReturned(id = this.count): number {
-    const next = this.#after[id] ?? NONE
-    return next === this.count ? NONE : next
+  /** As {@link open}, of the indeterminate calls; of twins, only the first. */
+  openIndeterminate(rank: number): ReadonlyArray<number> {
+    return this.#list(this.count + 1, ({ call }) => call <= this.#due(rank)).filter((id) => {
+      const twin = this.#twins[id] ?? NONE
+      return twin === NONE || this.#isRemoved[twin] === 1
+    })
   }
 
-  /** The first indeterminate call, or the one after `id`; {@link NONE} after the last. Of twins, the first is there. */
-  nextIndeterminate(id = this.count + 1): number {
-    let next = this.#after[id] ?? NONE
-    while (next !== this.count + 1) {
-      const twin = this.twin(next)
-      if (twin === NONE || this.#isRemoved[twin] === 1) return next
-      next = this.#after[next] ?? NONE
-    }
-    return NONE
-  }
-
-  /** Whether it was called before (or just when) the return of this rank, the first that is due. */
-  isOpen(id: number, rank: number): boolean {
-    return this.operation(id).call <= (this.#returns[rank] ?? Infinity)
+  /** The first calls that returned, this many or all. */
+  first(count: number): ReadonlyArray<number> {
+    let left = count
+    return this.#list(this.count, () => left-- > 0)
   }
 
   remove(id: number): void {
@@ -95,6 +88,21 @@ export class Calls<Input, Output> {
     this.#after[this.#before[id] ?? NONE] = id
     this.#before[this.#after[id] ?? NONE] = id
     this.#isRemoved[id] = 0
+  }
+
+  #due(rank: number): number {
+    return this.#returns[rank] ?? Infinity
+  }
+
+  /** The calls of a list up to the first that is not of this kind. */
+  #list(end: number, isMeant: (operation: Operation<Input, Output>) => boolean): ReadonlyArray<number> {
+    const ids: Array<number> = []
+    let id = this.#after[end] ?? end
+    while (id !== end && isMeant(this.operation(id))) {
+      ids.push(id)
+      id = this.#after[id] ?? end
+    }
+    return ids
   }
 
   /** Makes a ring of the ids from `from` to before `to`, and of its end. */

@@ -17,10 +17,15 @@ export interface SequentialModel<State, Input = unknown, Output = unknown> {
   identify(state: State): string
   /**
    * May be left out: it only makes histories with many indeterminate operations quicker to judge. Given the inputs of all calls
-   * of a key, tells whether an object in this state will never again answer `input` with `output`, whichever of those calls
-   * take effect, in any order.
+   * of a key, what can be told of states that these calls lead to.
    */
-  unreachable?(inputs: ReadonlyArray<Input>): (state: State, input: Input, output: Output) => boolean
+  foresight?(inputs: ReadonlyArray<Input>): Foresight<State, Input, Output>
+}
+
+/** What some states exclude for good, such as a smaller sum where a counter only grows. */
+export interface Foresight<State, Input = unknown, Output = unknown> {
+  /** True only if no calls, in any order, lead from this state to one that answers `input` with `output`. */
+  isPast(state: State, input: Input, output: Output): boolean
 }
 
 /** Whether the operations of every key could have been done one at a time, each at some moment between its call and return. */
@@ -36,9 +41,9 @@ export type Verdict =
       readonly _tag: "NotLinearizable"
       /** The first key, in the order of their texts, that is not. */
       readonly key: string
-      /** A linearization that placed as many of the operations that returned as any can. */
+      /** The linearization that placed the most of the operations that returned, of those that were tried. */
       readonly longest: ReadonlyArray<Operation>
-      /** The operations that had to be next after `longest`, and which the model refuses there. */
+      /** The operations that returned and could be next by their times: the model refuses them all after `longest`. */
       readonly stuck: ReadonlyArray<Operation>
     }
   | {
@@ -54,8 +59,8 @@ export type Verdict =
  * memory of Lowe 2017 and the partition by key of Horn & Kroening 2015, as in Porcupine. An operation that returned at
  * the moment another was called overlaps it. Operations without a return may be placed or left out.
  *
- * `stepsMax` bounds how often the model is asked about one key, by default a million times. The problem is NP-complete: a
- * search grows with 2^(operations that overlap), and with 2^(indeterminate operations that differ).
+ * `stepsMax` bounds how often the model is asked about one key (or a few times more), by default a million. The problem is
+ * NP-complete: a search grows with 2^(operations that overlap), and with 2^(indeterminate operations that differ).
  *
  * Throws TypeError for an operation that {@link writeHistory} would refuse.
  */
@@ -77,6 +82,11 @@ export function checkLinearizability<State, Input, Output>(
 }
 
 const STEPS_MAX = 1_000_000
+/** How many indeterminate operations in a row are tried, before any number is, each with this share of the steps. */
+const FEW_IN_A_ROW = [1, 2]
+const SHARE_OF_FEW = 1 / 4
+/** At how many of the next calls foresight looks. */
+const LOOKED_AT = 12
 
 function partition<Input, Output>(
   operations: ReadonlyArray<Operation<Input, Output>>,
@@ -114,7 +124,7 @@ class Search<State, Input, Output> {
   readonly #key: string
   readonly #model: SequentialModel<State, Input, Output>
   readonly #calls: Calls<Input, Output>
-  readonly #isUnreachable: ((state: State, input: Input, output: Output) => boolean) | undefined
+  readonly #foresight: Foresight<State, Input, Output> | undefined
   /** What was spent where these operations were placed and led to this state, by the text of both. */
   readonly #visited = new Map<string, Array<bigint>>()
   #runMax = 0
@@ -128,7 +138,7 @@ class Search<State, Input, Output> {
     this.#key = key
     this.#model = model
     this.#calls = new Calls(operations)
-    this.#isUnreachable = model.unreachable?.(operations.map(({ input }) => input))
+    this.#foresight = model.foresight?.(operations.map(({ input }) => input))
   }
 
   /**
@@ -136,8 +146,8 @@ class Search<State, Input, Output> {
    * pass, without a bound, can tell that there is none at all.
    */
   run(stepsMax: number): Verdict {
-    for (const runMax of [1, 2]) {
-      const verdict = this.#pass(runMax, this.steps + stepsMax / 4)
+    for (const runMax of FEW_IN_A_ROW) {
+      const verdict = this.#pass(runMax, this.steps + stepsMax * SHARE_OF_FEW)
       if (verdict._tag === "Linearizable" || (verdict._tag === "NotLinearizable" && !this.#isCut))
         return verdict
     }
@@ -179,23 +189,22 @@ class Search<State, Input, Output> {
     return { before: undefined, placed: NONE, state, text, first: 0, ahead: [], spent: 0n, run: 0 }
   }
 
-  /** First what only looked, then what changed the state, and last the operations that may not have happened at all. */
+  /**
+   * First what only looked, then what changed the state, the soonest return first, and last the operations that may not have
+   * happened at all.
+   */
   *#successors(here: Configuration<State>): Generator<Configuration<State>> {
     const changes: Array<Configuration<State>> = []
     const calls = this.#calls
-    for (
-      let id = calls.nextReturned();
-      id !== NONE && calls.isOpen(id, here.first);
-      id = calls.nextReturned(id)
-    ) {
+    for (const id of calls.open(here.first)) {
       const there = this.#place(here, id)
       if (there === undefined) continue
       if (there.text !== here.text) changes.push(there)
       else if (this.#isNew(there)) yield there
     }
+    changes.sort((a, b) => calls.rank(a.placed) - calls.rank(b.placed))
     for (const there of changes) if (this.#isNew(there)) yield there
-    let id = calls.nextIndeterminate()
-    for (; id !== NONE && calls.isOpen(id, here.first); id = calls.nextIndeterminate(id)) {
+    for (const id of calls.openIndeterminate(here.first)) {
       if (here.run >= this.#runMax) {
         this.#isCut = true
         return
@@ -235,21 +244,19 @@ class Search<State, Input, Output> {
    * search without it comes to the same state, and can still place it later.
    */
   #isHidden(here: Configuration<State>, { placed, text }: Configuration<State>): boolean {
-    if (here.before === undefined || here.run === 0 || this.#calls.twin(placed) === here.placed) return false
+    if (here.before === undefined || here.run === 0) return false
     const without = this.#step(here.before.state, placed)
     return without !== undefined && this.#model.identify(without) === text
   }
 
   /** Whether one of the next calls can never be answered as it was. */
   #isHopeless(state: State): boolean {
-    if (this.#isUnreachable === undefined) return false
-    let id = this.#calls.nextReturned()
-    for (let seen = 0; id !== NONE && seen < 12; seen++) {
+    const foresight = this.#foresight
+    if (foresight === undefined) return false
+    return this.#calls.first(LOOKED_AT).some((id) => {
       const { input, output } = this.#calls.operation(id)
-      if (output !== undefined && this.#isUnreachable(state, input, output)) return true
-      id = this.#calls.nextReturned(id)
-    }
-    return false
+      return output !== undefined && foresight.isPast(state, input, output)
+    })
   }
 
   /** Whoever comes to the same point with more of the indeterminate operations spent can do nothing that others could not. */
@@ -268,13 +275,7 @@ class Search<State, Input, Output> {
     for (let at = longest; at.before !== undefined; at = at.before) placed.push(at.placed)
     calls.clear()
     for (const id of placed) calls.remove(id)
-    const stuck: Array<Operation> = []
-    for (
-      let id = calls.nextReturned();
-      id !== NONE && calls.isOpen(id, longest.first);
-      id = calls.nextReturned(id)
-    )
-      stuck.push(calls.operation(id))
+    const stuck = calls.open(longest.first).map((id) => calls.operation(id))
     const order = placed.toReversed().map((id) => calls.operation(id))
     return { _tag: "NotLinearizable", key: this.#key, longest: order, stuck }
   }

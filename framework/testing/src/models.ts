@@ -1,5 +1,5 @@
 import { valueText } from "./history.ts"
-import type { SequentialModel } from "./linearizability.ts"
+import type { Foresight, SequentialModel } from "./linearizability.ts"
 
 /** The output of an operation, as the models read it: what the method returned, or the code of the error that it threw. */
 export type MethodOutput = { readonly returned: unknown } | { readonly threw: string }
@@ -18,7 +18,7 @@ export interface MethodsOf<State> {
   readonly identify?: (state: State) => string
   /**
    * For an object whose states grow: whether one in this state is past returning this. Methods that can never tell are left
-   * out. Only for speed, as `unreachable` of {@link SequentialModel}.
+   * out. Only for speed, as {@link Foresight}.
    */
   readonly past?: {
     readonly [member: string]: (state: State, returned: unknown, args: ReadonlyArray<unknown>) => boolean
@@ -43,12 +43,15 @@ export function modelOfMethods<State>(object: MethodsOf<State>): SequentialModel
       return isSame(expected, output) ? next : undefined
     },
     identify,
-    unreachable(inputs) {
-      if (!inputs.every((input) => isGrowth(call(input).args))) return () => false
-      return (state, input, output) => {
-        const { member, args } = call(input)
-        if (!Object.hasOwn(past, member) || !isMethodOutput(output) || !("returned" in output)) return false
-        return past[member]?.(state, output.returned, args) ?? false
+    foresight(inputs) {
+      const isGrowing = inputs.every((input) => isGrowth(call(input).args))
+      return {
+        isPast(state, input, output) {
+          const { member, args } = call(input)
+          if (!isGrowing || !Object.hasOwn(past, member)) return false
+          if (!isMethodOutput(output) || !("returned" in output)) return false
+          return past[member]?.(state, output.returned, args) ?? false
+        },
       }
     },
   }
@@ -98,7 +101,7 @@ export const registerModel: SequentialModel<unknown> = modelOfMethods<unknown>({
     compareAndSet(value, args) {
       if (args.length !== 2) return undefined
       const [expected, next] = args
-      const isSet = valueText(value) === valueText(expected)
+      const isSet = isEqual(value, expected)
       return [isSet ? next : value, { returned: isSet }]
     },
   },

@@ -3,10 +3,10 @@ import { ActorError } from "@lockstep/core"
 import { stateMachine } from "@lockstep/replication"
 import {
   drawScenario,
-  type Random,
   runScenario,
   runSeed,
   simulate,
+  type SimulateOptions,
   SimulationFailed,
 } from "@lockstep/testing"
 import { describe, expect, it } from "vitest"

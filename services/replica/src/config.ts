@@ -22,8 +22,10 @@ export const readConfig = Effect.fnUntraced(function* (env: Environment) {
     group: read("GROUP", Config.String("GROUP").pipe(Config.withDefault("main"))),
     replica: read("REPLICA", Config.String("REPLICA")),
     module: read("MODULE", Config.String("MODULE")),
+    healthHost: read("HEALTH_HOST", Config.String("HEALTH_HOST").pipe(Config.withDefault("127.0.0.1"))),
     healthPort: read("HEALTH_PORT", Config.schema(Port, "HEALTH_PORT").pipe(Config.withDefault(0))),
     createReplicas: optional("CREATE_REPLICAS", texts("CREATE_REPLICAS")),
+    createCopies: optional("CREATE_COPIES", Config.schema(Copies, "CREATE_COPIES")),
     createPartitions: optional("CREATE_PARTITIONS", Config.Int("CREATE_PARTITIONS")),
     accept: read("ACCEPT", Config.Array(Acceptance, "ACCEPT").pipe(Config.withDefault([]))),
     determinism: optional("DETERMINISM", Config.Literals(["guarded", "checked"], "DETERMINISM")),
@@ -48,8 +50,10 @@ const SETTINGS = {
   GROUP: "the name of the replica group; main where it is not set",
   REPLICA: "the name of this replica, which is one of the group's",
   MODULE: "the file of a JavaScript module that exports `actors`, a list of decorated classes",
-  HEALTH_PORT: "the port of the health server, on loopback: 0 to 65535, where 0 takes a free one",
+  HEALTH_HOST: "the address that the health server listens on; 127.0.0.1 where it is not set",
+  HEALTH_PORT: "the port of the health server: 0 to 65535, where 0 takes a free one",
   CREATE_REPLICAS: "the names of the group's replicas, comma separated, where the group is to be made",
+  CREATE_COPIES: "1, 3 or 5: the servers that hold each entry of the group's logs, where it is to be made",
   CREATE_PARTITIONS: "a whole number: the partitions of the group, where it is to be made",
   ACCEPT: `unsafe settings to run with knowingly, comma separated, out of ${Object.keys(RISKS).join(", ")}`,
   DETERMINISM: "guarded or checked, and the same for all replicas",
@@ -61,6 +65,8 @@ type Name = keyof typeof SETTINGS
 
 const Acceptance = Schema.Trim.pipe(Schema.decodeTo(Schema.Literals(Object.keys(RISKS) as Array<Acceptance>))) // its keys are those
 const Port = Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+
+const Copies = Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Literals([1, 3, 5])))
 
 function texts(name: Name): Config.Config<ReadonlyArray<string>> {
   return Config.Array(Schema.Trim.check(Schema.isNonEmpty()), name)

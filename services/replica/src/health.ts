@@ -4,10 +4,13 @@ import { Effect, type Scope } from "effect"
 import type { Host } from "lockstep"
 
 /**
- * Answers on loopback, until the scope closes: `/live` (200 while it follows the log, 503 after it halted), `/ready` (200
+ * Answers over HTTP, until the scope closes: `/live` (200 while it follows the log, 503 after it halted), `/ready` (200
  * once it has caught up), `/status` (positions, counts and chains by partition). Yields the server's URL.
  */
-export function serveHealth(replica: Host, port: number): Effect.Effect<string, Error, Scope.Scope> {
+export function serveHealth(
+  replica: Host,
+  { host, port }: { readonly host: string; readonly port: number },
+): Effect.Effect<string, Error, Scope.Scope> {
   const server = createServer((request, response) => {
     const ok = request.url === "/ready" ? replica.live && replica.caughtUp : replica.live
     const known = ["/live", "/ready", "/status"].includes(request.url ?? "")
@@ -16,11 +19,13 @@ export function serveHealth(replica: Host, port: number): Effect.Effect<string, 
   })
   const listen = Effect.callback<string, Error>((resume) => {
     server.once("error", (error) =>
-      resume(Effect.fail(new Error(`the health server cannot listen on port ${port}: ${error.message}`))),
+      resume(
+        Effect.fail(new Error(`the health server cannot listen on ${host}, port ${port}: ${error.message}`)),
+      ),
     )
-    server.listen(port, "127.0.0.1", () => {
+    server.listen(port, host, () => {
       const { port: bound } = server.address() as AddressInfo // it listens on TCP
-      resume(Effect.succeed(`http://127.0.0.1:${bound}`))
+      resume(Effect.succeed(`http://${host}:${bound}`))
     })
   })
   const close = Effect.sync(() => {

@@ -14,24 +14,25 @@ const program = Effect.gen(function* () {
     Effect.tryPromise({ try: () => host(hostOptions(config, actors)), catch: asError }),
     (running) => Effect.promise(() => running.drain()),
   )
-  const health = yield* serveHealth(replica, config.healthPort)
-  log({ event: "started", health, group: replica.group.group, pid: process.pid })
+  const health = yield* serveHealth(replica, { host: config.healthHost, port: config.healthPort })
+  report({ event: "started", health, group: replica.group.group, pid: process.pid })
   return yield* Effect.never
 })
 
 function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): HostOptions {
   const { servers, group, replica, accept, determinism, user, password } = config
-  const { createReplicas: replicas, createPartitions: partitions = 1 } = config
+  const { createReplicas: replicas, createPartitions: partitions = 1, createCopies } = config
+  const log = createCopies === undefined ? {} : { copies: createCopies }
   return {
     servers,
     group,
     replica,
     actors,
     accept,
-    onEvent: log,
+    onEvent: report,
     ...(determinism === undefined ? {} : { determinism }),
     ...(user === undefined ? {} : { user, password: password ?? "" }),
-    ...(replicas === undefined ? {} : { create: { replicas, partitions } }),
+    ...(replicas === undefined ? {} : { create: { replicas, partitions, log } }),
   }
 }
 
@@ -56,7 +57,7 @@ async function load(file: string): Promise<{ readonly actors?: unknown }> {
   }
 }
 
-function log(event: object): void {
+function report(event: object): void {
   process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`)
 }
 
@@ -80,11 +81,11 @@ process.env["TZ"] = "UTC"
 const fiber = Effect.runFork(Effect.scoped(program))
 for (const signal of ["SIGTERM", "SIGINT"] as const)
   process.once(signal, () => {
-    log({ event: "draining", signal })
+    report({ event: "draining", signal })
     Effect.runFork(Fiber.interrupt(fiber))
   })
 fiber.addObserver((exit) => {
   const failed = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
-  log(failed ? { event: "failed", error: reasonOf(Cause.squash(exit.cause)) } : { event: "drained" })
+  report(failed ? { event: "failed", error: reasonOf(Cause.squash(exit.cause)) } : { event: "drained" })
   end(failed ? 1 : 0)
 })

@@ -40,6 +40,7 @@ describe("the settings", () => {
         group: "main",
         replica: "r0",
         module: "actors.js",
+        healthHost: "127.0.0.1",
         healthPort: 0,
         accept: [],
       })
@@ -52,7 +53,9 @@ describe("the settings", () => {
         ...required,
         LOCKSTEP_SERVERS: "nats://a:4222, nats://b:4222",
         LOCKSTEP_GROUP: "bank",
+        LOCKSTEP_HEALTH_HOST: "0.0.0.0",
         LOCKSTEP_HEALTH_PORT: "8080",
+        LOCKSTEP_CREATE_COPIES: "3",
         LOCKSTEP_CREATE_REPLICAS: "r0, r1,r2",
         LOCKSTEP_CREATE_PARTITIONS: "4",
         LOCKSTEP_ACCEPT: "sync-interval, single-copy-log",
@@ -65,8 +68,10 @@ describe("the settings", () => {
         group: "bank",
         replica: "r0",
         module: "actors.js",
+        healthHost: "0.0.0.0",
         healthPort: 8080,
         createReplicas: ["r0", "r1", "r2"],
+        createCopies: 3,
         createPartitions: 4,
         accept: ["sync-interval", "single-copy-log"],
         determinism: "checked",
@@ -120,7 +125,7 @@ describe("a setting is refused by its name", () => {
 
   it.effect.each<readonly [name: string, given: string, wanted: RegExp]>([
     ["SERVERS", " , ", /must be the NATS servers, comma separated/],
-    ["HEALTH_PORT", "http", /must be the port of the health server, on loopback: 0 to 65535/],
+    ["HEALTH_PORT", "http", /must be the port of the health server: 0 to 65535/],
     ["HEALTH_PORT", "80.5", /0 to 65535/],
     ["HEALTH_PORT", "65536", /0 to 65535/],
     ["HEALTH_PORT", "-1", /0 to 65535/],

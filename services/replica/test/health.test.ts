@@ -24,6 +24,8 @@ const get = (url: string) =>
     return { status: response.status, body: await response.json() }
   })
 
+const free = { host: "127.0.0.1", port: 0 }
+
 describe("the health server", () => {
   it.live.each([
     [
@@ -40,7 +42,7 @@ describe("the health server", () => {
     ],
   ] as const)("answers for a replica that is %j", ([state, expected]) =>
     Effect.gen(function* () {
-      const url = yield* serveHealth(hosting(state), 0)
+      const url = yield* serveHealth(hosting(state), free)
       const paths = Object.keys(expected)
       const answers = yield* Effect.forEach(paths, (path) => get(`${url}${path}`))
       expect(Object.fromEntries(paths.map((path, i) => [path, answers[i]?.status]))).toEqual(expected)
@@ -55,7 +57,7 @@ describe("the health server", () => {
 
   it.live("answers 404 elsewhere, and says what there is", () =>
     Effect.gen(function* () {
-      const url = yield* serveHealth(hosting({ live: true, caughtUp: true }), 0)
+      const url = yield* serveHealth(hosting({ live: true, caughtUp: true }), free)
       const answer = yield* get(`${url}/metrics`)
       expect(answer).toEqual({ status: 404, body: { error: "ask for /live, /ready or /status" } })
     }),
@@ -63,7 +65,7 @@ describe("the health server", () => {
 
   it.live("ends with its scope", () =>
     Effect.gen(function* () {
-      const url = yield* Effect.scoped(serveHealth(hosting({ live: true, caughtUp: true }), 0))
+      const url = yield* Effect.scoped(serveHealth(hosting({ live: true, caughtUp: true }), free))
       const error = yield* Effect.flip(Effect.tryPromise(() => fetch(url)))
       expect(error).toBeDefined()
     }),
@@ -80,9 +82,11 @@ describe("the health server", () => {
         (server) => Effect.sync(() => server.close()),
       )
       const { port } = other.address() as AddressInfo
-      const error = yield* Effect.flip(serveHealth(hosting({ live: true, caughtUp: true }), port))
+      const error = yield* Effect.flip(
+        serveHealth(hosting({ live: true, caughtUp: true }), { host: "127.0.0.1", port }),
+      )
       expect(error.message).toMatch(
-        new RegExp(`the health server cannot listen on port ${port}: .*EADDRINUSE`),
+        new RegExp(`the health server cannot listen on 127\\.0\\.0\\.1, port ${port}: .*EADDRINUSE`),
       )
     }),
   )

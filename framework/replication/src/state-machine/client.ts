@@ -105,6 +105,8 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
         this.#close(input.nowMs)
         break
     }
+    // most inputs are submissions, and lead to nothing yet
+    if (this.#outputs.length === 0) return NOTHING
     const outputs = this.#outputs
     this.#outputs = []
     return outputs
@@ -384,6 +386,8 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     this.#outputs.push({ _tag: "Fail", call, error })
   }
 }
+
+const NOTHING: ReadonlyArray<never> = []
 
 function dropFirst<Key>(map: Map<Key, unknown>): void {
   for (const key of map.keys()) {

@@ -1,4 +1,4 @@
-import { Actors, type Position, type Target } from "@lockstep/actor"
+import { Actors, BATCH_RESULT_BYTES_MAX, type Position, type Target } from "@lockstep/actor"
 import {
   type Answer,
   type Batch,
@@ -279,7 +279,10 @@ export class StateMachineReplica implements ReplicaProtocol {
       const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
       if (typeof target === "string") {
         const name = batch.methods[command.method]
-        writeRefused(writer, target, `this group hosts no ${name?.type}/${name?.member}`)
+        // a forged batch may name it a hundred thousand times, and outcomes have a bound
+        const detail =
+          writer.length > BATCH_RESULT_BYTES_MAX ? "" : `this group hosts no ${name?.type}/${name?.member}`
+        writeRefused(writer, target, detail)
         continue
       }
       const position: Position = { partition, seq: this.#applied, index, nowMs, caller: batch.client }

@@ -30,6 +30,8 @@ function add(number: number, settledBelow = 0): Uint8Array {
   return writer.seal({ client, session: SessionId(1), number, settledBelow })
 }
 
+const NO_ARGUMENTS = encode([])
+
 function opened(): World {
   const w = world()
   w.put(encodeOpening({ client, number: 0 }))
@@ -138,6 +140,28 @@ describe("a replica of the state machine mode", () => {
         expect(w.halts).toHaveLength(0)
       }),
     )
+  })
+
+  it("answers a batch that names a hundred thousand methods which nobody has, within bounds", () => {
+    const w = opened()
+    const writer = new BatchWriter()
+    for (let i = 0; i < 100_000; i++) writer.add("Nobody", "x".repeat(120), "a", NO_ARGUMENTS, undefined)
+    w.put(writer.seal({ client, session: SessionId(1), number: 1, settledBelow: 0 }))
+    w.read(r0)
+    const asked = encodeAsk({ client, session: SessionId(1), number: 1 })
+    w.toldReplica(r0, w.replica(r0).step({ _tag: "Message", bytes: asked }))
+    const bytes = w.toClient.reduce((sum, message) => sum + message.bytes.length, 0)
+    expect(bytes).toBeGreaterThan(1_000_000)
+    expect(bytes).toBeLessThan(20_000_000)
+  })
+
+  it("ignores a batch with a name that no class can have", () => {
+    const w = opened()
+    const writer = new BatchWriter()
+    writer.add("Counter", "x".repeat(129), "a", NO_ARGUMENTS, undefined)
+    w.put(writer.seal({ client, session: SessionId(1), number: 1, settledBelow: 0 }))
+    w.read(r0)
+    expect(w.replica(r0).status.malformed).toBe(1)
   })
 
   it("halts at a gap in the log", () => {
