@@ -43,6 +43,7 @@ export class SimulatedLog {
   #fullUntilMs = 0
   #skewNs = 0n
   #sealed = false
+  #awayOnceReadMs = 0
   /** How often an entry is accepted without a word, or refused a word by a leader that accepted it. */
   silence = 0
 
@@ -99,8 +100,13 @@ export class SimulatedLog {
       random: this.#random,
       network: this.#network,
       entry: (seq) => this.#entryFor(node, seq),
+      isAway: () => this.isAway,
     })
     this.#readers.add(reader)
+    if (this.#awayOnceReadMs > 0) {
+      this.changeLeader(this.#awayOnceReadMs, 0)
+      this.#awayOnceReadMs = 0
+    }
     reader.pump()
     return {
       close: () => {
@@ -115,6 +121,11 @@ export class SimulatedLog {
   changeLeader(awayMs: number, skewMs: number): void {
     this.#awayUntilMs = Math.max(this.#awayUntilMs, this.#schedule.nowMs + awayMs)
     this.#skewNs = BigInt(Math.round(skewMs * 1e6))
+  }
+
+  /** It comes back just long enough for the next reader to attach, and is away again before that one has read anything. */
+  goAwayOnceRead(forMs: number): void {
+    this.#awayOnceReadMs = forMs
   }
 
   fill(forMs: number): void {
@@ -132,7 +143,7 @@ export class SimulatedLog {
   }
 
   heal(): void {
-    this.#awayUntilMs = this.#fullUntilMs = 0
+    this.#awayUntilMs = this.#fullUntilMs = this.#awayOnceReadMs = 0
     this.silence = 0
   }
 
@@ -211,7 +222,7 @@ class Reader {
     this.#scheduled = false
     const { network, node, random, onEntries, entry } = this.#options
     if (this.isDead || this.#closed) return
-    if (network.isCut("log", node)) {
+    if (network.isCut("log", node) || this.#options.isAway()) {
       this.isDead = true
       return
     }
@@ -235,4 +246,5 @@ interface ReaderOptions {
   readonly random: Random
   readonly network: Network
   readonly entry: (seq: number) => Entry | "missing" | undefined
+  readonly isAway: () => boolean
 }

@@ -1,5 +1,5 @@
 import { valueText } from "./history.ts"
-import type { Foresight, SequentialModel } from "./linearizability.ts"
+import type { SequentialModel } from "./linearizability.ts"
 
 /** The output of an operation, as the models read it: what the method returned, or the code of the error that it threw. */
 export type MethodOutput = { readonly returned: unknown } | { readonly threw: string }
@@ -18,7 +18,7 @@ export interface MethodsOf<State> {
   readonly identify?: (state: State) => string
   /**
    * For an object whose states grow: whether one in this state is past returning this. Methods that can never tell are left
-   * out. Only for speed, as {@link Foresight}.
+   * out. Only for speed, as `foresight` of {@link SequentialModel}.
    */
   readonly past?: {
     readonly [member: string]: (state: State, returned: unknown, args: ReadonlyArray<unknown>) => boolean

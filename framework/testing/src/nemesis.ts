@@ -73,11 +73,8 @@ export class Nemesis {
       case "log-away":
         return log.changeLeader(fault.durationMs, (fault.amount - 0.5) * 20_000)
       case "log-flaps":
-        // back for a moment, just long enough to be attached to, and away again for longer
         log.changeLeader(fault.durationMs / 4, (fault.amount - 0.5) * 20_000)
-        return schedule.after(fault.durationMs / 4 + this.#random.exponential(100), "the log flaps", () => {
-          if (schedule.nowMs < scenario.durationMs) log.changeLeader(fault.durationMs * 4, 0)
-        })
+        return log.goAwayOnceRead(fault.durationMs * 4)
       case "log-full":
         return log.fill(fault.durationMs)
       case "log-silent":

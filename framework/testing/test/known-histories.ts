@@ -316,6 +316,14 @@ const BOARD = `
       a 0..? depart({"delay": 20}); a 1..? depart({"delay": 30}); c 2..3 depart({"delay": 0}) = 2
       c 4..5 board() = {"departures": 2, "delayed": 1, "delayMinutes": 25}`
 
+const WRITES = Array.from({ length: 24 }, (_, i) => `c 0..? write(${i})`).join("; ")
+
+const MANY_UNKNOWN = `
+  yes 24 unknown writes: what is read was written by one of them each time
+      ${WRITES}; a 1..2 read() = 7; a 3..4 read() = 5; a 5..6 read() = 19
+  no  24 unknown writes, none of which can be: each happens once
+      ${WRITES}; a 1..2 read() = 7; a 3..4 read() = 5; a 5..6 read() = 7`
+
 function counted(
   verdict: "yes" | "no",
   name: string,
@@ -350,6 +358,7 @@ const LONG: ReadonlyArray<KnownHistory> = [
 /** All of them. */
 export const KNOWN_HISTORIES: ReadonlyArray<KnownHistory> = [
   ...known(registerModel, REGISTER),
+  ...known(registerModel, MANY_UNKNOWN),
   ...known(queueModel, QUEUE),
   ...known(counterModel, COUNTER),
   ...known(listModel, LIST),

@@ -1,7 +1,6 @@
 import {
   checkLinearizability,
   counterModel,
-  type MethodOutput,
   type Operation,
   Random,
   registerModel,
@@ -109,21 +108,20 @@ describe("the checker", () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat(399), fc.integer({ min: -9, max: 9 }), (seed, at, off) => {
         const operations = happened(new Random(seed), adding, { clients: 8, calls: 50, lost: 0 })
-        const one = operations[at] as Operation // there are 400
-        const wrong = operations.with(at, { ...one, output: plus(one.output, off) })
+        const wrong = operations.map((operation, i) => (i === at ? plus(operation, off) : operation))
         expect(isLinear(wrong, counterModel)).toBe(off === 0)
       }),
       { numRuns: 50 },
     )
   })
 
-  it("asks the model a few times per operation where answers tell the order, also when a twentieth is lost", () => {
+  it("asks the model some dozen times per operation where answers tell the order, also when a twentieth is lost", () => {
     for (const object of [OBJECTS.counter, OBJECTS.list, OBJECTS.bank])
       for (let seed = 1; seed <= 5; seed++) {
         const operations = happened(new Random(seed), object, { clients: 8, calls: 125, lost: 0.05 })
         const verdict = checkLinearizability(operations, object.model)
         expect(verdict).toMatchObject({ _tag: "Linearizable", operations: 1000 })
-        expect("steps" in verdict && verdict.steps).toBeLessThan(1_000_000)
+        expect("steps" in verdict && verdict.steps).toBeLessThan(60 * 1000)
       }
   })
 
@@ -217,7 +215,8 @@ function entangled(key: string): ReadonlyArray<Operation> {
   return [...writes, call("reader", key, 10, 11, ["read"], 99)]
 }
 
-function plus(output: unknown, off: number): MethodOutput {
-  const { returned } = output as { readonly returned: number } // an add's
-  return { returned: returned + off }
+/** An add that returned so much more. */
+function plus(operation: Operation, off: number): Operation {
+  const { returned } = operation.output as { readonly returned: number } // an add's
+  return { ...operation, output: { returned: returned + off } }
 }
