@@ -19,7 +19,9 @@ describe("with two faulty replicas of three", () => {
     expect(error).toBeInstanceOf(NoQuorum)
     if (!(error instanceof NoQuorum)) return
     expect(error.missing).toEqual(["r0", "r1"])
-    expect(error.message).toMatch(/r2 answered 0 at \d+, r0 was not heard, r1 was not heard/)
+    expect(error.message).toMatch(
+      /r2 answered 0 \(digest [0-9a-f]{12}\) at \d+, r0 was not heard, r1 was not heard/,
+    )
     group.replica(1).resume()
     await expect.poll(() => client.retry(error).catch(() => "not yet"), { timeout: 10_000 }).toBe(0)
     expect(await ledger.all()).toEqual(["once"])

@@ -8,6 +8,7 @@ import {
   type Envelope,
   KEY_LENGTH_MAX,
   Malformed,
+  NAME_LENGTH_MAX,
   SessionId,
 } from "@lockstep/core"
 import fc from "fast-check"
@@ -15,9 +16,12 @@ import { describe, expect, it } from "vitest"
 import { forged, understood } from "./forgery.ts"
 import { wellFormed } from "./text.ts"
 
+const name = fc
+  .oneof(wellFormed, fc.constant("€".repeat(NAME_LENGTH_MAX)))
+  .filter((text) => text.length > 0 && text.length <= NAME_LENGTH_MAX)
 const command = fc.record({
-  type: fc.oneof(fc.constantFrom("bank/Account", "Counter"), wellFormed),
-  member: fc.oneof(fc.constantFrom("deposit", "add"), wellFormed),
+  type: fc.oneof(fc.constantFrom("bank/Account", "Counter"), name),
+  member: fc.oneof(fc.constantFrom("deposit", "add"), name),
   key: fc.oneof(wellFormed, fc.constant("€".repeat(KEY_LENGTH_MAX))).filter((key) => key.length > 0),
   args: fc.uint8Array({ maxLength: 40 }),
   trace: fc.option(fc.oneof(fc.constantFrom("00-aa-bb-01", "00-cc-dd-01"), wellFormed), { nil: undefined }),

@@ -23,7 +23,7 @@ export class Branch {
     if (balance < amount) throw new ActorError("InsufficientFunds", { balance, amount })
     this.balances.set(from, balance - amount)
     this.balances.set(to, (this.balances.get(to) ?? 0n) + amount)
-    return balance - amount
+    return this.balances.get(from) ?? 0n
   }
 
   @Query()
