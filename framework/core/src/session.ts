@@ -32,12 +32,15 @@ export interface SessionLimits {
   readonly answerBytesMax: number
   /** Answers that are kept for one session, at most. */
   readonly answersMax: number
+  /** Bytes of outcomes that are kept for all sessions, at most. Those of the session that was idle the longest go first. */
+  readonly answerBytesTotalMax: number
 }
 
 export const SESSION_LIMITS: SessionLimits = {
   sessionsMax: 10_000,
   answerBytesMax: 4 * 1024 * 1024,
   answersMax: 1024,
+  answerBytesTotalMax: 256 * 1024 * 1024,
 }
 
 /**
@@ -48,6 +51,7 @@ export class SessionTable {
   readonly #limits: SessionLimits
   /** In order of last use. */
   readonly #sessions = new Map<SessionId, Session>()
+  #answerBytes = 0
 
   constructor(limits: SessionLimits = SESSION_LIMITS) {
     this.#limits = limits
@@ -62,8 +66,11 @@ export class SessionTable {
     invariant(!this.#sessions.has(session), "a log position opens at most one session")
     this.#sessions.set(session, new Session(client))
     if (this.#sessions.size <= this.#limits.sessionsMax) return
-    const [idle] = this.#sessions.keys()
-    if (idle !== undefined) this.#sessions.delete(idle)
+    for (const [id, idle] of this.#sessions) {
+      this.#sessions.delete(id)
+      this.#answerBytes -= idle.answerBytes
+      return
+    }
   }
 
   /** Looks up a batch, and notes that its session is in use. `settledBelow` lets answers go. */
@@ -79,14 +86,31 @@ export class SessionTable {
     this.#sessions.delete(batch.session)
     this.#sessions.set(batch.session, session)
     const admission = session.admit(batch.number, batch.commands.length)
+    const before = session.answerBytes
     session.settle(batch.settledBelow)
+    this.#answerBytes += session.answerBytes - before
     return admission
   }
 
   record(answer: Answer): void {
     const session = this.#sessions.get(answer.session)
     invariant(session !== undefined, "an answer is recorded in the session that admitted it")
+    const before = session.answerBytes
     session.record(answer, this.#limits)
+    this.#answerBytes += session.answerBytes - before
+    if (this.#answerBytes > this.#limits.answerBytesTotalMax) this.#makeRoom()
+  }
+
+  /** The answers of idle sessions go first. */
+  #makeRoom(): void {
+    for (const session of this.#sessions.values()) {
+      while (session.answers.size > 0 && this.#answerBytes > this.#limits.answerBytesTotalMax) {
+        const before = session.answerBytes
+        session.drop(this.#limits)
+        this.#answerBytes += session.answerBytes - before
+      }
+      if (this.#answerBytes <= this.#limits.answerBytesTotalMax) return
+    }
   }
 
   /** The kept answer, if there is one. Changes nothing: asking is not a part of the replicated history. */
@@ -113,7 +137,7 @@ class Session {
   #expiredBelow = 0
   /** One more than the largest executed number. */
   #next = 0
-  #answerBytes = 0
+  answerBytes = 0
 
   constructor(client: ClientId) {
     this.client = client
@@ -131,13 +155,13 @@ class Session {
 
   record(answer: Answer, limits: SessionLimits): void {
     this.answers.set(answer.number, answer)
-    this.#answerBytes += answer.outcomes.length
+    this.answerBytes += answer.outcomes.length
     this.#next = Math.max(this.#next, answer.number + answer.count)
     while (
       this.answers.size > limits.answersMax ||
-      (this.#answerBytes > limits.answerBytesMax && this.answers.size > 1)
+      (this.answerBytes > limits.answerBytesMax && this.answers.size > 1)
     )
-      this.#drop(limits)
+      this.drop(limits)
   }
 
   settle(floor: number): void {
@@ -146,16 +170,16 @@ class Session {
     for (const [number, answer] of this.answers) {
       if (number + answer.count > floor) continue
       this.answers.delete(number)
-      this.#answerBytes -= answer.outcomes.length
+      this.answerBytes -= answer.outcomes.length
     }
     for (const [number, count] of this.#dropped) if (number + count <= floor) this.#dropped.delete(number)
   }
 
   /** The oldest answer goes. That it was executed is remembered: by its number, and where those are too many, by a bound. */
-  #drop(limits: SessionLimits): void {
+  drop(limits: SessionLimits): void {
     for (const [number, answer] of this.answers) {
       this.answers.delete(number)
-      this.#answerBytes -= answer.outcomes.length
+      this.answerBytes -= answer.outcomes.length
       this.#dropped.set(number, answer.count)
       break
     }

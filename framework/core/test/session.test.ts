@@ -15,6 +15,7 @@ const limits: fc.Arbitrary<SessionLimits> = fc.record({
   sessionsMax: fc.integer({ min: 1, max: 3 }),
   answerBytesMax: fc.nat(30),
   answersMax: fc.integer({ min: 1, max: 4 }),
+  answerBytesTotalMax: fc.constant(1_000_000),
 })
 
 /** Anything that a log may bring: of honest clients, of broken ones, late, repeated, in any order. */
@@ -156,6 +157,19 @@ describe("a session", () => {
     ])
   })
 
+  it("drops the answers of the session that was idle the longest, when all together are too many bytes", () => {
+    const table = open(SESSION, alice, { answerBytesTotalMax: 10 })
+    const [other, mine] = [SessionId(2), batchAt(0, 1)]
+    table.open(other, bob)
+    run(table, mine, 6)
+    const theirs = { ...batchAt(0, 1), client: bob, session: other }
+    expect(table.admit(theirs)._tag).toBe("Fresh")
+    table.record(answerTo(theirs, 2, 6))
+    expect(table.find(alice, SESSION, 0)).toBeUndefined()
+    expect(table.find(bob, other, 0)?.seq).toBe(2)
+    expect(table.admit(mine)._tag).toBe("Expired")
+  })
+
   it("admits nothing below what it has forgotten, as that may have been executed", () => {
     const table = open(SESSION, alice, { answersMax: 1 })
     for (const number of [8, 10, 12]) run(table, batchAt(number, 1))
@@ -220,7 +234,13 @@ function client(index: number): ClientId {
 }
 
 function open(session: SessionId, of: ClientId, changes: Partial<SessionLimits> = {}): SessionTable {
-  const table = new SessionTable({ sessionsMax: 10, answerBytesMax: 1000, answersMax: 100, ...changes })
+  const table = new SessionTable({
+    sessionsMax: 10,
+    answerBytesMax: 1000,
+    answersMax: 100,
+    answerBytesTotalMax: 1_000_000,
+    ...changes,
+  })
   table.open(session, of)
   return table
 }
