@@ -50,7 +50,7 @@ function votesOf(connection: Connection): Array<ReturnType<typeof decodeStatemen
 }
 
 function appenderOf(connection: Connection): (payload: Uint8Array) => void {
-  const log = { group: GroupName("main"), partition: Partition(0), client }
+  const log = { group: GroupName("main"), partition: Partition(0), writer: { client } }
   const appender = openAppender(connection, log, () => undefined)
   let token = 0
   return (payload) => appender.append(payload, token++)

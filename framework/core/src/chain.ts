@@ -9,14 +9,15 @@ export function genesis(logId: string): Digest {
 }
 
 /**
- * chain(s) = H(chain(s−1) ‖ seq ‖ time ‖ payload). Two replicas with the same chain have seen the same bytes at the same
- * times in the same order, all the way from the first entry.
+ * chain(s) = H(chain(s−1) ‖ seq ‖ time ‖ source ‖ payload). Two replicas with the same chain have seen the same bytes of the
+ * same writers at the same times in the same order, all the way from the first entry.
  */
 export function extend(chain: Digest, entry: Entry): Digest {
   link.reset()
   link.ascii(chain)
   link.uint64(BigInt(entry.seq))
   link.uint64(entry.timeNs)
+  link.string(entry.source)
   link.raw(entry.payload)
   return digest(link.view())
 }

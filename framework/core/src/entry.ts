@@ -7,5 +7,10 @@ export interface Entry {
   readonly seq: number
   /** The log leader's clock when it stored the entry, nanoseconds since 1970. May go back from entry to entry. */
   readonly timeNs: bigint
+  /**
+   * Who wrote it: the end of the subject that it was published on, `client.<id>` or `replica.<id>`. As trustworthy as the
+   * servers' permissions.
+   */
+  readonly source: string
   readonly payload: Uint8Array
 }

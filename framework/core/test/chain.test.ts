@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest"
 const entry: fc.Arbitrary<Entry> = fc.record({
   seq: fc.integer({ min: 1, max: 2 ** 53 - 1 }),
   timeNs: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  source: fc.constantFrom("client.a", "client.b", "replica.r0"),
   payload: fc.uint8Array({ maxLength: 20 }),
 })
 const entries = fc.array(entry, { maxLength: 6 })
@@ -14,7 +15,9 @@ function chainOf(history: ReadonlyArray<Entry>, logId = "log"): Digest {
 }
 
 function textOf(history: ReadonlyArray<Entry>): string {
-  return JSON.stringify(history.map(({ seq, timeNs, payload }) => [seq, String(timeNs), [...payload]]))
+  return JSON.stringify(
+    history.map(({ seq, timeNs, source, payload }) => [seq, String(timeNs), source, [...payload]]),
+  )
 }
 
 describe("the chain of a log", () => {
@@ -24,8 +27,8 @@ describe("the chain of a log", () => {
     const second = extend(first, entryAt(2, 1_700_000_000_000_000_001n, ""))
     expect([start, first, second]).toEqual([
       "16ae2600a21e082353510a555bf8f7c0cb1af9057ef45daaa35fcd5ab9b1a834",
-      "95012c2298aa7786b4abb605484aa9fdc5aba3d5d556e79a2e76c2e0e27a1311",
-      "7ee70d02ef9a009328b7d1b3e5261b50fa3a3ac4f1f554578ca6ce8cc2bd5b60",
+      "b262564b93fbc9b30eae6ae814165295cc632ae98939c0c79cf79119c22e55a7",
+      "c15ae0b31825698ab9d9c9eccf92c2a9089648e2af374e7f7899562aebd3d369",
     ])
   })
 
@@ -44,6 +47,7 @@ describe("the chain of a log", () => {
       const changes: ReadonlyArray<Partial<Entry>> = [
         { seq: old.seq === 1 ? 2 : old.seq - 1 },
         { timeNs: old.timeNs ^ 1n },
+        { source: `${old.source}x` },
         { payload: Uint8Array.from([...old.payload, 0]) },
         { payload: Uint8Array.from([0, ...old.payload]) },
         { payload: old.payload.length > 0 ? old.payload.slice(1) : Uint8Array.of(0) },
@@ -91,5 +95,5 @@ describe("the chain of a log", () => {
 })
 
 function entryAt(seq: number, timeNs: bigint, payload: string): Entry {
-  return { seq, timeNs, payload: Buffer.from(payload) }
+  return { seq, timeNs, source: "client.c", payload: Buffer.from(payload) }
 }

@@ -1,7 +1,7 @@
-import type { ClientId, GroupName, Partition } from "@lockstep/core"
+import type { GroupName, Partition } from "@lockstep/core"
 import { createInbox, headers, type Msg } from "@nats-io/transport-node"
 import type { Connection } from "./connection.ts"
-import { entrySubject, streamName } from "./subjects.ts"
+import { entrySubject, streamName, type Writer } from "./subjects.ts"
 
 /** What the log said of an entry. */
 export type AppendResult =
@@ -27,12 +27,12 @@ export interface Appender {
  */
 export function openAppender(
   connection: Connection,
-  log: { readonly group: GroupName; readonly partition: Partition; readonly client: ClientId },
+  log: { readonly group: GroupName; readonly partition: Partition; readonly writer: Writer },
   onResult: (token: number, result: AppendResult) => void,
 ): Appender {
   const { nats } = connection
   const stream = streamName(log.group, log.partition)
-  const subject = entrySubject(log.group, log.partition, log.client)
+  const subject = entrySubject(log.group, log.partition, log.writer)
   const inbox = `${createInbox()}.`
   const expected = headers()
   expected.set("Nats-Expected-Stream", stream)

@@ -180,5 +180,7 @@ function entryOf(message: Msg): Entry | undefined {
   const seq = Number(tokens[5 + offset])
   const time = tokens[7 + offset]
   if (tokens[0] !== "$JS" || !Number.isSafeInteger(seq) || time === undefined) return undefined
-  return { seq, timeNs: BigInt(time), payload: message.data }
+  // the server delivers to our inbox under the entry's own subject: cmd.<group>.<partition>.<source>
+  const source = message.subject.split(".").slice(3).join(".")
+  return { seq, timeNs: BigInt(time), source, payload: message.data }
 }

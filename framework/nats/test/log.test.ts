@@ -42,8 +42,10 @@ async function fixture(log: { maxBytes?: number; maxEntryBytes?: number } = {}) 
 /** Appends, and resolves with the log's answer. */
 function appending(connection: Connection) {
   const waiting = new Map<number, (result: AppendResult) => void>()
-  const appender = openAppender(connection, { group, partition, client: ClientId("c") }, (token, result) =>
-    waiting.get(token)?.(result),
+  const appender = openAppender(
+    connection,
+    { group, partition, writer: { client: ClientId("c") } },
+    (token, result) => waiting.get(token)?.(result),
   )
   let token = 0
   return (payload: Uint8Array | string): Promise<AppendResult> =>
@@ -79,6 +81,7 @@ describe("a partition's log", () => {
     expect(await append("two")).toEqual({ _tag: "Appended", seq: 2 })
     await expect.poll(reader.seqs).toEqual([1, 2])
     expect(reader.entries.map((entry) => Buffer.from(entry.payload).toString())).toEqual(["one", "two"])
+    expect(reader.entries.map(({ source }) => source)).toEqual(["client.c", "client.c"])
     const ms = Number((reader.entries[0]?.timeNs ?? 0n) / 1_000_000n)
     expect(Math.abs(ms - Date.now())).toBeLessThan(60_000)
     reader.tail.close()
@@ -99,7 +102,7 @@ describe("a partition's log", () => {
     const appender: Array<AppendResult> = []
     const other = openAppender(
       f.connection,
-      { group: GroupName("nobody"), partition, client: ClientId("c") },
+      { group: GroupName("nobody"), partition, writer: { client: ClientId("c") } },
       (_, result) => appender.push(result),
     )
     other.append(Buffer.from("?"), 1)

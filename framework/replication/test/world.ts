@@ -1,6 +1,7 @@
 import { type ActorClass, defineAll } from "@lockstep/actor"
 import {
   ClientId,
+  decodeEnvelope,
   type Entry,
   Epoch,
   encode,
@@ -96,9 +97,9 @@ export class World {
   }
 
   /** Bytes that anybody may have written. */
-  put(payload: Uint8Array): void {
+  put(payload: Uint8Array, source = writerOf(payload)): void {
     const seq = this.log.length + 1
-    this.log.push({ seq, timeNs: BigInt(seq) * 1_000_000n, payload })
+    this.log.push({ seq, timeNs: BigInt(seq) * 1_000_000n, source, payload })
   }
 
   /** A replica reads all that is new in the log. */
@@ -199,6 +200,15 @@ export class World {
       partition: Partition(0),
       logId: "log",
     }
+  }
+}
+
+/** The client that an envelope names; anybody, where it is none. */
+function writerOf(payload: Uint8Array): string {
+  try {
+    return `client.${decodeEnvelope(payload).client}`
+  } catch {
+    return "client.anybody"
   }
 }
 

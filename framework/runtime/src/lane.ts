@@ -49,8 +49,10 @@ export class Lane {
     this.#connection = lane.connection
     this.#onDissent = lane.onDissent
     this.#protocol = lane.mode.client<Waiting>(lane.options)
-    this.#appender = openAppender(lane.connection, { group, partition, client }, (token, result) =>
-      this.#step(appendInput(token, result)),
+    this.#appender = openAppender(
+      lane.connection,
+      { group, partition, writer: { client } },
+      (token, result) => this.#step(appendInput(token, result)),
     )
     this.#stops = [
       lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>

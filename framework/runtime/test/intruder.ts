@@ -31,7 +31,7 @@ export async function intrude(servers: string): Promise<Intruder> {
   const connection = await openConnection({ servers, name: "intruder" })
   const client = ClientId("intruder")
   const append = async (payload: Uint8Array): Promise<number> => {
-    const ack = await connection.nats.request("cmd.main.0.intruder", payload)
+    const ack = await connection.nats.request("cmd.main.0.client.intruder", payload)
     return ack.json<{ readonly seq: number }>().seq
   }
   const session = SessionId(await append(encodeOpening({ client, number: 0 })))

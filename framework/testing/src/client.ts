@@ -151,9 +151,10 @@ export class SimulatedClient {
   #append(token: number, bytes: Uint8Array): void {
     const { name, network, log } = this.#options
     const life = this.#life
+    const source = `client.${this.#id}`
     // a publish is written to one TCP connection once: the log may lose it, and never sees it twice
     network.send(name, "log", "append", "connection", () => {
-      const answer = log.append(name, bytes)
+      const answer = log.append(name, source, bytes)
       if (answer === undefined) return
       network.send("log", name, "ack", "datagram", () => {
         if (life !== this.#life) return

@@ -62,14 +62,14 @@ export class SimulatedLog {
     return this.#branches.length > 1
   }
 
-  append(node: string, payload: Uint8Array): LogAnswer {
+  append(node: string, source: string, payload: Uint8Array): LogAnswer {
     if (this.isAway) return this.#random.chance(0.5) ? undefined : { _tag: "AppendUnknown" }
     if (this.#sealed || this.#schedule.nowMs < this.#fullUntilMs)
       return { _tag: "AppendRefused", detail: "full: the log is full" }
     const branch = this.#branch(node)
     const seq = branch.entries.length + 1
     const timeNs = START_NS + BigInt(Math.round(this.#schedule.nowMs * 1e6)) + this.#skewNs
-    branch.entries.push({ seq, timeNs, payload })
+    branch.entries.push({ seq, timeNs, source, payload })
     for (const reader of this.#readers) if (this.#branch(reader.node) === branch) reader.pump()
     if (!this.#random.chance(this.silence)) return { _tag: "Appended", seq }
     return this.#random.chance(0.5) ? undefined : { _tag: "AppendUnknown" }
@@ -159,7 +159,7 @@ export class SimulatedLog {
     const seq = this.#branch(node).entries.length + 1
     let tampered = this.#tampered.get(node)
     if (tampered === undefined) this.#tampered.set(node, (tampered = new Map()))
-    const rewritten = { seq, timeNs: START_NS, payload: Buffer.from("flipped") }
+    const rewritten = { seq, timeNs: START_NS, source: "client.nobody", payload: Buffer.from("flipped") }
     tampered.set(seq, how === "missing" ? "missing" : rewritten)
   }
 

@@ -87,7 +87,7 @@ export class Nemesis {
       case "reconnect":
         return client?.reconnected()
       case "garbage-entry":
-        log.append("mallory", Buffer.from(this.#random.bits().toString(36)))
+        log.append("mallory", "client.mallory", Buffer.from(this.#random.bits().toString(36)))
     }
   }
 

@@ -236,6 +236,10 @@ export class StateMachineReplica implements ReplicaProtocol {
       this.#malformed++
       return
     }
+    if (entry.source !== `client.${envelope.client}`) {
+      this.#malformed++ // somebody writes in another's name
+      return
+    }
     const answer = envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
     const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")

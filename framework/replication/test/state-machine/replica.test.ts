@@ -41,7 +41,7 @@ function opened(): World {
 }
 
 function entry(seq: number, payload: Uint8Array = Buffer.from("?")): Entry {
-  return { seq, timeNs: BigInt(seq), payload }
+  return { seq, timeNs: BigInt(seq), source: `client.${client}`, payload }
 }
 
 describe("a replica of the state machine mode", () => {
@@ -153,6 +153,16 @@ describe("a replica of the state machine mode", () => {
     const bytes = w.toClient.reduce((sum, message) => sum + message.bytes.length, 0)
     expect(bytes).toBeGreaterThan(1_000_000)
     expect(bytes).toBeLessThan(20_000_000)
+  })
+
+  it("ignores what is written in another client's name", () => {
+    const w = opened()
+    w.put(add(1), "client.mallory")
+    w.read(r0)
+    expect(w.replica(r0).status).toMatchObject({ executed: 0, malformed: 1 })
+    w.put(add(1))
+    w.read(r0)
+    expect(w.replica(r0).status.executed).toBe(1)
   })
 
   it("ignores a batch with a name that no class can have", () => {
