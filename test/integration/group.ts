@@ -29,16 +29,25 @@ export class LedgerGroup implements AsyncDisposable {
   readonly server: Server
   readonly replicas: ReadonlyArray<ReplicaProcess>
 
-  private constructor(server: Server, faults: Readonly<Record<string, Fault>>) {
+  private constructor(
+    server: Server,
+    faults: Readonly<Record<string, Fault>>,
+    settings: Readonly<Record<string, string | number>>,
+  ) {
     this.server = server
     this.replicas = ["r0", "r1", "r2"].map((replica) => {
       const fault = faults[replica]
-      return ledgerReplica({ servers: server.url, replica }, fault === undefined ? {} : { FAULT: fault })
+      const env = fault === undefined ? {} : { FAULT: fault }
+      return ledgerReplica({ servers: server.url, replica, ...settings }, env)
     })
   }
 
-  static async start(faults: Readonly<Record<string, Fault>> = {}): Promise<LedgerGroup> {
-    const group = new LedgerGroup(await startServer(), faults)
+  /** `settings` are the replicas', by the names that their configuration file uses. */
+  static async start(
+    faults: Readonly<Record<string, Fault>> = {},
+    settings: Readonly<Record<string, string | number>> = {},
+  ): Promise<LedgerGroup> {
+    const group = new LedgerGroup(await startServer(), faults, settings)
     await Promise.all(group.replicas.map((replica) => replica.start()))
     return group
   }

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
-import type { Mutant } from "./mutants.ts"
+import type { Mutant } from "./mutant-list.ts"
 
 /** What became of a mutant. */
 export interface Autopsy {

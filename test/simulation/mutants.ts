@@ -1,17 +1,9 @@
-/** A deliberate bug: one place of one source file, changed while it is loaded. It never exists in a build. */
-export interface Mutant {
-  readonly name: string
-  /** What would go wrong. */
-  readonly bug: string
-  readonly file: string
-  readonly find: string
-  readonly replace: string
-  /** The simulator must find it within this many seeds, from 0 on. */
-  readonly seedsMax: number
-}
+import { CHECKPOINT_MUTANTS } from "./checkpoint-mutants.ts"
+import type { Mutant } from "./mutant-list.ts"
 
 const CLIENT = "replication/src/state-machine/client.ts"
 const INBOX = "replication/src/state-machine/inbox.ts"
+const OVERLAP = "replication/src/state-machine/overlap.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
 const MODE = "replication/src/state-machine/mode.ts"
 const BALLOT = "replication/src/state-machine/ballot.ts"
@@ -23,6 +15,7 @@ const CONTEXT = "actor/src/context.ts"
 
 /** The mutation gate of the state machine mode: the simulator is worth what it finds. */
 export const MUTANTS: ReadonlyArray<Mutant> = [
+  ...CHECKPOINT_MUTANTS,
   {
     name: "first-vote-decides",
     bug: "a client believes the first answer",
@@ -60,9 +53,9 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "session-table-forgotten",
     bug: "a batch that comes twice is executed twice",
     file: REPLICA,
-    find: "const admission = this.#sessions.admit(batch)",
+    find: "const admission = this.#sessions.admit(batch, this.#applied)",
     replace:
-      'const admission = this.#sessions.admit(batch)._tag === "Expired" ? this.#sessions.admit(batch) : ({ _tag: "Fresh" } as ReturnType<SessionTable["admit"]>)',
+      'const admission = this.#sessions.admit(batch, this.#applied)._tag === "Expired" ? this.#sessions.admit(batch, this.#applied) : ({ _tag: "Fresh" } as ReturnType<SessionTable["admit"]>)',
     seedsMax: 50,
   },
   {
@@ -109,8 +102,8 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "gaps-skipped",
     bug: "a replica goes on after a position that is missing",
     file: REPLICA,
-    find: "if (entry.seq !== this.#applied + 1 || this.#overlap !== undefined) {",
-    replace: "if (entry.seq <= this.#applied || this.#overlap !== undefined) {",
+    find: "if (entry.seq !== this.#applied + 1 || this.#overlap.isAwaited) {",
+    replace: "if (entry.seq <= this.#applied || this.#overlap.isAwaited) {",
     seedsMax: 300,
   },
   {
@@ -132,17 +125,17 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "lost-tail-ignored",
     bug: "a replica waits for ever for an entry that the log has lost",
-    file: REPLICA,
-    find: "if (missed >= LOST_TAIL_ATTACHMENTS)",
-    replace: "if (missed < 0)",
+    file: OVERLAP,
+    find: 'if (this.#missed >= LOST_TAIL_ATTACHMENTS) return "lost"',
+    replace: "",
     seedsMax: 500,
   },
   {
     name: "outage-judged",
     bug: "a log that is away for some time is taken for one that lost its tail",
-    file: REPLICA,
-    find: "const missed = this.#overlap.endsTooEarly ? this.#overlap.missed + 1 : 0",
-    replace: "const missed = this.#overlap.missed + 1",
+    file: OVERLAP,
+    find: "this.#missed = this.#endsTooEarly ? this.#missed + 1 : 0",
+    replace: "this.#missed++",
     seedsMax: 1500,
   },
   {

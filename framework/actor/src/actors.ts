@@ -1,10 +1,9 @@
 import {
   ActorError,
   ByteReader,
-  type ByteWriter,
+  ByteWriter,
   type Canonical,
   decodeFrom,
-  decodeState,
   digest,
   type Digest,
   encodeState,
@@ -18,6 +17,7 @@ import {
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
+import { type ActorRow, Asleep, Frozen, revive, rowBytes } from "./row.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -30,6 +30,8 @@ export interface Target {
   readonly definition: ActorDefinition
   readonly member: Member
   readonly instances: Map<string, object>
+  /** Keys of actors that commands have run on since changes were taken last; undefined: nobody takes them. */
+  readonly touched: Set<string> | undefined
 }
 
 /** An error that an actor threw and that is not an ActorError: most likely a bug in it. For the operator's log. */
@@ -48,6 +50,7 @@ export const BATCH_RESULT_BYTES_MAX = 16 * 1024 * 1024
 export class Actors {
   readonly #definitions: ReadonlyMap<string, ActorDefinition>
   readonly #instances = new Map<string, Map<string, object>>()
+  readonly #touched = new Map<string, Set<string>>()
   readonly #checked: boolean
   readonly #context = new CommandContext()
   #uncaught: Array<UncaughtError> = []
@@ -68,7 +71,44 @@ export class Actors {
     const instances = this.#instances.get(type)
     if (definition === undefined || instances === undefined) return "UnknownActor"
     const found = definition.members.get(member)
-    return found === undefined ? "UnknownMethod" : { definition, member: found, instances }
+    if (found === undefined) return "UnknownMethod"
+    return { definition, member: found, instances, touched: this.#touched.get(type) }
+  }
+
+  /** From now on it is noted which actors commands run on, for checkpoints. */
+  noteChanges(): void {
+    for (const type of this.#definitions.keys())
+      if (!this.#touched.has(type)) this.#touched.set(type, new Set())
+  }
+
+  /**
+   * The state of every actor that a command has run on since this was called last. One whose state is not made of data can
+   * neither be kept nor restored: it is frozen, and refuses every command from here on, on all replicas alike.
+   */
+  takeChanges(): ReadonlyArray<ActorRow> {
+    const rows: Array<ActorRow> = []
+    for (const [type, keys] of this.#touched) {
+      const [definition, instances] = [this.#definitions.get(type), this.#instances.get(type)]
+      for (const key of keys) {
+        const instance = instances?.get(key)
+        if (definition === undefined || instance === undefined) continue
+        const state = instance instanceof Frozen ? instance : tryEncodeState(instance)
+        if (state instanceof Unsupported) instances?.set(key, new Frozen(state.message))
+        rows.push({ type, key, bytes: rowBytes(definition.version, state) })
+      }
+      keys.clear()
+    }
+    return rows
+  }
+
+  /** Puts back actors of a checkpoint: each is read when it is needed. Throws Malformed where a type is not hosted here. */
+  restore(rows: Iterable<ActorRow>): void {
+    for (const { type, key, bytes } of rows) {
+      const instances = this.#instances.get(type)
+      if (instances === undefined)
+        throw new Malformed(`the checkpoint has an actor of type ${type}, which is not hosted here`)
+      instances.set(key, new Asleep(bytes))
+    }
   }
 
   /** Executes one command and writes its outcome. Never throws for anything that the command does. */
@@ -76,8 +116,11 @@ export class Actors {
     const start = writer.length
     const args = readArguments(target.member, argsBytes)
     if (typeof args === "string") return writeRefused(writer, "InvalidArgument", args)
-    const instance = target.instances.get(key) ?? this.#create(writer, target, key, position)
+    target.touched?.add(key)
+    let instance = target.instances.get(key) ?? this.#create(writer, target, key, position)
+    if (instance instanceof Asleep) target.instances.set(key, (instance = instance.wake(target.definition)))
     if (instance === undefined) return
+    if (instance instanceof Frozen) return writeRefused(writer, "StateUnsupported", instance.reason)
     if (this.#checked) this.#executeTwice(writer, target, key, instance, args, argsBytes, position)
     else this.#run(writer, target, key, instance, args, position)
     const size = writer.length - start
@@ -106,13 +149,20 @@ export class Actors {
     return size
   }
 
-  /** A digest of every actor's state, in the order of their creation: equal on correct replicas at equal positions. */
+  /** A digest of every actor's state: equal on correct replicas at equal positions. */
   digest(): Digest {
     const lines: Array<string> = []
-    for (const [type, instances] of this.#instances)
-      for (const [key, instance] of instances)
-        lines.push(`${type} ${JSON.stringify(key)} ${digest(encodeState(instance, `${type}(${key})`))}`)
-    return digest(lines.join("\n"))
+    for (const [type, instances] of this.#instances) {
+      const version = this.#definitions.get(type)?.version ?? 0
+      for (const [key, instance] of instances) {
+        const bytes =
+          instance instanceof Asleep
+            ? instance.bytes
+            : rowBytes(version, instance instanceof Frozen ? instance : tryEncodeState(instance))
+        lines.push(`${type} ${JSON.stringify(key)} ${digest(bytes)}`)
+      }
+    }
+    return digest(lines.toSorted().join("\n"))
   }
 
   /** A new actor. Where its constructor does what a command may not, that is the command's outcome, and there is none. */
@@ -266,18 +316,6 @@ function readArguments(member: Member, bytes: Buffer): Array<unknown> | string {
   if (args.length < min || args.length > max)
     return `${args.length} arguments were given, and ${min === max ? max : `${min} or ${max}`} are taken`
   return args as Array<unknown> // just checked; made for this call, so it may be changed
-}
-
-/** An actor in this state. It is constructed, because its #private methods need that; then its fields are replaced. */
-export function revive(definition: ActorDefinition, state: Buffer): object {
-  const instance = new definition.actorClass()
-  const fields = decodeState(state)
-  const [own, names] = [Object.keys(instance), Object.keys(fields)]
-  if (own.length === names.length && own.every((name, i) => name === names[i]))
-    return Object.assign(instance, fields)
-  // the order of the fields is part of the state
-  for (const name of own) Reflect.deleteProperty(instance, name)
-  return Object.defineProperties(instance, Object.getOwnPropertyDescriptors(fields))
 }
 
 /** What an async command does later, at no log position, it does to an actor that is no longer there. */

@@ -1,11 +1,12 @@
 import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
-import { ClientId, SessionId } from "./ids.ts"
+import { ClientId, type Digest, Epoch, ReplicaId, SessionId } from "./ids.ts"
+import { readDigest } from "./vote.ts"
 
 /**
  * What a client puts into the log: one entry's payload. A batch carries the commands that one client issued in one turn
  * of its event loop; batching is what makes throughput. Nothing about an entry is in headers.
  */
-export type Envelope = Opening | Batch
+export type Envelope = Opening | Batch | Attestation
 
 /** Opens a session: its id is the seq of this entry. */
 export interface Opening {
@@ -13,6 +14,22 @@ export interface Opening {
   readonly client: ClientId
   /** Tells this attempt from others of the same client. */
   readonly number: number
+}
+
+/**
+ * What a replica says of its own state after entry `seq`, in the log itself: so all replicas hear it at one position, and "f+1
+ * replicas agree" is an event that they all see alike.
+ */
+export interface Attestation {
+  readonly _tag: "Attestation"
+  readonly replica: ReplicaId
+  readonly epoch: Epoch
+  readonly seq: number
+  readonly chain: Digest
+  /** Of the whole state: actors, sessions, and what else the next entry can observe. */
+  readonly state: Digest
+  /** Whether the replica has it on its own disk. */
+  readonly durable: boolean
 }
 
 export interface Batch {
@@ -145,22 +162,58 @@ export function encodeOpening(opening: Omit<Opening, "_tag">): Buffer {
   return payload.take()
 }
 
+export function encodeAttestation(attestation: Omit<Attestation, "_tag">): Buffer {
+  payload.reset()
+  payload.byte(VERSION)
+  payload.byte(Kind.Attestation)
+  payload.string(attestation.replica)
+  payload.varint(attestation.epoch)
+  payload.varint(attestation.seq)
+  payload.ascii(attestation.chain)
+  payload.ascii(attestation.state)
+  payload.byte(attestation.durable ? 1 : 0)
+  return payload.take()
+}
+
 /** Throws {@link Malformed} for bytes that no client of this version writes. The arguments are checked when they are used. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const reader = new ByteReader(bytes)
   const version = reader.byte()
   if (version !== VERSION) throw new Malformed(`envelope version ${version} is not ${VERSION}`)
   const kind = reader.byte()
-  const envelope =
-    kind === Kind.Opening ? readOpening(reader) : kind === Kind.Batch ? readBatch(reader) : unknownKind(kind)
+  const envelope = readKind(kind, reader)
   reader.end()
   return envelope
 }
 
 /** "L" and a version: anything else on the subject is not ours. */
 const VERSION = 0x4c
-const Kind = { Opening: 0, Batch: 1 } as const
+const Kind = { Opening: 0, Batch: 1, Attestation: 2 } as const
 const payload = new ByteWriter(64 * 1024)
+
+function readKind(kind: number, reader: ByteReader): Envelope {
+  switch (kind) {
+    case Kind.Opening:
+      return readOpening(reader)
+    case Kind.Batch:
+      return readBatch(reader)
+    case Kind.Attestation:
+      return readAttestation(reader)
+    default:
+      throw new Malformed(`no envelope is of kind ${kind}`)
+  }
+}
+
+function readAttestation(reader: ByteReader): Attestation {
+  const replica = reader.name(ReplicaId)
+  const epoch = Epoch(reader.varint())
+  const seq = reader.varint()
+  const chain = readDigest(reader)
+  const state = readDigest(reader)
+  const durable = reader.byte()
+  if (durable > 1) throw new Malformed("a yes or no is one or zero")
+  return { _tag: "Attestation", replica, epoch, seq, chain, state, durable: durable === 1 }
+}
 
 function readOpening(reader: ByteReader): Opening {
   return { _tag: "Opening", client: reader.name(ClientId), number: reader.varint() }
@@ -197,8 +250,4 @@ function readName(reader: ByteReader): string {
   const name = reader.string()
   if (name.length === 0 || name.length > NAME_LENGTH_MAX) throw new Malformed("a name is empty or too long")
   return name
-}
-
-function unknownKind(kind: number): never {
-  throw new Malformed(`no envelope is of kind ${kind}`)
 }

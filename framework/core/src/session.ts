@@ -1,5 +1,7 @@
-import type { ClientId, Digest, SessionId } from "./ids.ts"
+import { ByteReader, ByteWriter } from "./bytes.ts"
+import { ClientId, type Digest, SessionId } from "./ids.ts"
 import { invariant } from "./invariant.ts"
+import { readDigest } from "./vote.ts"
 
 /** The answer to one batch, as it was first executed: a repeated batch gets this, and is not executed. */
 export interface Answer {
@@ -51,6 +53,8 @@ export class SessionTable {
   readonly #limits: SessionLimits
   /** In order of last use. */
   readonly #sessions = new Map<SessionId, Session>()
+  /** Sessions that are not as they were when changes were taken last; undefined: nobody takes them. */
+  #changed: Set<SessionId> | undefined
   #answerBytes = 0
 
   constructor(limits: SessionLimits = SESSION_LIMITS) {
@@ -61,30 +65,60 @@ export class SessionTable {
     return this.#sessions.size
   }
 
+  /** From now on changes are noted, for checkpoints. */
+  noteChanges(): void {
+    this.#changed ??= new Set()
+  }
+
+  /** What became of each session that changed since this was called last: its bytes, or undefined where it was evicted. */
+  takeChanges(): ReadonlyMap<SessionId, Buffer | undefined> {
+    const changes = new Map<SessionId, Buffer | undefined>()
+    for (const id of this.#changed ?? []) changes.set(id, this.#sessions.get(id)?.encode())
+    this.#changed?.clear()
+    return changes
+  }
+
+  /** Puts back sessions of a checkpoint, in any order. Throws Malformed. */
+  restore(sessions: ReadonlyMap<SessionId, Uint8Array>): void {
+    const restored = [...sessions].map(([id, bytes]) => [id, Session.decode(bytes)] as const)
+    restored.sort(([, a], [, b]) => a.usedAtSeq - b.usedAtSeq)
+    for (const [id, session] of restored) {
+      this.#sessions.set(id, session)
+      this.#answerBytes += session.answerBytes
+    }
+  }
+
   /** Opens a session whose id is the seq of the entry that asked for it. */
   open(session: SessionId, client: ClientId): void {
     invariant(!this.#sessions.has(session), "a log position opens at most one session")
-    this.#sessions.set(session, new Session(client))
+    this.#sessions.set(session, new Session(client, session))
+    this.#changed?.add(session)
     if (this.#sessions.size <= this.#limits.sessionsMax) return
     for (const [id, idle] of this.#sessions) {
       this.#sessions.delete(id)
+      this.#changed?.add(id)
       this.#answerBytes -= idle.answerBytes
       return
     }
   }
 
-  /** Looks up a batch, and notes that its session is in use. `settledBelow` lets answers go. */
-  admit(batch: {
-    readonly client: ClientId
-    readonly session: SessionId
-    readonly number: number
-    readonly settledBelow: number
-    readonly commands: { readonly length: number }
-  }): Admission {
+  /** Looks up a batch of entry `seq`, and notes that its session is in use. `settledBelow` lets answers go. */
+  admit(
+    batch: {
+      readonly client: ClientId
+      readonly session: SessionId
+      readonly number: number
+      readonly settledBelow: number
+      readonly commands: { readonly length: number }
+    },
+    seq = 0,
+  ): Admission {
     const session = this.#sessions.get(batch.session)
     if (session === undefined || session.client !== batch.client) return EXPIRED
     this.#sessions.delete(batch.session)
     this.#sessions.set(batch.session, session)
+    this.#changed?.add(batch.session)
+    session.usedAtSeq = seq
     const admission = session.admit(batch.number, batch.commands.length)
     const before = session.answerBytes
     session.settle(batch.settledBelow)
@@ -103,7 +137,8 @@ export class SessionTable {
 
   /** The answers of idle sessions go first. */
   #makeRoom(): void {
-    for (const session of this.#sessions.values()) {
+    for (const [id, session] of this.#sessions) {
+      if (session.answers.size > 0) this.#changed?.add(id)
       while (session.answers.size > 0 && this.#answerBytes > this.#limits.answerBytesTotalMax) {
         const before = session.answerBytes
         session.drop(this.#limits)
@@ -138,9 +173,60 @@ class Session {
   /** One more than the largest executed number. */
   #next = 0
   answerBytes = 0
+  /** The entry that used it last. */
+  usedAtSeq: number
 
-  constructor(client: ClientId) {
+  constructor(client: ClientId, usedAtSeq: number) {
     this.client = client
+    this.usedAtSeq = usedAtSeq
+  }
+
+  /** Throws Malformed. */
+  static decode(bytes: Uint8Array): Session {
+    const reader = new ByteReader(bytes)
+    const session = new Session(reader.name(ClientId), reader.varint())
+    session.#floor = reader.varint()
+    session.#expiredBelow = reader.varint()
+    session.#next = reader.varint()
+    for (let left = reader.count(); left > 0; left--) session.#dropped.set(reader.varint(), reader.varint())
+    for (let left = reader.count(); left > 0; left--) {
+      const answer: Answer = {
+        seq: reader.varint(),
+        chain: readDigest(reader),
+        session: SessionId(reader.varint()),
+        number: reader.varint(),
+        count: reader.varint(),
+        outcomes: Buffer.from(reader.bytes()),
+      }
+      session.answers.set(answer.number, answer)
+      session.answerBytes += answer.outcomes.length
+    }
+    reader.end()
+    return session
+  }
+
+  encode(): Buffer {
+    writer.reset()
+    writer.string(this.client)
+    writer.varint(this.usedAtSeq)
+    writer.varint(this.#floor)
+    writer.varint(this.#expiredBelow)
+    writer.varint(this.#next)
+    writer.varint(this.#dropped.size)
+    for (const [number, count] of this.#dropped) {
+      writer.varint(number)
+      writer.varint(count)
+    }
+    writer.varint(this.answers.size)
+    for (const answer of this.answers.values()) {
+      writer.varint(answer.seq)
+      writer.ascii(answer.chain)
+      writer.varint(answer.session)
+      writer.varint(answer.number)
+      writer.varint(answer.count)
+      writer.bytes(answer.outcomes)
+    }
+    return writer.take()
   }
 
   admit(number: number, count: number): Admission {
@@ -200,6 +286,7 @@ class Session {
   }
 }
 
+const writer = new ByteWriter(4096)
 const FRESH: Admission = { _tag: "Fresh" }
 const SETTLED: Admission = { _tag: "Settled" }
 const EXPIRED: Admission = { _tag: "Expired" }

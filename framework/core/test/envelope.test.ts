@@ -187,6 +187,15 @@ function sealAndDecode(
 function rewritten(envelope: Envelope): Buffer {
   const writer = new ByteWriter()
   writer.byte(0x4c)
+  if (envelope._tag === "Attestation") {
+    writer.byte(2)
+    writer.string(envelope.replica)
+    writer.varint(envelope.epoch)
+    writer.varint(envelope.seq)
+    for (const digest of [envelope.chain, envelope.state]) writer.ascii(digest)
+    writer.byte(envelope.durable ? 1 : 0)
+    return writer.take()
+  }
   writer.byte(envelope._tag === "Opening" ? 0 : 1)
   writer.string(envelope.client)
   if (envelope._tag === "Batch") {
@@ -196,7 +205,7 @@ function rewritten(envelope: Envelope): Buffer {
     writer.varint(envelope.traces.length)
     for (const trace of envelope.traces) writer.string(trace)
     writer.varint(envelope.methods.length)
-    for (const { type, member } of envelope.methods) for (const name of [type, member]) writer.string(name)
+    for (const { type, member } of envelope.methods) for (const text of [type, member]) writer.string(text)
     writer.varint(envelope.commands.length)
     for (const { method, key, trace, args } of envelope.commands) {
       writer.varint(method)

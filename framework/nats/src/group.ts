@@ -24,6 +24,8 @@ export interface GroupDescriptor {
   readonly logIds: ReadonlyArray<string>
   /** Bytes of one entry, at most. */
   readonly entryBytesMax: number
+  /** Batches from one checkpoint to the next. */
+  readonly checkpointEveryBatches: number
 }
 
 /** There is no such group on these servers. Nothing was sent. */
@@ -60,6 +62,7 @@ export async function createGroup(
     readonly group: GroupName
     readonly replicas: ReadonlyArray<ReplicaId>
     readonly partitions: number
+    readonly checkpointEveryBatches: number
     readonly log: LogSettings
     readonly environment: Environment
     readonly accept: ReadonlyArray<Acceptance>
@@ -68,6 +71,10 @@ export async function createGroup(
   const { group, replicas, partitions, log } = options
   if (!Number.isSafeInteger(partitions) || partitions < 1 || partitions > PARTITIONS_MAX)
     throw new RangeError(`partitions must be a whole number from 1 to ${PARTITIONS_MAX}, not ${partitions}`)
+  if (!Number.isSafeInteger(options.checkpointEveryBatches) || options.checkpointEveryBatches < 1)
+    throw new RangeError(
+      `checkpointEveryBatches must be a whole number from 1, not ${options.checkpointEveryBatches}`,
+    )
   const existing = await readLog(connection, group, Partition(0), options)
   if (existing !== undefined) checkSame(group, existing, replicas, partitions)
   for (let index = 0; index < partitions; index++) {
@@ -76,6 +83,7 @@ export async function createGroup(
       [META.epoch]: "1",
       [META.replicas]: replicas.join(","),
       [META.partitions]: String(partitions),
+      [META.checkpoints]: String(options.checkpointEveryBatches),
     })
     checkLog(config as Parameters<typeof checkLog>[0], options) // what was just made up is complete
     if ((await streamInfo(connection, config.name)) !== undefined) continue
@@ -126,12 +134,18 @@ export async function describeGroup(
     partitions,
     logIds,
     entryBytesMax: first.config.max_msg_size,
+    checkpointEveryBatches: Number(metadata[META.checkpoints]),
   })
 }
 
 /** Logs of one group, at most: each is a Raft group of its own. */
 export const PARTITIONS_MAX = 256
-const META = { epoch: "lockstep.epoch", replicas: "lockstep.replicas", partitions: "lockstep.partitions" }
+const META = {
+  epoch: "lockstep.epoch",
+  replicas: "lockstep.replicas",
+  partitions: "lockstep.partitions",
+  checkpoints: "lockstep.checkpoint_every_batches",
+}
 async function readLog(
   connection: Connection,
   group: GroupName,

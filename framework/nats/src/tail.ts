@@ -26,9 +26,10 @@ const RETRY_MS = 100
 const BATCH_ENTRIES_MAX = 1024
 
 /**
- * Delivers the entries of one partition, by a push consumer of its own that is made anew whenever it falls silent. It
- * judges nothing: gaps and repetitions are the protocol's to find. (The client library's ordered consumer can stay silent for
- * over a minute after the server that hosted it died.)
+ * Delivers the entries of one partition, by a push consumer of its own that is made anew whenever it falls silent, or a delivery
+ * of it was lost between two servers. It judges nothing: what is missing or repeated then is so in the log, and that is the
+ * protocol's to find. (The client library's ordered consumer can stay silent for over a minute after the server that hosted
+ * it died.)
  */
 export function openTail(
   connection: Connection,
@@ -48,6 +49,8 @@ class PushTail implements Tail {
   /** Counts attachments: what belongs to an earlier one is ignored. */
   #attempt = 0
   #consumer: { readonly name: string; readonly subscription: Subscription } | undefined
+  /** How many deliveries of the consumer arrived. It numbers them from 1, so that one which did not arrive shows. */
+  #arrived = 0
   #heardAtMs = performance.now()
   #batch: Array<Entry> = []
   #closed = false
@@ -94,6 +97,7 @@ class PushTail implements Tail {
         },
       })
       this.#consumer = { name, subscription }
+      this.#arrived = 0
       this.#heardAtMs = performance.now()
       await this.#createConsumer(name, inbox)
       this.#away = false
@@ -147,8 +151,10 @@ class PushTail implements Tail {
   #receive(message: Msg): void {
     this.#heardAtMs = performance.now()
     if (message.headers?.code === 100) return this.#control(message)
-    const entry = entryOf(message)
-    if (entry === undefined) return
+    const delivery = deliveryOf(message)
+    if (delivery === undefined) return
+    const { ordinal, entry } = delivery
+    if (ordinal !== ++this.#arrived) return this.reattach()
     if (this.#batch.length === 0) queueMicrotask(() => this.#deliver())
     this.#batch.push(entry)
     if (this.#batch.length >= BATCH_ENTRIES_MAX) this.#deliver()
@@ -163,6 +169,8 @@ class PushTail implements Tail {
 
   /** A heartbeat, or the server's question whether we keep up: answered once everything before it is executed. */
   #control(message: Msg): void {
+    // a heartbeat says how many deliveries went before it
+    if (Number(message.headers?.get("Nats-Last-Consumer")) > this.#arrived) return this.reattach()
     const stalled = message.headers?.get("Nats-Consumer-Stalled")
     const answerTo = message.reply !== undefined && message.reply !== "" ? message.reply : stalled
     if (answerTo === undefined || answerTo === "") return
@@ -174,7 +182,7 @@ class PushTail implements Tail {
 const NOTHING = new Uint8Array(0)
 
 /** `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp ns>.<pending>`, or with a domain before. */
-function entryOf(message: Msg): Entry | undefined {
+function deliveryOf(message: Msg): { readonly ordinal: number; readonly entry: Entry } | undefined {
   const tokens = message.reply?.split(".") ?? []
   const offset = tokens.length >= 12 ? 2 : 0
   const seq = Number(tokens[5 + offset])
@@ -182,5 +190,8 @@ function entryOf(message: Msg): Entry | undefined {
   if (tokens[0] !== "$JS" || !Number.isSafeInteger(seq) || time === undefined) return undefined
   // the server delivers to our inbox under the entry's own subject: cmd.<group>.<partition>.<source>
   const source = message.subject.split(".").slice(3).join(".")
-  return { seq, timeNs: BigInt(time), source, payload: message.data }
+  return {
+    ordinal: Number(tokens[6 + offset]),
+    entry: { seq, timeNs: BigInt(time), source, payload: message.data },
+  }
 }

@@ -30,7 +30,15 @@ const development = { environment: "development", accept: [] } as const
 const replicas = ["r0", "r1", "r2"].map(ReplicaId)
 
 function wanted(name: string, changes: object = {}) {
-  return { group: GroupName(name), replicas, partitions: 2, log, ...development, ...changes }
+  return {
+    group: GroupName(name),
+    replicas,
+    partitions: 2,
+    checkpointEveryBatches: 1000,
+    log,
+    ...development,
+    ...changes,
+  }
 }
 
 describe("a group", () => {

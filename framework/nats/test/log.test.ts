@@ -12,6 +12,7 @@ import {
   type TailHandlers,
 } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
+import type { NatsConnection } from "@nats-io/transport-node"
 import { describe, expect, it } from "vitest"
 
 const group = GroupName("g")
@@ -25,6 +26,7 @@ async function fixture(log: { maxBytes?: number; maxEntryBytes?: number } = {}) 
     group,
     replicas: [ReplicaId("r0")],
     partitions: 1,
+    checkpointEveryBatches: 1000,
     log: { copies: 1, maxBytes: 1024 ** 2, maxEntryBytes: 64 * 1024, ...log },
     environment: "development",
     accept: [],
@@ -70,6 +72,24 @@ function following(connection: Connection, from?: () => number) {
     },
   )
   return { tail, entries, attached, away, seqs: () => entries.map((entry) => entry.seq) }
+}
+
+/** The connection, on which the deliveries of these positions are lost, once each. */
+function losing(connection: Connection, lost: Set<number>): Connection {
+  const { nats } = connection
+  const subscribe: NatsConnection["subscribe"] = (subject, options) =>
+    nats.subscribe(subject, {
+      ...options,
+      callback: (error, message) => {
+        const seq = Number(message.reply?.split(".")[5])
+        if (!lost.delete(seq)) void options?.callback?.(error, message)
+      },
+    })
+  const get = (_: NatsConnection, name: string | symbol): unknown => {
+    const value: unknown = name === "subscribe" ? subscribe : Reflect.get(nats, name)
+    return typeof value === "function" ? value.bind(nats) : value
+  }
+  return { ...connection, nats: new Proxy(nats, { get }) }
 }
 
 describe("a partition's log", () => {
@@ -131,6 +151,17 @@ describe("a partition's log", () => {
     await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2])
     reader.tail.close()
   }, 20_000)
+
+  it("is followed without a gap although deliveries are lost between servers, the last one too", async () => {
+    await using f = await fixture()
+    const lost = new Set([3, 4, 9])
+    const reader = following(losing(f.connection, lost))
+    const append = appending(f.connection)
+    for (let i = 1; i <= 9; i++) await append(String(i))
+    await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(lost.size).toBe(0)
+    reader.tail.close()
+  })
 
   it("is followed on after somebody deleted the consumer", async () => {
     await using f = await fixture()

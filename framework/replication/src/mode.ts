@@ -12,6 +12,7 @@ import type {
   ReplicaId,
   SessionLimits,
 } from "@lockstep/core"
+import type { Checkpoint, CheckpointChanges } from "./state-machine/checkpoint.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -40,6 +41,10 @@ export interface ReplicaOptions extends Membership {
   readonly determinism: Determinism
   /** Bounds of the session table. A part of the replicated state: all replicas of a partition use the same. */
   readonly sessionLimits?: SessionLimits
+  /** A checkpoint is taken each time that so many batches were executed. A part of the replicated state, too. */
+  readonly checkpointEveryBatches?: number
+  /** Where to begin: a checkpoint of this replica's own, in place of the beginning of the log. */
+  readonly restore?: Checkpoint
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -63,6 +68,8 @@ export type ReplicaInput =
   | { readonly _tag: "Message"; readonly bytes: Uint8Array }
   /** A message on the subject of this peer, which the server authenticated as far as it is configured to. */
   | { readonly _tag: "Peer"; readonly from: string; readonly bytes: Uint8Array }
+  /** The changes of a `Persist` are on the disk. */
+  | { readonly _tag: "Persisted"; readonly seq: number }
   /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
   | { readonly _tag: "Tick"; readonly nowMs: number }
 
@@ -70,6 +77,12 @@ export type ReplicaOutput =
   | { readonly _tag: "Send"; readonly to: ClientId; readonly bytes: Uint8Array }
   /** To all other replicas of the partition. */
   | { readonly _tag: "Tell"; readonly bytes: Uint8Array }
+  /** Keep these changes, all or nothing; then say so. */
+  | { readonly _tag: "Persist"; readonly changes: CheckpointChanges }
+  /** To the log, in this replica's name: at least once, or never. */
+  | { readonly _tag: "Attest"; readonly bytes: Uint8Array }
+  /** f+1 replicas hold a checkpoint at this position on their disks: the log is not needed below it. */
+  | { readonly _tag: "Truncatable"; readonly below: number }
   /** Attach to the log again, at `status.from`. */
   | { readonly _tag: "Reattach" }
   /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */
@@ -86,6 +99,7 @@ export interface HaltReport {
     | "log-rewritten"
     | "log-lost-tail"
     | "log-forked"
+    | "state-diverged"
   readonly detail: string
   readonly applied: number
   readonly chain: Digest
@@ -104,6 +118,9 @@ export interface ReplicaStatus {
   readonly sessions: number
   /** Commands executed, batches answered from the session table, entries and messages that were not understood. */
   readonly executed: number
+  /** The last checkpoint that f+1 replicas agree on, and the last one that f+1 of them hold on their disks; 0 before the first. */
+  readonly stable: number
+  readonly durable: number
   readonly repeated: number
   readonly malformed: number
   /** A digest of all state: equal on correct replicas at equal positions. Costs time in proportion to the state. */

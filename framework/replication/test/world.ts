@@ -206,7 +206,8 @@ export class World {
 /** The client that an envelope names; anybody, where it is none. */
 function writerOf(payload: Uint8Array): string {
   try {
-    return `client.${decodeEnvelope(payload).client}`
+    const envelope = decodeEnvelope(payload)
+    return envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
   } catch {
     return "client.anybody"
   }

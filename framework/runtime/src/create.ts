@@ -17,6 +17,8 @@ export interface CreateGroupOptions extends Omit<ConnectionOptions, "name"> {
   readonly replicas: ReadonlyArray<string>
   /** Logs, each with an order of its own, over which the actors are spread. For good. Default: 1. */
   readonly partitions?: number
+  /** Replicas take a checkpoint each time that they have executed so many batches. For good. Default: 1000. */
+  readonly checkpointEveryBatches?: number
   readonly log: LogSettings
   /** Default: `"production"`, which refuses unsafe settings. */
   readonly environment?: Environment
@@ -32,6 +34,7 @@ export interface CreateGroupOptions extends Omit<ConnectionOptions, "name"> {
  */
 export async function createGroup(options: CreateGroupOptions): Promise<GroupDescriptor> {
   const { group = "main", partitions = 1, log, environment = "production", accept = [] } = options
+  const { checkpointEveryBatches = CHECKPOINT_EVERY_BATCHES } = options
   const replicas = replicaIds(options.replicas)
   const connection = await openConnection({ ...options, name: "lockstep-create-group" })
   try {
@@ -39,6 +42,7 @@ export async function createGroup(options: CreateGroupOptions): Promise<GroupDes
       group: GroupName(group),
       replicas,
       partitions,
+      checkpointEveryBatches,
       log,
       environment,
       accept,
@@ -47,6 +51,9 @@ export async function createGroup(options: CreateGroupOptions): Promise<GroupDes
     await connection.close()
   }
 }
+
+/** Where a group is made without saying. */
+export const CHECKPOINT_EVERY_BATCHES = 1000
 
 /** The names of a group's replicas. Throws TypeError: of three with one name, two could not be told from each other. */
 export function replicaIds(names: ReadonlyArray<string>): ReadonlyArray<ReplicaId> {

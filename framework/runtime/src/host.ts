@@ -2,6 +2,7 @@ import { type ActorClass, type ActorDefinition, defineAll, type Determinism } fr
 import { GroupName, invariant, Partition, ReplicaId } from "@lockstep/core"
 import {
   type Acceptance,
+  type Appender,
   type Connection,
   type ConnectionOptions,
   createGroup,
@@ -10,11 +11,13 @@ import {
   type GroupDescriptor,
   GroupMismatch,
   type LogSettings,
+  openAppender,
   openConnection,
   openTail,
   type Tail,
 } from "@lockstep/nats"
 import type {
+  Checkpoint,
   HaltReport,
   ReplicaInput,
   ReplicaOutput,
@@ -22,7 +25,8 @@ import type {
   ReplicaStatus,
 } from "@lockstep/replication"
 import { hostable } from "./connect.ts"
-import { replicaIds } from "./create.ts"
+import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
+import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
 import { askSubject, peer, peersSubject, peerSubject, voteSubject } from "./subjects.ts"
 
@@ -38,10 +42,16 @@ export interface HostOptions extends Omit<ConnectionOptions, "name"> {
   readonly create?: {
     readonly replicas: ReadonlyArray<string>
     readonly partitions?: number
+    readonly checkpointEveryBatches?: number
     readonly log?: Partial<LogSettings>
   }
   /** Default: `"production"` where NODE_ENV says so, `"development"` elsewhere. Production refuses unsafe settings. */
   readonly environment?: Environment
+  /**
+   * A folder for this replica's checkpoints, of its own. With it, a replica that starts again begins at its last checkpoint;
+   * without it, at the first entry of the log.
+   */
+  readonly dataDir?: string
   /** Unsafe settings that are knowingly accepted. */
   readonly accept?: ReadonlyArray<Acceptance>
   /** Default: `"checked"` (every command runs twice) in development, `"guarded"` in production. All replicas use one. */
@@ -67,6 +77,12 @@ export type HostEvent =
   /** The log cannot be reached; the replica waits for it. */
   | { readonly event: "log-away"; readonly partition: number; readonly detail: string }
   | ({ readonly event: "halted"; readonly partition: number } & HaltReport)
+  /** It begins at a checkpoint of its own, instead of at the first entry. */
+  | { readonly event: "restored"; readonly partition: number; readonly seq: number; readonly rows: number }
+  /** Its checkpoint is damaged, and forgotten: it begins at the first entry. */
+  | { readonly event: "checkpoint-damaged"; readonly partition: number; readonly error: string }
+  /** A checkpoint could not be kept; it is tried again with the next one. */
+  | { readonly event: "checkpoint-failed"; readonly partition: number; readonly error: string }
   | { readonly event: "actor-threw"; readonly target: string; readonly seq: number; readonly error: string }
   | { readonly event: "failed"; readonly partition: number; readonly error: string }
 
@@ -161,6 +177,7 @@ function joinGroup(connection: Connection, options: HostOptions): Promise<GroupD
     group,
     replicas: replicaIds(options.create.replicas),
     partitions: options.create.partitions ?? 1,
+    checkpointEveryBatches: options.create.checkpointEveryBatches ?? CHECKPOINT_EVERY_BATCHES,
     log: { ...DEVELOPMENT_LOG, ...options.create.log },
     ...safety,
   })
@@ -173,6 +190,8 @@ const TICK_MS = 500
 class Seat {
   readonly #protocol: ReplicaProtocol
   readonly #tail: Tail
+  readonly #keeper: Keeper | undefined
+  readonly #attestations: Appender
   readonly #connection: Connection
   readonly #group: GroupDescriptor
   readonly #replica: ReplicaId
@@ -199,16 +218,35 @@ class Seat {
     this.#onEvent = (event) => tell(options.onEvent, event)
     const [actorClass] = options.actors
     invariant(actorClass !== undefined, "a host has at least one actor class")
-    this.#protocol = hostable(actorClass, group).replica({
-      group: group.group,
-      epoch: group.epoch,
-      replicas: group.replicas,
-      partition,
-      logId: group.logIds[partition] ?? "",
-      replica,
-      definitions,
-      determinism: options.determinism ?? (environment === "production" ? "guarded" : "checked"),
-    })
+    const logId = group.logIds[partition] ?? ""
+    this.#keeper =
+      options.dataDir === undefined
+        ? undefined
+        : new Keeper(
+            options.dataDir,
+            { group: group.group, replica, partition, logId },
+            this.#onEvent,
+            (seq) => this.#step({ _tag: "Persisted", seq }),
+          )
+    const make = (restore?: Checkpoint): ReplicaProtocol =>
+      hostable(actorClass, group).replica({
+        group: group.group,
+        epoch: group.epoch,
+        replicas: group.replicas,
+        partition,
+        logId,
+        replica,
+        definitions,
+        determinism: options.determinism ?? (environment === "production" ? "guarded" : "checked"),
+        checkpointEveryBatches: group.checkpointEveryBatches,
+        ...(restore && { restore }),
+      })
+    this.#protocol = this.#keeper?.restore(make) ?? make()
+    this.#attestations = openAppender(
+      connection,
+      { group: group.group, partition, writer: { replica } },
+      () => undefined, // the protocol says it again when the log does not show it
+    )
     this.#tail = openTail(
       connection,
       { group: group.group, partition, from: () => this.#protocol.status.from },
@@ -226,6 +264,8 @@ class Seat {
     this.#stops = [
       () => this.#tail.close(),
       () => clearInterval(timer),
+      () => this.#attestations.close(),
+      () => this.#keeper?.close(),
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
       ),
@@ -277,6 +317,12 @@ class Seat {
           peerSubject(this.#group.group, this.#partition, this.#replica),
           output.bytes,
         )
+      case "Persist":
+        return this.#keeper?.keep(output.changes)
+      case "Attest":
+        return this.#attestations.append(output.bytes, 0)
+      case "Truncatable":
+        return
       case "Reattach":
         return this.#tail.reattach()
       case "Halt":

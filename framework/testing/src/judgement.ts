@@ -69,8 +69,8 @@ export function judge(run: Simulation): Judgement {
     if (survives)
       found(
         "nobody halts at a log that is whole",
-        run.replicas.flatMap(({ replica, halts }) =>
-          halts.map(({ reason, detail }) => `${replica}: ${reason}: ${detail}`),
+        run.replicas.flatMap(({ replica, halts }, i) =>
+          (run.isLiar(i) ? [] : halts).map(({ reason, detail }) => `${replica}: ${reason}: ${detail}`),
         ),
       )
   } else found("a broken log is noticed", unnoticed(run))
@@ -82,6 +82,7 @@ export function judge(run: Simulation): Judgement {
     ])
   found("errors are ones that the faults explain", unexplained(records, scenario))
   if (survives) {
+    found("a replica whose state is wrong stops", unstopped(run))
     found(
       "correct replicas converge",
       checkConvergence(finalStates(run), { lastSeq: run.log.entries().length }),
@@ -127,6 +128,17 @@ export function referenceOf(run: Simulation): Reference {
   })
   reference.replay(run.log.entries())
   return reference
+}
+
+/** A replica that f+1 others contradict on a checkpoint must not go on, whatever it says. */
+function unstopped(run: Simulation): ReadonlyArray<string> {
+  const stable = Math.max(...run.replicas.map(({ protocol }) => protocol?.status.stable ?? 0))
+  return [...run.wrongSince].flatMap(([index, seq]) => {
+    const replica = run.replicas[index]
+    return seq > stable || replica === undefined || replica.halts.length > 0
+      ? []
+      : [`${replica.replica} is wrong since ${seq}, and the checkpoint at ${stable} is stable`]
+  })
 }
 
 function finalStates(run: Simulation) {

@@ -2,11 +2,13 @@ import {
   type Canonical,
   ByteWriter,
   type Digest,
+  decodeEnvelope,
   decodeOutcomes,
   decodePeerReport,
   decodeStatement,
   decodeVote,
   digest,
+  encodeAttestation,
   encodePeerReport,
   encodeStatement,
   encodeVote,
@@ -36,6 +38,8 @@ export const LIES = [
   "wrong-bytes",
   /** Votes for another client's batch, by number. */
   "other-number",
+  /** Attests another state. */
+  "wrong-state-attested",
   /** Signs with another replica's name. */
   "false-name",
   /** Sends nonsense. */
@@ -84,6 +88,12 @@ export class Liar {
       const report = decodePeerReport(output.bytes)
       return [{ ...output, bytes: encodePeerReport({ ...report, chain: this.#wrongDigest(report.chain) }) }]
     }
+    if (output._tag === "Attest" && this.#lies.includes("wrong-state-attested")) {
+      const attestation = decodeEnvelope(output.bytes)
+      if (attestation._tag !== "Attestation") return [output]
+      const state = this.#wrongDigest(attestation.state)
+      return [{ ...output, bytes: encodeAttestation({ ...attestation, state }) }]
+    }
     if (output._tag !== "Send") return [output]
     this.#said.push(output)
     if (this.#said.length > 64) this.#said.shift()
@@ -116,6 +126,8 @@ export class Liar {
       }
       case "garbage":
         return [{ ...honest, bytes: Buffer.from(this.#random.bits().toString(36)) }]
+      case "wrong-state-attested":
+        return [honest]
       case "silence":
         return []
     }

@@ -34,9 +34,10 @@ export class Nemesis {
   }
 
   #begin(fault: Fault): void {
-    const { schedule, log, network, replicas, clients, scenario } = this.#world
+    const { schedule, log, network, replicas, disks, clients, scenario } = this.#world
     const replica = replicas[fault.target]
     const client = clients[fault.target]
+    const disk = disks[fault.target]
     const end = (undo: () => void): void =>
       schedule.after(fault.durationMs, `${fault.kind} ${fault.target} ends`, undo)
     const cut = (pairs: ReadonlyArray<readonly [string, string]>): void => {
@@ -68,6 +69,24 @@ export class Nemesis {
         return replica && cut(into(replica.replica))
       case "mute":
         return replica && cut(outOf(replica.replica))
+      case "disk-lost":
+        replica?.crash()
+        disk?.wipe()
+        return end(() => replica?.start())
+      case "disk-rotten":
+        replica?.crash()
+        disk?.rot()
+        return end(() => replica?.start())
+      case "disk-rolled-back":
+        disk?.backUp()
+        return end(() => {
+          replica?.crash()
+          disk?.rollBack()
+          replica?.start()
+        })
+      case "disk-full":
+        if (disk !== undefined) disk.isFull = true
+        return end(() => disk !== undefined && (disk.isFull = false))
       case "consumer-lost":
         return replica && log.loseConsumer(replica.replica)
       case "log-away":

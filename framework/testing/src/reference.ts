@@ -63,7 +63,7 @@ export class Reference {
     for (const entry of entries) {
       this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
       const envelope = tryDecode(entry.payload)
-      if (envelope === undefined) continue
+      if (envelope === undefined || envelope._tag === "Attestation") continue
       if (envelope._tag === "Opening") this.#open(envelope.client, entry.seq)
       else if (this.#isNew(envelope)) this.#execute(envelope, entry.seq)
     }

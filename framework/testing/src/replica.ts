@@ -1,5 +1,5 @@
 import type { ActorDefinition } from "@lockstep/actor"
-import { type ClientId, type Digest, type Entry, ReplicaId } from "@lockstep/core"
+import { type ClientId, type Digest, type Entry, Malformed, ReplicaId } from "@lockstep/core"
 import type {
   HaltReport,
   Membership,
@@ -9,6 +9,7 @@ import type {
   ReplicaProtocol,
   ReplicationMode,
 } from "@lockstep/replication"
+import type { SimulatedDisk } from "./disk.ts"
 import type { Liar } from "./liar.ts"
 import type { SimulatedLog } from "./log.ts"
 import type { Network } from "./network.ts"
@@ -34,7 +35,8 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly mode: ReplicationMode
   readonly membership: Membership
   readonly definitions: ReadonlyMap<string, ActorDefinition>
-  readonly settings: Pick<ReplicaOptions, "determinism" | "sessionLimits">
+  readonly settings: Pick<ReplicaOptions, "checkpointEveryBatches" | "determinism" | "sessionLimits">
+  readonly disk: SimulatedDisk
   readonly random: Random
   readonly liar: Liar | undefined
   /** The chain after each entry, as this replica computed it. */
@@ -81,16 +83,32 @@ export class SimulatedReplica {
 
   start(): void {
     if (this.#protocol !== undefined) return
-    const { mode, membership, definitions, settings, replica, random } = this.#options
-    this.#protocol = mode.replica({ ...membership, ...settings, replica, definitions })
+    const { random } = this.#options
+    this.#protocol = this.#restored()
     this.#life++
     this.#clockRate = random.pick([0.5, 1, 1, 2])
     this.#reattach()
     this.#tick(this.#life)
   }
 
-  /** SIGKILL: everything that was not in the log is gone. */
+  /** The protocol with what the disk holds; from the beginning, where that is damaged. */
+  #restored(): ReplicaProtocol {
+    const { mode, membership, definitions, settings, replica, disk } = this.#options
+    const options = { ...membership, ...settings, replica, definitions }
+    const restore = settings.checkpointEveryBatches === undefined ? undefined : disk.load()
+    if (restore === undefined) return mode.replica(options)
+    try {
+      return mode.replica({ ...options, restore })
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      disk.wipe()
+      return mode.replica(options)
+    }
+  }
+
+  /** SIGKILL: everything that was neither in the log nor on the disk is gone. */
   crash(): void {
+    this.#options.disk.crash()
     this.#protocol = undefined
     this.#paused = false
     this.#inbox = []
@@ -160,6 +178,21 @@ export class SimulatedReplica {
         return this.#options.toClient(this.replica, output.to, output.bytes)
       case "Tell":
         return this.#options.toPeers(this.replica, output.bytes)
+      case "Persist": {
+        const life = this.#life
+        return this.#options.disk.write(output.changes, () => {
+          if (life === this.#life)
+            this.#receive("synced", () => this.#step({ _tag: "Persisted", seq: output.changes.seq }))
+        })
+      }
+      case "Attest": {
+        const { network, log } = this.#options
+        return network.send(this.replica, "log", "attest", "connection", () =>
+          log.append(this.replica, `replica.${this.replica}`, output.bytes),
+        )
+      }
+      case "Truncatable":
+        return
       case "Reattach":
         return this.#reattach()
       case "Halt":

@@ -14,7 +14,19 @@ export interface Fault {
   readonly amount: number
 }
 
-export const REPLICA_FAULTS = ["crash", "pause", "slow", "isolate", "deaf", "mute", "consumer-lost"] as const
+export const REPLICA_FAULTS = [
+  "crash",
+  "pause",
+  "slow",
+  "isolate",
+  "deaf",
+  "mute",
+  "consumer-lost",
+  "disk-lost",
+  "disk-rotten",
+  "disk-rolled-back",
+  "disk-full",
+] as const
 export const OTHER_FAULTS = [
   "log-away",
   "log-flaps",
@@ -79,6 +91,8 @@ export interface Scenario {
   readonly deadlineMs: number
   readonly windowMax: number
   readonly sessionLimits: SessionLimits
+  /** 0: no checkpoints. */
+  readonly checkpointEveryBatches: number
 }
 
 /** How long a replica may need, after its fault ended, to be as good as the others again. */
@@ -138,6 +152,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     sessionLimits: random.chance(0.25)
       ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
       : SESSION_LIMITS,
+    checkpointEveryBatches: random.pick([0, 3, 10, 30]),
   }
 }
 

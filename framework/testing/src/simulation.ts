@@ -3,6 +3,7 @@ import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import { CLIENT_LIMITS, type Membership, stateMachine } from "@lockstep/replication"
 import { Caller, type CallRecord } from "./caller.ts"
 import { SimulatedClient } from "./client.ts"
+import { SimulatedDisk } from "./disk.ts"
 import { Liar } from "./liar.ts"
 import { SimulatedLog } from "./log.ts"
 import { Nemesis } from "./nemesis.ts"
@@ -36,6 +37,7 @@ export class Simulation {
   readonly clients: ReadonlyArray<SimulatedClient>
   readonly callers: ReadonlyArray<Caller>
   readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly disks: Array<SimulatedDisk> = []
   readonly records: Array<CallRecord> = []
   readonly dissents = new Map<string, number>()
   /** Disagreements of correct replicas on the chain, or the state, at one position. */
@@ -50,6 +52,8 @@ export class Simulation {
   readonly #liars: ReadonlyMap<number, Liar>
   readonly #chains = new Map<number, string>()
   readonly #digests = new Map<number, string>()
+  /** Where the state of a replica that is wrong on purpose was first seen to be wrong. */
+  readonly wrongSince = new Map<number, number>()
 
   constructor(scenario: Scenario, workload: Workload) {
     this.scenario = scenario
@@ -84,7 +88,14 @@ export class Simulation {
           mode,
           membership,
           definitions: this.#buildOf(i),
-          settings: { determinism: workload.determinism, sessionLimits: scenario.sessionLimits },
+          settings: {
+            determinism: workload.determinism,
+            sessionLimits: scenario.sessionLimits,
+            ...(scenario.checkpointEveryBatches > 0 && {
+              checkpointEveryBatches: scenario.checkpointEveryBatches,
+            }),
+          },
+          disk: (this.disks[i] = new SimulatedDisk(schedule, random.fork(`disk ${i}`), replica)),
           random: random.fork(replica),
           liar: this.#liars.get(i),
           toClient: (from, to, bytes) => this.#toClient(from, to, bytes),
@@ -177,7 +188,13 @@ export class Simulation {
 
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
   #compare(index: number, seq: number, chain: string): void {
-    if (this.isLiar(index) || this.scenario.purpose === "broken-log") return
+    if (this.scenario.purpose === "broken-log") return
+    if (this.isLiar(index)) {
+      const digest = seq % DIGEST_EVERY === 0 ? this.#digests.get(seq) : undefined
+      if (digest === undefined || this.wrongSince.has(index)) return
+      if (digest !== this.replicas[index]?.protocol?.status.stateDigest()) this.wrongSince.set(index, seq)
+      return
+    }
     const known = this.#chains.get(seq)
     if (known === undefined) this.#chains.set(seq, chain)
     else if (known !== chain) this.disagreements.push(`the chain at ${seq}`)

@@ -42,7 +42,22 @@ function report(replica: Host) {
     live: replica.live,
     caughtUp: replica.caughtUp,
     partitions: replica.status.map(
-      ({ applied, chain, caughtUp, halted, actors, sessions, executed, repeated, malformed }, partition) => ({
+      (
+        {
+          applied,
+          chain,
+          caughtUp,
+          halted,
+          actors,
+          sessions,
+          executed,
+          stable,
+          durable,
+          repeated,
+          malformed,
+        },
+        partition,
+      ) => ({
         partition,
         applied,
         chain,
@@ -51,6 +66,8 @@ function report(replica: Host) {
         actors,
         sessions,
         executed,
+        stable,
+        durable,
         repeated,
         malformed,
       }),

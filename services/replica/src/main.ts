@@ -20,9 +20,11 @@ const program = Effect.gen(function* () {
 })
 
 function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): HostOptions {
-  const { servers, group, replica, accept, determinism, user, password } = config
+  const { servers, group, replica, accept, dataDir, determinism, user, password } = config
   const { createReplicas: replicas, createPartitions: partitions = 1, createCopies } = config
   const log = createCopies === undefined ? {} : { copies: createCopies }
+  const every = config.createCheckpointEveryBatches
+  const checkpoints = every === undefined ? {} : { checkpointEveryBatches: every }
   return {
     servers,
     group,
@@ -30,9 +32,10 @@ function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): 
     actors,
     accept,
     onEvent: report,
+    ...(dataDir === undefined ? {} : { dataDir }),
     ...(determinism === undefined ? {} : { determinism }),
     ...(user === undefined ? {} : { user, password: password ?? "" }),
-    ...(replicas === undefined ? {} : { create: { replicas, partitions, log } }),
+    ...(replicas === undefined ? {} : { create: { replicas, partitions, log, ...checkpoints } }),
   }
 }
 

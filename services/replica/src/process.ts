@@ -24,6 +24,9 @@ export interface PartitionStatus {
   readonly applied: number
   readonly chain: string
   readonly executed: number
+  /** The last checkpoint that f+1 replicas agree on, and the last one that f+1 of them hold on their disks. */
+  readonly stable: number
+  readonly durable: number
   readonly repeated: number
   readonly malformed: number
   readonly halted: { readonly reason: string; readonly detail: string } | undefined

@@ -1,6 +1,7 @@
 import { Actors, BATCH_RESULT_BYTES_MAX, type Position, type Target } from "@lockstep/actor"
 import {
   type Answer,
+  type Attestation,
   type Batch,
   ByteWriter,
   type ClientId,
@@ -32,14 +33,12 @@ import type {
   ReplicaProtocol,
   ReplicaStatus,
 } from "../mode.ts"
+import { Checkpoints } from "./checkpoints.ts"
 import { ForkDetector } from "./fork.ts"
+import { Overlap } from "./overlap.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
 export const INLINE_BYTES_MAX = 64 * 1024
-/** How long the last executed entry may take to come once more after an attachment, before the log is asked again. */
-export const OVERLAP_WAIT_MS = 2000
-/** So many attachments in a row must show a log that ends too early before it is judged: stream info may be stale. */
-export const LOST_TAIL_ATTACHMENTS = 3
 /** After so many ticks without news, peers are told again where this replica is. */
 const TELL_AGAIN_TICKS = 10
 
@@ -53,6 +52,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #sessions: SessionTable
   readonly #outcomes = new ByteWriter(64 * 1024)
   readonly #fork: ForkDetector
+  readonly #checkpoints: Checkpoints
   #applied = 0
   #chain: Digest
   /** The chain before the last executed entry: what it must still extend to when it comes once more. */
@@ -63,8 +63,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   #ticksSinceTold = 0
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
-  /** The last executed entry has not come once more since the attachment. */
-  #overlap: Overlap | undefined
+  readonly #overlap = new Overlap()
   #halted: HaltReport | undefined
   #executed = 0
   #repeated = 0
@@ -77,6 +76,14 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
+    this.#checkpoints = new Checkpoints(options, votes, this.#actors, this.#sessions)
+    if (options.restore === undefined) return
+    const { seq, chain, chainBefore, timeNs } = this.#checkpoints.restore(options.restore)
+    this.#applied = seq
+    this.#chain = chain
+    this.#chainBefore = chainBefore
+    this.#timeNs = timeNs
+    this.#fork.executed(seq, chain)
   }
 
   get status(): ReplicaStatus {
@@ -89,6 +96,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       actors: this.#actors.size,
       sessions: this.#sessions.size,
       executed: this.#executed,
+      stable: this.#checkpoints.stable,
+      durable: this.#checkpoints.durable,
       repeated: this.#repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
@@ -114,9 +123,13 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Peer":
         this.#hear(input.from, input.bytes, outputs)
         break
+      case "Persisted":
+        this.#attest(this.#checkpoints.persisted(input.seq), outputs)
+        break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
         this.#tellPeers(outputs)
+        this.#attest(this.#checkpoints.tick(), outputs)
         break
     }
     return outputs
@@ -128,43 +141,36 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (log.firstSeq > Math.max(1, this.#applied))
       return this.#halt(outputs, "log-gap", `the log begins at ${log.firstSeq}, after what was executed here`)
     this.#replayUntil ??= log.lastSeq
-    if (this.#applied === 0) return
-    this.#overlap = {
-      sinceMs: log.nowMs,
-      endsTooEarly: log.lastSeq < this.#applied,
-      missed: this.#overlap?.missed ?? 0,
-    }
+    this.#overlap.attached(log, this.#applied)
   }
 
-  /**
-   * After an attachment the last executed entry must come once more. Where it does not, the log is asked again; it is judged
-   * only when it was there each time, and each time said that it ends before that entry. (A log that cannot be reached, or
-   * delivers nothing, has lost nothing.)
-   */
   #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
-    if (this.#overlap === undefined || nowMs - this.#overlap.sinceMs < OVERLAP_WAIT_MS) return
-    const missed = this.#overlap.endsTooEarly ? this.#overlap.missed + 1 : 0
-    if (missed >= LOST_TAIL_ATTACHMENTS)
-      return this.#halt(
-        outputs,
-        "log-lost-tail",
-        `the log no longer holds entry ${this.#applied}, which was executed`,
-      )
-    this.#overlap = { sinceMs: nowMs, endsTooEarly: false, missed }
-    outputs.push({ _tag: "Reattach" })
+    switch (this.#overlap.tick(nowMs)) {
+      case "wait":
+        return
+      case "reattach":
+        outputs.push({ _tag: "Reattach" })
+        return
+      case "lost":
+        this.#halt(
+          outputs,
+          "log-lost-tail",
+          `the log no longer holds entry ${this.#applied}, which was executed`,
+        )
+    }
   }
 
   /** Checks that the entry continues the history, and executes it. False when the replica halted. */
   #follow(entry: Entry, outputs: Array<ReplicaOutput>): boolean {
-    if (entry.seq === this.#applied && this.#overlap !== undefined) {
+    if (entry.seq === this.#applied && this.#overlap.isAwaited) {
       if (extend(this.#chainBefore, entry) !== this.#chain) {
         this.#halt(outputs, "log-rewritten", `entry ${entry.seq} is no longer what was executed`)
         return false
       }
-      this.#overlap = undefined
+      this.#overlap.arrived()
       return true
     }
-    if (entry.seq !== this.#applied + 1 || this.#overlap !== undefined) {
+    if (entry.seq !== this.#applied + 1 || this.#overlap.isAwaited) {
       const reason = entry.seq > this.#applied ? "log-gap" : "log-regression"
       this.#halt(outputs, reason, `entry ${entry.seq} came after entry ${this.#applied}`)
       return false
@@ -236,13 +242,41 @@ export class StateMachineReplica implements ReplicaProtocol {
       this.#malformed++
       return
     }
-    if (entry.source !== `client.${envelope.client}`) {
+    const writer =
+      envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
+    if (entry.source !== writer) {
       this.#malformed++ // somebody writes in another's name
       return
     }
+    if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
     const answer = envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
     const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
+    if (envelope._tag === "Batch") this.#checkpointWhenDue(replaying, outputs)
+  }
+
+  #checkpointWhenDue(replaying: boolean, outputs: Array<ReplicaOutput>): void {
+    const position = {
+      seq: this.#applied,
+      chain: this.#chain,
+      chainBefore: this.#chainBefore,
+      timeNs: this.#timeNs,
+    }
+    const changes = this.#checkpoints.executed(position, replaying)
+    if (changes === undefined) return
+    outputs.push({ _tag: "Persist", changes })
+    this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
+  }
+
+  #attest(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
+    if (bytes !== undefined) outputs.push({ _tag: "Attest", bytes })
+  }
+
+  /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
+  #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
+    const { diverged, truncatable } = this.#checkpoints.hear(attestation)
+    if (diverged !== undefined) this.#halt(outputs, "state-diverged", diverged)
+    else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
   }
 
   #open(opening: Opening): Answer {
@@ -253,7 +287,7 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   /** Exactly once: only a batch that was never seen is executed. */
   #admit(batch: Batch): Answer | undefined {
-    const admission = this.#sessions.admit(batch)
+    const admission = this.#sessions.admit(batch, this.#applied)
     switch (admission._tag) {
       case "Fresh": {
         const answer = this.#apply(batch)
@@ -342,15 +376,6 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#halted = { reason, detail, applied: this.#applied, chain: this.#chain }
     outputs.push({ _tag: "Halt", report: this.#halted })
   }
-}
-
-interface Overlap {
-  /** When the log was attached to, or asked for last. */
-  readonly sinceMs: number
-  /** The log was there, and said that it ends before the entry. */
-  readonly endsTooEarly: boolean
-  /** Attachments in a row that said so, and after which the entry did not come. */
-  readonly missed: number
 }
 
 const NO_OUTCOMES = Buffer.alloc(0)

@@ -1,0 +1,55 @@
+import { BUCKETS, bucketDigest, bucketOf, rootOf, StateTree } from "@lockstep/core"
+import fc from "fast-check"
+import { describe, expect, it } from "vitest"
+
+const id = fc.oneof(fc.constantFrom("a", "b", "c", 'quoted" id', "line\nbreak"), fc.string())
+const change = fc.tuple(id, fc.option(fc.uint8Array({ maxLength: 8 }), { nil: undefined }))
+const changes = fc.array(change, { maxLength: 60 })
+
+function treeOf(rows: Iterable<readonly [string, Uint8Array]>): StateTree {
+  const tree = new StateTree()
+  for (const [row, bytes] of rows) tree.set(row, bytes)
+  return tree
+}
+
+describe("the digest of a state", () => {
+  it("is that of its rows, however and in whatever order they came to be", () => {
+    const law = fc.property(changes, fc.nat(5), (given, every) => {
+      const tree = new StateTree()
+      const rows = new Map<string, Uint8Array>()
+      for (const [i, [row, bytes]] of given.entries()) {
+        if (bytes === undefined) tree.delete(row)
+        else tree.set(row, bytes)
+        if (bytes === undefined) rows.delete(row)
+        else rows.set(row, bytes)
+        if (i % (every + 1) === 0) tree.root()
+      }
+      expect(tree.size).toBe(rows.size)
+      expect(tree.root()).toBe(treeOf([...rows].toReversed()).root())
+    })
+    fc.assert(law, { numRuns: 200 })
+  })
+
+  it("differs where a row, an id or a byte does", () => {
+    const law = fc.property(fc.dictionary(id, fc.uint8Array({ maxLength: 4 })), id, (given, other) => {
+      const rows = Object.entries(given)
+      const tree = treeOf(rows)
+      const before = tree.root()
+      tree.set(other, Uint8Array.from([...(given[other] ?? []), 1]))
+      expect(tree.root()).not.toBe(before)
+      if (given[other] === undefined) tree.delete(other)
+      else tree.set(other, given[other])
+      expect(tree.root()).toBe(before)
+    })
+    fc.assert(law, { numRuns: 200 })
+  })
+
+  it("can be checked bucket by bucket", () => {
+    const rows = Array.from({ length: 500 }, (_, i) => [`row ${i}`, Buffer.from(`bytes ${i}`)] as const)
+    const tree = treeOf(rows)
+    const byBucket = Map.groupBy(rows, ([row]) => bucketOf(row))
+    const buckets = Array.from({ length: BUCKETS }, (_, i) => bucketDigest(new Map(byBucket.get(i) ?? [])))
+    expect(tree.bucketDigests()).toEqual(buckets)
+    expect(rootOf(buckets)).toBe(tree.root())
+  })
+})

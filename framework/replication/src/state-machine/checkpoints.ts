@@ -1,0 +1,125 @@
+import type { Actors } from "@lockstep/actor"
+import { type Attestation, type Digest, encodeAttestation, type SessionTable } from "@lockstep/core"
+import type { ReplicaOptions } from "../mode.ts"
+import { type Checkpoint, type CheckpointChanges, Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
+import { Stability } from "./stability.ts"
+
+/** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again. */
+const ATTEST_AGAIN_TICKS = 4
+
+/** What this replica computed at a checkpoint. */
+interface Taken {
+  readonly chain: Digest
+  readonly state: Digest
+  /** It is in the past of the log: others have attested it, or nobody will. */
+  readonly isReplayed: boolean
+  durable: boolean
+}
+
+/** What an attestation leads to. */
+export interface Heard {
+  /** f+1 replicas attest another state than this replica has. */
+  readonly diverged?: string
+  /** The log is not needed below this position any more. */
+  readonly truncatable?: number
+}
+
+/** When checkpoints are due, what they hold, and what all replicas say of them. */
+export class Checkpoints {
+  readonly #options: ReplicaOptions
+  readonly #actors: Actors
+  readonly #sessions: SessionTable
+  readonly #checkpointer = new Checkpointer()
+  readonly #stability: Stability
+  /** Checkpoints of this replica from the last durable one on, by position. */
+  readonly #taken = new Map<number, Taken>()
+  /** Batches since the last checkpoint. */
+  #batches = 0
+  #ticks = 0
+
+  constructor(options: ReplicaOptions, votes: number, actors: Actors, sessions: SessionTable) {
+    this.#options = options
+    this.#actors = actors
+    this.#sessions = sessions
+    this.#stability = new Stability(votes, options.replicas)
+    if (options.checkpointEveryBatches === undefined) return
+    actors.noteChanges()
+    sessions.noteChanges()
+  }
+
+  /** The last checkpoint that f+1 replicas agree on; 0 before the first. */
+  get stable(): number {
+    return this.#stability.stable?.seq ?? 0
+  }
+
+  /** The last one that f+1 replicas hold on their disks; 0 before the first. */
+  get durable(): number {
+    return this.#stability.durable?.seq ?? 0
+  }
+
+  /** Begins where a checkpoint was taken. Throws Malformed for one that is damaged. */
+  restore(checkpoint: Checkpoint): CheckpointHeader {
+    const { header, state, actors, sessions } = this.#checkpointer.restore(checkpoint)
+    this.#actors.restore(actors)
+    this.#sessions.restore(sessions)
+    this.#taken.set(header.seq, { chain: header.chain, state, isReplayed: true, durable: true })
+    return header
+  }
+
+  /** A batch was executed: takes a checkpoint if one is due, at the same entry on all replicas. */
+  executed(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
+    const { checkpointEveryBatches = Number.POSITIVE_INFINITY } = this.#options
+    if (++this.#batches < checkpointEveryBatches) return undefined
+    this.#batches = 0
+    const changes = this.#checkpointer.take(position, {
+      actors: this.#actors.takeChanges(),
+      sessions: this.#sessions.takeChanges(),
+    })
+    this.#taken.set(changes.seq, { chain: position.chain, state: changes.state, isReplayed, durable: false })
+    this.#ticks = 0
+    return changes
+  }
+
+  /** The changes are on this replica's disk. */
+  persisted(seq: number): Uint8Array | undefined {
+    const taken = this.#taken.get(seq)
+    if (taken === undefined) return undefined
+    taken.durable = true
+    return this.attestation(seq)
+  }
+
+  /** What to say of a checkpoint in the log; nothing where it is in the past. */
+  attestation(seq: number): Uint8Array | undefined {
+    const taken = this.#taken.get(seq)
+    if (taken === undefined || taken.isReplayed) return undefined
+    const { replica, epoch } = this.#options
+    const { chain, state, durable } = taken
+    return encodeAttestation({ replica, epoch, seq, chain, state, durable })
+  }
+
+  /** What to say again, because the log does not show it. */
+  tick(): Uint8Array | undefined {
+    const [last] = [...this.#taken.keys()].slice(-1)
+    if (last === undefined || ++this.#ticks % ATTEST_AGAIN_TICKS !== 0) return undefined
+    const taken = this.#taken.get(last)
+    const said = this.#stability.said(last, this.#options.replica)
+    return taken === undefined || (said !== undefined && said.durable === taken.durable)
+      ? undefined
+      : this.attestation(last)
+  }
+
+  hear(attestation: Attestation): Heard {
+    if (attestation.epoch !== this.#options.epoch) return {}
+    const before = this.durable
+    this.#stability.hear(attestation)
+    const { stable, durable } = this.#stability
+    const own = stable && this.#taken.get(stable.seq)
+    if (stable !== undefined && own !== undefined && own.state !== stable.state)
+      return {
+        diverged: `the state here after entry ${stable.seq} is ${own.state.slice(0, 12)}, and f+1 replicas attest ${stable.state.slice(0, 12)}`,
+      }
+    if (durable === undefined || durable.seq <= before) return {}
+    for (const seq of this.#taken.keys()) if (seq < durable.seq) this.#taken.delete(seq)
+    return { truncatable: durable.seq }
+  }
+}

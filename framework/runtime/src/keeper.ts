@@ -1,0 +1,87 @@
+import { type GroupName, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
+import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
+import type { HostEvent } from "./host.ts"
+import { CheckpointStore } from "./store.ts"
+
+/** Keeps one partition's checkpoints on disk, and begins with the last of them. */
+export class Keeper {
+  readonly #store: CheckpointStore
+  readonly #partition: Partition
+  readonly #onEvent: (event: HostEvent) => void
+  readonly #onKept: (seq: number) => void
+  /** What is not on the disk yet: a write that failed is made up for by the next. */
+  #waiting: CheckpointChanges | undefined
+  #failed = false
+  #closed = false
+
+  constructor(
+    dataDir: string,
+    of: {
+      readonly group: GroupName
+      readonly replica: ReplicaId
+      readonly partition: Partition
+      readonly logId: string
+    },
+    onEvent: (event: HostEvent) => void,
+    onKept: (seq: number) => void,
+  ) {
+    this.#store = new CheckpointStore(dataDir, of)
+    this.#partition = of.partition
+    this.#onEvent = onEvent
+    this.#onKept = onKept
+  }
+
+  /** What `make` makes of the checkpoint that is there, if there is one and it is whole. */
+  restore<Protocol extends { readonly status: { readonly applied: number } }>(
+    make: (checkpoint: Checkpoint) => Protocol,
+  ): Protocol | undefined {
+    const checkpoint = this.#store.load()
+    if (checkpoint === undefined) return undefined
+    const partition = this.#partition
+    try {
+      const restored = make(checkpoint)
+      this.#onEvent({
+        event: "restored",
+        partition,
+        seq: restored.status.applied,
+        rows: checkpoint.rows.size,
+      })
+      return restored
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#onEvent({ event: "checkpoint-damaged", partition, error: cause.message })
+      this.#store.wipe()
+      return undefined
+    }
+  }
+
+  /** Keeps the changes soon, after the votes that are due now. */
+  keep(changes: CheckpointChanges): void {
+    const isScheduled = this.#waiting !== undefined
+    this.#waiting = {
+      ...changes,
+      rows: new Map([...(this.#waiting?.rows ?? []), ...changes.rows]),
+    }
+    if (!isScheduled || this.#failed) setImmediate(() => this.#write())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#store.close()
+  }
+
+  #write(): void {
+    const changes = this.#waiting
+    if (changes === undefined || this.#closed) return
+    try {
+      this.#store.write(changes)
+      this.#waiting = undefined
+      this.#failed = false
+    } catch (cause) {
+      this.#failed = true
+      const error = cause instanceof Error ? cause.message : String(cause)
+      return this.#onEvent({ event: "checkpoint-failed", partition: this.#partition, error })
+    }
+    this.#onKept(changes.seq)
+  }
+}

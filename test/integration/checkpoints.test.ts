@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, expect, it } from "vitest"
+import { expectEqual, LedgerGroup, Load } from "./group.ts"
+
+describe("a replica that keeps checkpoints", () => {
+  it("begins at its last one when it was killed, and replays only what follows", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      await using group = await LedgerGroup.start({}, { dataDir, createCheckpointEveryBatches: 50 })
+      await using client = await group.connect()
+      const load = new Load(client)
+      await load.progress(1000)
+      const victim = group.replica(1)
+      await expect
+        .poll(async () => (await victim.status())[0]?.durable, { timeout: 10_000 })
+        .toBeGreaterThan(0)
+      await victim.kill()
+      await load.progress(200)
+      await victim.start()
+      await load.progress(200)
+      await load.stopAndCheck()
+      await expectEqual(group.replicas)
+      const restored = victim.log.findLast(({ event }) => event === "restored")
+      expect(restored?.["seq"]).toBeGreaterThan(50)
+      const [[mine], [others]] = await Promise.all([victim.status(), group.replica(0).status()])
+      expect(mine?.executed).toBeLessThan((others?.executed ?? 0) - 500)
+      expect(client.counts.dissents.size).toBe(0)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+
+  it("notices that its state is another one than the others', and stops before it can be believed", async () => {
+    await using group = await LedgerGroup.start({ r1: "state" }, { createCheckpointEveryBatches: 50 })
+    await using client = await group.connect()
+    const load = new Load(client)
+    await load.progress(1500)
+    await expect
+      .poll(() => group.replica(1).log.find(({ event }) => event === "halted")?.["reason"], {
+        timeout: 10_000,
+      })
+      .toBe("state-diverged")
+    await load.progress(200)
+    await load.stopAndCheck()
+  })
+})

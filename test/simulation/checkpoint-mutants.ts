@@ -1,0 +1,67 @@
+import type { Mutant } from "./mutant-list.ts"
+
+const ACTORS = "actor/src/actors.ts"
+const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
+const CHECKPOINTS = "replication/src/state-machine/checkpoints.ts"
+const REPLICA = "replication/src/state-machine/replica.ts"
+const STABILITY = "replication/src/state-machine/stability.ts"
+
+/** Deliberate bugs of checkpoints, and of what replicas say of them. */
+export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
+  {
+    name: "sessions-left-out",
+    bug: "a checkpoint does not hold the sessions",
+    file: CHECKPOINTS,
+    find: "sessions: this.#sessions.takeChanges(),",
+    replace: "sessions: new Map(),",
+    seedsMax: 500,
+  },
+  {
+    name: "checkpoint-off-by-one",
+    bug: "a checkpoint says that it was taken one entry earlier",
+    file: CHECKPOINT,
+    find: "encodeHeader({ ...position, root",
+    replace: "encodeHeader({ ...position, seq: position.seq - 1, root",
+    seedsMax: 500,
+  },
+  {
+    name: "restored-before-its-entry",
+    bug: "a replica that begins at a checkpoint executes its last entry again",
+    file: REPLICA,
+    find: "this.#applied = seq\n    this.#chain = chain",
+    replace: "this.#applied = seq - 1\n    this.#chain = chainBefore",
+    seedsMax: 500,
+  },
+  {
+    name: "changes-forgotten",
+    bug: "a checkpoint does not hold what the commands since the last one changed",
+    file: ACTORS,
+    find: "target.touched?.add(key)",
+    replace: "if (!target.instances.has(key)) target.touched?.add(key)",
+    seedsMax: 500,
+  },
+  {
+    name: "damaged-checkpoint-taken",
+    bug: "a replica begins at a checkpoint whose rows are not those of its header",
+    file: CHECKPOINT,
+    find: "if (this.#tree.root() !== header.root)",
+    replace: "if (header.seq < 0)",
+    seedsMax: 500,
+  },
+  {
+    name: "one-attestation-suffices",
+    bug: "a checkpoint is stable when one replica attests it",
+    file: STABILITY,
+    find: "if (alike.length >= this.#needed && seq",
+    replace: "if (alike.length >= 1 && seq",
+    seedsMax: 500,
+  },
+  {
+    name: "divergence-ignored",
+    bug: "a replica goes on although f+1 replicas attest another state",
+    file: CHECKPOINTS,
+    find: "own.state !== stable.state",
+    replace: "own.state.length !== stable.state.length",
+    seedsMax: 500,
+  },
+]
