@@ -41,6 +41,10 @@ export default defineConfig({
       },
       {
         ...shared,
+        test: { name: "chaos", include: ["test/chaos/**/*.test.ts"], testTimeout: 180_000 },
+      },
+      {
+        ...shared,
         test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], testTimeout: 180_000 },
       },
     ],

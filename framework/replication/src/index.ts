@@ -5,4 +5,6 @@ export {
   type CheckpointHeader,
   decodeHeader,
 } from "./state-machine/checkpoint.ts"
+export { bucketsOf, manifestOf } from "./state-machine/reading.ts"
+export type { TransferAnswer, TransferRequest } from "./state-machine/transfer.ts"
 export { stateMachine, type StateMachineOptions } from "./state-machine/mode.ts"

@@ -13,6 +13,7 @@ import type {
   SessionLimits,
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges } from "./state-machine/checkpoint.ts"
+import type { TransferAnswer, TransferRequest } from "./state-machine/transfer.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -68,6 +69,8 @@ export type ReplicaInput =
   | { readonly _tag: "Message"; readonly bytes: Uint8Array }
   /** A message on the subject of this peer, which the server authenticated as far as it is configured to. */
   | { readonly _tag: "Peer"; readonly from: string; readonly bytes: Uint8Array }
+  /** A peer's answer, as far as the server authenticated it. */
+  | { readonly _tag: "Answer"; readonly from: ReplicaId; readonly answer: TransferAnswer }
   /** The changes of a `Persist` are on the disk. */
   | { readonly _tag: "Persisted"; readonly seq: number }
   /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
@@ -83,6 +86,10 @@ export type ReplicaOutput =
   | { readonly _tag: "Attest"; readonly bytes: Uint8Array }
   /** f+1 replicas hold a checkpoint at this position on their disks: the log is not needed below it. */
   | { readonly _tag: "Truncatable"; readonly below: number }
+  /** To a peer, which answers from its disk. */
+  | { readonly _tag: "Request"; readonly to: ReplicaId; readonly request: TransferRequest }
+  /** Keep this checkpoint in place of all that is kept, and begin with it: this protocol is done. */
+  | { readonly _tag: "Install"; readonly checkpoint: Checkpoint }
   /** Attach to the log again, at `status.from`. */
   | { readonly _tag: "Reattach" }
   /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */

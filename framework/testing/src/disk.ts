@@ -13,6 +13,7 @@ export class SimulatedDisk {
   #kept: { readonly header: Uint8Array; readonly rows: Map<string, Uint8Array> } | undefined
   #pending: Array<CheckpointChanges> = []
   #copy: Checkpoint | undefined
+  #syncedAtMs = 0
   isFull = false
 
   constructor(schedule: Schedule, random: Random, name: string) {
@@ -29,7 +30,9 @@ export class SimulatedDisk {
   write(changes: CheckpointChanges, done: () => void): void {
     if (this.isFull) return
     this.#pending.push(changes)
-    this.#schedule.after(0.2 + this.#random.exponential(3), `${this.#name} syncs`, () => {
+    // writes reach the disk in their order
+    this.#syncedAtMs = Math.max(this.#syncedAtMs, this.#schedule.nowMs) + 0.2 + this.#random.exponential(3)
+    this.#schedule.after(this.#syncedAtMs - this.#schedule.nowMs, `${this.#name} syncs`, () => {
       if (!this.#pending.includes(changes)) return // the process died meanwhile
       this.#pending = this.#pending.filter((other) => other !== changes)
       this.#apply(changes)
@@ -49,6 +52,12 @@ export class SimulatedDisk {
   /** Everything is gone. */
   wipe(): void {
     this.#kept = undefined
+    this.#pending = []
+  }
+
+  /** A whole checkpoint, in place of what is there. */
+  replace(checkpoint: Checkpoint): void {
+    this.#kept = { header: checkpoint.header, rows: new Map(checkpoint.rows) }
     this.#pending = []
   }
 

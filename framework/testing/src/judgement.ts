@@ -178,7 +178,7 @@ function idle(run: Simulation): ReadonlyArray<string> {
   const cutOffMs = events
     .filter(({ kind }) => CUTS_OFF.has(kind))
     .reduce((sum, fault) => sum + Math.min(4 * fault.durationMs, durationMs - fault.atMs), 0)
-  const floor = cutOffMs < durationMs / 2 ? run.clients.length : 0
+  const floor = cutOffMs < durationMs / 4 ? run.clients.length : 0
   return answered < floor
     ? [`${answered} calls were answered while the faults lasted, fewer than ${floor}`]
     : []
@@ -233,9 +233,9 @@ function unnoticed(run: Simulation): ReadonlyArray<string> {
 const REASONS: Readonly<Record<BrokenLog, ReadonlyArray<HaltReport["reason"]>>> = {
   "lost-tail": ["log-lost-tail", "log-rewritten", "log-forked"],
   "lost-middle": ["log-gap"],
-  rewritten: ["log-forked"],
+  rewritten: ["log-forked", "state-diverged"],
   recreated: ["log-recreated"],
-  fork: ["log-forked"],
+  fork: ["log-forked", "state-diverged"],
 }
 
 /** Who read something that others did not read, or no longer can. */

@@ -19,7 +19,7 @@ import {
   writeReturned,
   writeThrew,
 } from "@lockstep/core"
-import type { ReplicaOutput } from "@lockstep/replication"
+import type { ReplicaOutput, TransferAnswer } from "@lockstep/replication"
 import type { Random } from "./random.ts"
 
 /** The ways in which a replica can be wrong about what it says. (One that is wrong in its state runs a faulty build.) */
@@ -38,6 +38,8 @@ export const LIES = [
   "wrong-bytes",
   /** Votes for another client's batch, by number. */
   "other-number",
+  /** Reads out other rows to a peer that needs its checkpoint. */
+  "wrong-chunk",
   /** Attests another state. */
   "wrong-state-attested",
   /** Signs with another replica's name. */
@@ -76,6 +78,16 @@ export class Liar {
   distort(outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<ReplicaOutput> {
     if (this.#healed || this.#lies.length === 0) return outputs
     return outputs.flatMap((output) => this.#distortOne(output))
+  }
+
+  /** What it reads out to a peer, some of it wrong. */
+  distortAnswers(answers: ReadonlyArray<TransferAnswer>): ReadonlyArray<TransferAnswer> {
+    if (!this.#lies.includes("wrong-chunk")) return answers
+    return answers.map((answer) =>
+      answer._tag === "Bucket" && this.#random.chance(this.#rate)
+        ? { ...answer, rows: new Map([...answer.rows].map(([id, bytes]) => [id, flipped(bytes)])) }
+        : answer,
+    )
   }
 
   /** From now on it passes on what the protocol says. */
@@ -127,6 +139,7 @@ export class Liar {
       case "garbage":
         return [{ ...honest, bytes: Buffer.from(this.#random.bits().toString(36)) }]
       case "wrong-state-attested":
+      case "wrong-chunk":
         return [honest]
       case "silence":
         return []

@@ -39,6 +39,8 @@ export class SimulatedLog {
   readonly #readers = new Set<Reader>()
   /** Entries that a reader is given in another form, or not at all, by seq. */
   readonly #tampered = new Map<string, Map<number, Entry | "missing">>()
+  /** What is below it was truncated: readers cannot have it any more, checkers can. */
+  #firstSeq = 1
   #awayUntilMs = 0
   #fullUntilMs = 0
   #skewNs = 0n
@@ -79,11 +81,16 @@ export class SimulatedLog {
     return this.#schedule.nowMs < this.#awayUntilMs
   }
 
+  /** Entries below this position are gone. */
+  truncate(below: number): void {
+    this.#firstSeq = Math.max(this.#firstSeq, below)
+  }
+
   /** What it says about itself: now and then that is old news. */
   state(node: string, mayBeStale: boolean): LogState {
     const { logId, entries } = this.#branch(node)
     const stale = mayBeStale && this.#random.chance(0.2) ? this.#random.integer(0, 5) : 0
-    return { logId, firstSeq: 1, lastSeq: Math.max(0, entries.length - stale) }
+    return { logId, firstSeq: this.#firstSeq, lastSeq: Math.max(0, entries.length - stale) }
   }
 
   /** Delivers entries from `from` on, in order, several at a time, until it is closed. */
@@ -94,7 +101,7 @@ export class SimulatedLog {
   ): { readonly close: () => void; readonly heardAtMs: () => number } {
     const reader = new Reader({
       node,
-      from,
+      from: Math.max(from, this.#firstSeq), // a reader that is behind is moved on without a word
       onEntries,
       schedule: this.#schedule,
       random: this.#random,
@@ -165,6 +172,7 @@ export class SimulatedLog {
 
   /** The log is deleted and made again under the same name. */
   recreate(): void {
+    this.#firstSeq = 1
     const branch = this.#branch("")
     branch.logId = "another log"
     branch.entries = []

@@ -1,5 +1,11 @@
 import type { ActorDefinition } from "@lockstep/actor"
 import { type ClientId, type Digest, type Entry, Malformed, ReplicaId } from "@lockstep/core"
+import {
+  type Checkpoint,
+  decodeHeader,
+  type TransferAnswer,
+  type TransferRequest,
+} from "@lockstep/replication"
 import type {
   HaltReport,
   Membership,
@@ -13,6 +19,7 @@ import type { SimulatedDisk } from "./disk.ts"
 import type { Liar } from "./liar.ts"
 import type { SimulatedLog } from "./log.ts"
 import type { Network } from "./network.ts"
+import { bucketsOf, manifestOf } from "@lockstep/replication"
 import type { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
 
@@ -28,6 +35,8 @@ export interface Surroundings {
   readonly log: SimulatedLog
   toClient(from: ReplicaId, to: ClientId, bytes: Uint8Array): void
   toPeers(from: ReplicaId, bytes: Uint8Array): void
+  toPeer(from: ReplicaId, to: ReplicaId, request: TransferRequest): void
+  onTruncatable(below: number): void
 }
 
 export interface SimulatedReplicaOptions extends Surroundings {
@@ -52,6 +61,10 @@ export class SimulatedReplica {
   readonly halts: Array<HaltReport> = []
   /** It broke an invariant, and so stopped. */
   failure: Error | undefined
+  /** Checkpoints that it fetched from peers. */
+  transfers = 0
+  /** Checkpoints that peers are reading. */
+  readonly #pinned = new Map<ReplicaId, Checkpoint>()
   readonly #options: SimulatedReplicaOptions
   #protocol: ReplicaProtocol | undefined
   /** Counts lives: what belongs to an earlier one is ignored. */
@@ -192,7 +205,11 @@ export class SimulatedReplica {
         )
       }
       case "Truncatable":
-        return
+        return this.#options.onTruncatable(output.below)
+      case "Request":
+        return this.#options.toPeer(this.replica, output.to, output.request)
+      case "Install":
+        return this.#install(output.checkpoint)
       case "Reattach":
         return this.#reattach()
       case "Halt":
@@ -227,6 +244,36 @@ export class SimulatedReplica {
   }
 
   /** As the production tail does: ask what the log holds, tell the protocol, then read from where it says. */
+  /** A peer asks for the checkpoint on this disk: it is read out to the end, whatever is written meanwhile. */
+  serve(to: ReplicaId, request: TransferRequest): ReadonlyArray<TransferAnswer> {
+    if (!this.isUp) return []
+    if (request._tag === "Manifest") {
+      const checkpoint = this.#options.disk.load()
+      if (checkpoint === undefined) return []
+      this.#pinned.set(to, checkpoint)
+      return [manifestOf(checkpoint)]
+    }
+    const pinned = this.#pinned.get(to)
+    if (pinned === undefined || decodeHeader(pinned.header).seq !== request.seq)
+      return [{ _tag: "Gone", seq: request.seq }]
+    const answers = bucketsOf(pinned, request)
+    return this.#options.liar?.distortAnswers(answers) ?? answers
+  }
+
+  /** What a peer answers. */
+  answer(from: ReplicaId, answer: TransferAnswer): void {
+    this.#receive("answer", () => this.#step({ _tag: "Answer", from, answer }))
+  }
+
+  #install(checkpoint: Checkpoint): void {
+    const { disk, schedule } = this.#options
+    schedule.note(`${this.replica} installs a checkpoint`)
+    this.transfers++
+    disk.replace(checkpoint)
+    this.#protocol = this.#restored()
+    this.#reattach()
+  }
+
   #reattach(): void {
     const { schedule, network, log, replica } = this.#options
     this.#consumer?.close()

@@ -93,7 +93,12 @@ export interface Scenario {
   readonly sessionLimits: SessionLimits
   /** 0: no checkpoints. */
   readonly checkpointEveryBatches: number
+  /** Entries that are left below a checkpoint that f+1 replicas hold; none are truncated where it is infinite. */
+  readonly truncationMargin: number
 }
+
+/** A margin that no log reaches. (Scenarios are written as JSON, which has no infinity.) */
+const NEVER = 1_000_000_000
 
 /** How long a replica may need, after its fault ended, to be as good as the others again. */
 const RECOVERY_MS = 5000
@@ -153,6 +158,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
       ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
       : SESSION_LIMITS,
     checkpointEveryBatches: random.pick([0, 3, 10, 30]),
+    truncationMargin: purpose === "broken-log" ? NEVER : random.pick([NEVER, 0, 5, 50]),
   }
 }
 

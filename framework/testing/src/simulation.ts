@@ -1,6 +1,6 @@
 import { type ActorDefinition, defineAll } from "@lockstep/actor"
 import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
-import { CLIENT_LIMITS, type Membership, stateMachine } from "@lockstep/replication"
+import { CLIENT_LIMITS, type Membership, stateMachine, type TransferRequest } from "@lockstep/replication"
 import { Caller, type CallRecord } from "./caller.ts"
 import { SimulatedClient } from "./client.ts"
 import { SimulatedDisk } from "./disk.ts"
@@ -99,6 +99,8 @@ export class Simulation {
           random: random.fork(replica),
           liar: this.#liars.get(i),
           toClient: (from, to, bytes) => this.#toClient(from, to, bytes),
+          toPeer: (from, to, request) => this.#toPeer(from, to, request),
+          onTruncatable: (below) => this.log.truncate(below - scenario.truncationMargin),
           toPeers: (from, bytes) => this.#toPeers(from, bytes),
           onExecuted: (_, seq, chain) => this.#compare(i, seq, chain),
         }),
@@ -184,6 +186,15 @@ export class Simulation {
     for (const peer of this.replicas)
       if (peer.replica !== from)
         this.network.send(from, peer.replica, "tell", "datagram", () => peer.peer(from, bytes))
+  }
+
+  #toPeer(from: ReplicaId, to: ReplicaId, request: TransferRequest): void {
+    const [asking, asked] = [from, to].map((name) => this.replicas.find(({ replica }) => replica === name))
+    if (asking === undefined || asked === undefined) return
+    this.network.send(from, to, "request", "datagram", () => {
+      for (const answer of asked.serve(from, request))
+        this.network.send(to, from, "answer", "datagram", () => asking.answer(to, answer))
+    })
   }
 
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */

@@ -36,6 +36,7 @@ import type {
 import { Checkpoints } from "./checkpoints.ts"
 import { ForkDetector } from "./fork.ts"
 import { Overlap } from "./overlap.ts"
+import { type Asked, Transfer } from "./transfer.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
 export const INLINE_BYTES_MAX = 64 * 1024
@@ -53,6 +54,11 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #outcomes = new ByteWriter(64 * 1024)
   readonly #fork: ForkDetector
   readonly #checkpoints: Checkpoints
+  readonly #votes: number
+  /** A checkpoint is fetched from peers. */
+  #transfer: Transfer | undefined
+  /** The checkpoint is there: another protocol begins with it. */
+  #isDone = false
   #applied = 0
   #chain: Digest
   /** The chain before the last executed entry: what it must still extend to when it comes once more. */
@@ -72,6 +78,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** `votes` is how many replicas must say so before one of them is surely correct: f+1 where they may lie, one elsewhere. */
   constructor(options: ReplicaOptions, votes: number) {
     this.#options = options
+    this.#votes = votes
     this.#fork = new ForkDetector(votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
@@ -90,8 +97,9 @@ export class StateMachineReplica implements ReplicaProtocol {
     return {
       applied: this.#applied,
       chain: this.#chain,
-      from: Math.max(1, this.#applied),
-      caughtUp: this.#replayUntil !== undefined && this.#applied >= this.#replayUntil,
+      from: this.#transfer?.from ?? Math.max(1, this.#applied),
+      caughtUp:
+        this.#transfer === undefined && this.#replayUntil !== undefined && this.#applied >= this.#replayUntil,
       halted: this.#halted,
       actors: this.#actors.size,
       sessions: this.#sessions.size,
@@ -106,7 +114,11 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   step(input: ReplicaInput): ReadonlyArray<ReplicaOutput> {
     const outputs: Array<ReplicaOutput> = []
-    if (this.#halted !== undefined) return outputs
+    if (this.#halted !== undefined || this.#isDone) return outputs
+    if (this.#transfer !== undefined) {
+      this.#stepTransfer(this.#transfer, input, outputs)
+      return outputs
+    }
     switch (input._tag) {
       case "Attached":
         this.#attach(input, outputs)
@@ -123,6 +135,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Peer":
         this.#hear(input.from, input.bytes, outputs)
         break
+      case "Answer":
+        break
       case "Persisted":
         this.#attest(this.#checkpoints.persisted(input.seq), outputs)
         break
@@ -138,10 +152,36 @@ export class StateMachineReplica implements ReplicaProtocol {
   #attach(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     if (log.logId !== this.#options.logId)
       return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
-    if (log.firstSeq > Math.max(1, this.#applied))
-      return this.#halt(outputs, "log-gap", `the log begins at ${log.firstSeq}, after what was executed here`)
+    if (log.firstSeq > Math.max(1, this.#applied) || this.#transfer !== undefined)
+      return this.#catchUpFromPeers(log.firstSeq, outputs)
     this.#replayUntil ??= log.lastSeq
     this.#overlap.attached(log, this.#applied)
+  }
+
+  /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
+  #catchUpFromPeers(firstSeq: number, outputs: Array<ReplicaOutput>): void {
+    const { checkpointEveryBatches, replica, replicas } = this.#options
+    if (checkpointEveryBatches === undefined)
+      return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
+    this.#transfer ??= new Transfer({ from: firstSeq, replica, replicas, needed: this.#votes })
+    this.#transfer.from = firstSeq
+    this.#request(this.#transfer.tick(), outputs)
+  }
+
+  #request(asked: Asked | undefined, outputs: Array<ReplicaOutput>): void {
+    if (asked !== undefined) outputs.push({ _tag: "Request", ...asked })
+  }
+
+  /** While a checkpoint is fetched, nothing is executed and nothing is answered. */
+  #stepTransfer(transfer: Transfer, input: ReplicaInput, outputs: Array<ReplicaOutput>): void {
+    if (input._tag === "Entries") transfer.read(input.entries)
+    else if (input._tag === "Answer") this.#request(transfer.answered(input.from, input.answer), outputs)
+    else if (input._tag === "Tick") this.#request(transfer.tick(), outputs)
+    else if (input._tag === "Attached") this.#attach(input, outputs)
+    const checkpoint = transfer.complete
+    if (checkpoint === undefined) return
+    this.#isDone = true
+    outputs.push({ _tag: "Install", checkpoint })
   }
 
   #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {

@@ -39,6 +39,15 @@ export class Stability {
     return this.#said.get(seq)?.get(replica)
   }
 
+  /** What f+1 replicas attest of this position, as far as it is remembered. */
+  certified(seq: number): StableCheckpoint | undefined {
+    for (const attestation of this.#said.get(seq)?.values() ?? []) {
+      if (this.#alike(attestation).length >= this.#needed)
+        return { seq, chain: attestation.chain, state: attestation.state }
+    }
+    return undefined
+  }
+
   hear(attestation: Attestation): void {
     const { replica, seq } = attestation
     if (!this.#replicas.includes(replica) || seq < (this.#durable?.seq ?? 0)) return
@@ -48,12 +57,17 @@ export class Stability {
     // a replica may add that it is durable; it may not say something else
     if (earlier !== undefined && (!attestation.durable || !isSame(earlier, attestation))) return
     said.set(replica, attestation)
-    const alike = [...said.values()].filter((other) => isSame(other, attestation))
+    const alike = this.#alike(attestation)
     if (alike.length >= this.#needed && seq > (this.#stable?.seq ?? 0))
       this.#stable = { seq, chain: attestation.chain, state: attestation.state }
     if (alike.filter(({ durable }) => durable).length >= this.#needed && seq > (this.#durable?.seq ?? 0))
       this.#durable = { seq, chain: attestation.chain, state: attestation.state }
     this.#forget()
+  }
+
+  #alike(attestation: Attestation): ReadonlyArray<Attestation> {
+    const said = this.#said.get(attestation.seq)?.values() ?? []
+    return [...said].filter((other) => isSame(other, attestation))
   }
 
   #forget(): void {

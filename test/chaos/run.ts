@@ -1,0 +1,141 @@
+import { mkdtemp, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { Random, writeHistory } from "@lockstep/testing"
+import { faultsMax, type Lie } from "./actors.ts"
+import { describe, drawEpisode, kindOf, strike } from "./nemesis.ts"
+import { Site } from "./site.ts"
+import {
+  type Check,
+  equalReplicas,
+  everyoneIsServed,
+  exactlyOnce,
+  explained,
+  floor,
+  linearizable,
+  onlyTheLiarDissents,
+} from "./verdict.ts"
+import { Workload } from "./workload.ts"
+
+export interface RunOptions {
+  readonly minutes: number
+  readonly seed: number
+  readonly lie?: Lie | undefined
+  /** Ends the faults early; what happened until then is judged. */
+  readonly signal?: AbortSignal
+  /** Told what happens, a line each. */
+  readonly onProgress?: (line: string) => void
+}
+
+/** What a run did and what it found. */
+export interface Report {
+  readonly seed: number
+  readonly replicas: number
+  readonly lie: Lie | undefined
+  /** How long faults came, one after another. */
+  readonly minutes: number
+  readonly faults: Readonly<Record<string, FaultFigures>>
+  readonly operations: { readonly ok: number; readonly failed: number; readonly indeterminate: number }
+  readonly checks: ReadonlyArray<Check>
+  readonly passed: boolean
+  /** Where the history and the logs are, if a check failed. */
+  readonly evidence: string | undefined
+}
+
+export interface FaultFigures {
+  readonly count: number
+  /** The longest time in which nobody at all was answered, from the fault until all had recovered. */
+  readonly longestGapMs: number
+}
+
+/** The clients' deadlines: one is so short that calls end undecided in most faults, and are retried. */
+const DEADLINES_MS = [1000, 5000, 20_000]
+const CALM_MS = { min: 300, max: 2500 }
+/** Calls of each caller after the last fault, and how long it may take. */
+const TAIL = { calls: 20, msMax: 60_000 }
+
+/** One run: faults, one after another, while callers call; then all that must hold is checked. */
+export async function run(options: RunOptions): Promise<Report> {
+  const { minutes, seed, lie, onProgress = () => undefined } = options
+  const random = new Random(seed)
+  await using site = await Site.start({ lie, deadlinesMs: DEADLINES_MS, random: random.fork("network") })
+  const workload = new Workload(site.clients, random.fork("workload"))
+  await workload.progress(5, TAIL.msMax)
+  const startMs = performance.now()
+  const endMs = startMs + minutes * 60_000
+  const faults = new Map<string, FaultFigures>()
+  const nemesis = random.fork("nemesis")
+  const broken: Array<string> = []
+  let during = 0
+  let episodes = 0
+  while (performance.now() < endMs && !options.signal?.aborted && broken.length === 0) {
+    await sleep(nemesis.integer(CALM_MS.min, CALM_MS.max))
+    const episode = drawEpisode(nemesis, site)
+    const before = { atMs: performance.now(), answers: workload.answeredAtMs.length }
+    const text = episode.map(describe).join(" + ")
+    onProgress(`${clock(before.atMs - startMs)}  ${text}`)
+    await strike(site, episode).catch((cause: unknown) => broken.push(`after ${text}: ${String(cause)}`))
+    const nowMs = performance.now()
+    const answers = workload.answeredAtMs.length - before.answers
+    const longestGapMs = workload.longestGapMs(before.atMs, nowMs)
+    const lasted = `${seconds(nowMs - before.atMs)} until all had recovered`
+    onProgress(`          ${lasted}, ${answers} calls answered, longest gap ${seconds(longestGapMs)}`)
+    episodes++
+    during += answers
+    for (const kind of new Set(
+      episode.length > 1 ? ["two at once", ...episode.map(kindOf)] : episode.map(kindOf),
+    )) {
+      const figures = faults.get(kind) ?? { count: 0, longestGapMs: 0 }
+      const longest = Math.max(figures.longestGapMs, longestGapMs)
+      faults.set(kind, { count: figures.count + 1, longestGapMs: longest })
+    }
+  }
+  onProgress(`${clock(performance.now() - startMs)}  the last fault is over; every caller must be served now`)
+  const tail = everyoneIsServed(await workload.progress(TAIL.calls, TAIL.msMax), TAIL.calls)
+  await workload.stop()
+  await workload.readAll().catch((cause: unknown) => broken.push(`the last reading: ${String(cause)}`))
+  onProgress(`${clock(performance.now() - startMs)}  checking ${workload.operations.length} operations`)
+  const { operations, refused, unexplained, retried, indeterminate } = workload
+  const checks: ReadonlyArray<Check> = [
+    { rule: "everything recovers from every fault", judged: `${episodes} episodes`, broken },
+    linearizable(operations),
+    exactlyOnce(operations, refused),
+    await equalReplicas(site),
+    onlyTheLiarDissents(site),
+    tail,
+    floor({ during, episodes }),
+    explained(unexplained, retried),
+  ]
+  const passed = checks.every((check) => check.broken.length === 0)
+  return {
+    seed,
+    replicas: 2 * faultsMax + 1,
+    lie,
+    minutes,
+    faults: Object.fromEntries(faults),
+    checks,
+    passed,
+    operations: { ok: workload.answeredAtMs.length, failed: refused.length, indeterminate },
+    evidence: passed ? undefined : await evidence(site, workload),
+  }
+}
+
+/** Keeps what is needed to find out why. */
+async function evidence(site: Site, workload: Workload): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "lockstep-chaos-failed-"))
+  await writeFile(join(directory, "history.jsonl"), writeHistory(workload.operations))
+  for (const { replica, log } of site.replicas) {
+    const text = log.map((line) => `${JSON.stringify(line)}\n`).join("")
+    await writeFile(join(directory, `${replica}.jsonl`), text)
+  }
+  return directory
+}
+
+function clock(ms: number): string {
+  return `${(ms / 1000).toFixed(1).padStart(6)} s`
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
+}

@@ -1,0 +1,283 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { type Server, startServer } from "@lockstep/nats"
+import { type PartitionStatus, ReplicaProcess } from "@lockstep/replica-service/process"
+import type { Random } from "@lockstep/testing"
+import { jetstreamManager } from "@nats-io/jetstream"
+import { connect as connectNats, type NatsConnection } from "@nats-io/transport-node"
+import { type Client, connect, createGroup } from "lockstep"
+import { faultsMax, type Lie } from "./actors.ts"
+import { Network } from "./network.ts"
+
+export interface SiteOptions {
+  /** How the build of the last replica is wrong. */
+  readonly lie: Lie | undefined
+  /** How long a call of each client may take, milliseconds: a client each. */
+  readonly deadlinesMs: ReadonlyArray<number>
+  readonly random: Random
+}
+
+export const SERVERS = 3
+/** How long a server or replica may take until it is as good as before. */
+const RECOVERY_MS_MAX = 90_000
+const STREAM = "LOG_main_0"
+/** Room for a run of hours. */
+const log = { copies: 3, maxBytes: 2 * 1024 ** 3, maxEntryBytes: 1024 ** 2 } as const
+
+/** Three servers in the production configuration, the replicas as processes, and clients; the network is ours. */
+export class Site implements AsyncDisposable {
+  readonly network: Network
+  readonly servers: ReadonlyArray<Server>
+  readonly replicas: ReadonlyArray<ReplicaProcess>
+  readonly clients: ReadonlyArray<Client>
+  /** The replica that lies, if one does. */
+  readonly liar: string | undefined
+  /** It sees the servers as they are: its connections do not go through the network. */
+  readonly #referee: NatsConnection
+  #stack = new AsyncDisposableStack()
+
+  private constructor(
+    parts: Pick<Site, "network" | "servers" | "replicas" | "clients" | "liar"> & {
+      readonly referee: NatsConnection
+    },
+  ) {
+    this.network = parts.network
+    this.servers = parts.servers
+    this.replicas = parts.replicas
+    this.clients = parts.clients
+    this.liar = parts.liar
+    this.#referee = parts.referee
+  }
+
+  static async start({ lie, deadlinesMs, random }: SiteOptions): Promise<Site> {
+    await using stack = new AsyncDisposableStack()
+    const names = Array.from({ length: 2 * faultsMax + 1 }, (_, i) => `r${i}`)
+    const liar = lie === undefined ? undefined : names.at(-1)
+    const parties = [...names, ...deadlinesMs.map((_, i) => `client-${i}`)]
+    const network = stack.use(await Network.open(SERVERS, parties, random))
+    const directory = await mkdtemp(join(tmpdir(), "lockstep-chaos-"))
+    stack.defer(() => rm(directory, { recursive: true, force: true }))
+    const servers = await startServers(network, names, directory, stack)
+    const direct = { servers: servers.map(({ url }) => url), ...as("controller") }
+    await createGroup({ ...direct, replicas: names, log, checkpointEveryBatches: 500 })
+    const referee = await connectNats({
+      servers: direct.servers,
+      user: direct.user,
+      pass: direct.password,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      pingInterval: 1000,
+      maxPingOut: 2,
+    })
+    stack.defer(() => referee.close())
+    const replicas = names.map((replica) =>
+      stack.use(
+        new ReplicaProcess(
+          {
+            servers: network.urls(replica).join(","),
+            replica,
+            module: MODULE,
+            dataDir: join(directory, replica),
+            ...as(replica),
+            determinism: "guarded",
+          },
+          {
+            NODE_ENV: "production",
+            NODE_OPTIONS: `--conditions=@lockstep/source --import ${TYPESCRIPT}`,
+            CHAOS_FAULTS_MAX: String(faultsMax),
+            CHAOS_LIE: (replica === liar && lie) || "",
+          },
+        ),
+      ),
+    )
+    await Promise.all(replicas.map((replica) => replica.start()))
+    const clients: Array<Client> = []
+    for (const [i, deadlineMs] of deadlinesMs.entries()) {
+      const options = { servers: network.urls(`client-${i}`), ...as("client"), limits: { deadlineMs } }
+      clients.push(stack.use(await connect(options)))
+    }
+    const site = new Site({ network, servers, replicas, clients, liar, referee })
+    await site.serversRecovered()
+    site.#stack = stack.move()
+    return site
+  }
+
+  /** Replicas whose build is correct. */
+  get correct(): ReadonlyArray<ReplicaProcess> {
+    return this.replicas.filter(({ replica }) => replica !== this.liar)
+  }
+
+  /** Starts it as a supervisor does: again, where it could not start because no server could be reached. */
+  async restartReplica(replica: ReplicaProcess): Promise<void> {
+    await within(`${replica.replica} is started`, async () => {
+      if (!replica.running) await replica.spawn()
+      return (await this.#isReady(replica)) ? true : undefined
+    })
+  }
+
+  /** Resolves when every server holds the whole log again, and they agree on who leads. */
+  async serversRecovered(): Promise<void> {
+    let since: number | undefined
+    await within("all servers hold the log", async () => {
+      if (!(await this.#isWhole())) since = undefined
+      else since ??= performance.now()
+      // the first answer after a pause may be that of a leader of the past
+      return since !== undefined && performance.now() - since > 500 ? true : undefined
+    })
+  }
+
+  /** Resolves when this replica has executed what is in the log now. Rejects if it ended or halted. */
+  async replicaRecovered(replica: ReplicaProcess): Promise<void> {
+    const lastSeq = await this.lastSeq()
+    await within(`${replica.replica} has executed ${lastSeq}`, async () => {
+      if (!replica.running) throw new Error(`${replica.replica} ended by itself`)
+      const status = await statusOf(replica)
+      const halt = status?.halted
+      if (halt !== undefined) throw new Error(`${replica.replica} halted: ${halt.reason}: ${halt.detail}`)
+      return status !== undefined && status.applied >= lastSeq ? true : undefined
+    })
+  }
+
+  /** What all these replicas say once they have executed as much as each other. Rejects if they never agree. */
+  async agreement(replicas: ReadonlyArray<ReplicaProcess>): Promise<PartitionStatus> {
+    const lastSeq = await this.lastSeq()
+    return within(`${replicas.map(({ replica }) => replica).join(", ")} are equal`, async () => {
+      const statuses = await Promise.all(replicas.map(statusOf))
+      const said = statuses.map((status) => `${status?.applied} ${status?.chain} ${status?.halted?.reason}`)
+      const [first] = statuses
+      if (new Set(said).size > 1) throw new Error(said.join(", "))
+      return first !== undefined && first.applied >= lastSeq ? first : undefined
+    })
+  }
+
+  /** The last position of the log. Of use only while no server is faulty: NATS does not promise more. */
+  async lastSeq(): Promise<number> {
+    return within("the log says its last position", async () => {
+      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+      return (await streams.info(STREAM)).state.last_seq
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync()
+  }
+
+  async #isWhole(): Promise<boolean> {
+    for (let a = 0; a < SERVERS; a++)
+      for (let b = 0; b < a; b++) if (this.network.connectionsBetween(a, b) === 0) return false
+    const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+    const { cluster } = await streams.info(STREAM)
+    const followers = cluster?.replicas ?? []
+    if (cluster?.leader === undefined || followers.length !== SERVERS - 1) return false
+    if (!followers.every(({ current, offline }) => current && !offline)) return false
+    return this.#isMetaWhole()
+  }
+
+  /** The group of servers that makes consumers and streams. */
+  async #isMetaWhole(): Promise<boolean> {
+    const options = { strategy: "stall", maxWait: 1000, stall: 300 } as const
+    const leaders: Array<string> = []
+    let isCurrent = false
+    for await (const answer of await this.#referee.requestMany("lockstep.settings", "{}", options)) {
+      const { server, data } = answer.json<SettingsAnswer>()
+      const { leader = "", replicas = [] } = data?.meta_cluster ?? {}
+      leaders.push(leader)
+      if (leader === server?.name) isCurrent = replicas.every((peer) => peer.current && !peer.offline)
+    }
+    return isCurrent && leaders.length === SERVERS && new Set(leaders).size === 1
+  }
+
+  async #isReady(replica: ReplicaProcess): Promise<boolean> {
+    if (replica.health === undefined) return false
+    const response = await fetch(`${replica.health}/ready`, { signal: AbortSignal.timeout(1000) })
+    await response.body?.cancel()
+    return response.ok
+  }
+}
+
+interface SettingsAnswer {
+  readonly server?: { readonly name?: string }
+  readonly data?: {
+    readonly meta_cluster?: {
+      readonly leader?: string
+      readonly replicas?: ReadonlyArray<{ readonly current?: boolean; readonly offline?: boolean }>
+    }
+  }
+}
+
+/** What `/status` says of the group's one partition; undefined where it does not answer at once. */
+export async function statusOf(replica: ReplicaProcess): Promise<PartitionStatus | undefined> {
+  try {
+    const response = await fetch(`${replica.health}/status`, { signal: AbortSignal.timeout(1000) })
+    const { partitions } = (await response.json()) as { partitions: ReadonlyArray<PartitionStatus> }
+    return partitions[0]
+  } catch {
+    return undefined
+  }
+}
+
+/** Tries until there is a value. What a try throws counts only where it is all that there is to say at the end. */
+async function within<Value>(what: string, attempt: () => Promise<Value | undefined>): Promise<Value> {
+  const deadline = performance.now() + RECOVERY_MS_MAX
+  let reason = ""
+  while (performance.now() < deadline) {
+    try {
+      const value = await attempt()
+      if (value !== undefined) return value
+      reason = ""
+    } catch (cause) {
+      reason = cause instanceof Error ? `: ${cause.message}` : `: ${String(cause)}`
+    }
+    await sleep(100)
+  }
+  throw new Error(`not so within ${RECOVERY_MS_MAX / 1000} s: ${what}${reason}`)
+}
+
+async function startServers(
+  network: Network,
+  replicas: ReadonlyArray<string>,
+  directory: string,
+  stack: AsyncDisposableStack,
+): Promise<ReadonlyArray<Server>> {
+  const configFile = join(directory, "servers.conf")
+  await writeFile(configFile, configuration(await readFile(PRODUCTION, "utf8"), replicas))
+  const users = [...replicas, "client", "controller"]
+  const passwords = users.map((user) => [`NATS_PASSWORD_${user.toUpperCase()}`, as(user).password])
+  return Promise.all(
+    network.ports.map(async ({ client: port, route }, i) => {
+      const routes = network.routes(i).map((url, to) => [`NATS_ROUTE_${to}`, url])
+      const env = {
+        NATS_NAME: `n${i}`,
+        NATS_HOST: "127.0.0.1",
+        NATS_CLUSTER_HOST: "127.0.0.1",
+        NATS_CLUSTER_PORT: String(route),
+        ...Object.fromEntries([...routes, ...passwords]),
+      }
+      return stack.use(await startServer({ port, configFile, env }))
+    }),
+  )
+}
+
+/** The production configuration with a user for every replica, in which servers tell nobody where they are. */
+function configuration(production: string, replicas: ReadonlyArray<string>): string {
+  // What they gossip to each other is an address where nobody listens.
+  const quiet = `cluster {\n  no_advertise: true\n  advertise: "127.0.0.1:1"\n`
+  const user = /^ +\{ user: r2,(?:.*\n){3}/m.exec(production)?.[0]
+  if (user === undefined || production.split("cluster {\n").length !== 2)
+    throw new Error("infra/nats/production.conf is not as this test knows it")
+  const more = replicas
+    .slice(3)
+    .map((name) => user.replaceAll("r2", name).replaceAll("R2", name.toUpperCase()))
+  return production.replace("cluster {\n", quiet).replace(user, `${user}${more.join("")}`)
+}
+
+function as(user: string): { readonly user: string; readonly password: string } {
+  return { user, password: `secret-of-${user}` }
+}
+
+const PRODUCTION = new URL("../../infra/nats/production.conf", import.meta.url)
+const MODULE = new URL("actors.ts", import.meta.url).pathname
+/** Lets a replica process read a TypeScript module with decorators. */
+const TYPESCRIPT = new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href
