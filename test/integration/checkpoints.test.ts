@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { openConnection } from "@lockstep/nats"
+import { jetstreamManager } from "@nats-io/jetstream"
 import { describe, expect, it } from "vitest"
 import { expectEqual, LedgerGroup, Load } from "./group.ts"
 
@@ -26,6 +28,35 @@ describe("a replica that keeps checkpoints", () => {
       expect(restored?.["seq"]).toBeGreaterThan(50)
       const [[mine], [others]] = await Promise.all([victim.status(), group.replica(0).status()])
       expect(mine?.executed).toBeLessThan((others?.executed ?? 0) - 500)
+      expect(client.counts.dissents.size).toBe(0)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+
+  it("fetches a checkpoint of its peers when the log was truncated beyond where it is", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      const settings = { dataDir, createCheckpointEveryBatches: 50, truncateMarginEntries: 20 }
+      await using group = await LedgerGroup.start({}, settings)
+      await using client = await group.connect()
+      const load = new Load(client)
+      await load.progress(300)
+      const victim = group.replica(2)
+      await victim.kill()
+      rmSync(join(dataDir, "main-0-r2.sqlite"), { force: true })
+      await load.progress(3000)
+      await victim.start()
+      await load.progress(300)
+      await load.stopAndCheck()
+      await expectEqual(group.replicas)
+      const installed = victim.log.findLast(({ event }) => event === "installed")
+      expect(installed?.["rows"]).toBeGreaterThanOrEqual(3)
+      await using nats = await openConnection({ servers: group.server.url, name: "test" })
+      const { streams } = await jetstreamManager(nats.nats)
+      const { state } = await streams.info("LOG_main_0")
+      expect(state.first_seq).toBeGreaterThan(1)
+      expect(state.messages).toBeLessThan(state.last_seq / 2)
       expect(client.counts.dissents.size).toBe(0)
     } finally {
       rmSync(dataDir, { recursive: true, force: true })

@@ -6,7 +6,9 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream"
 import { PermissionViolationError } from "@nats-io/transport-node"
+import type { GroupName, Partition } from "@lockstep/core"
 import { type Connection, LogUnavailable } from "./connection.ts"
+import { streamName } from "./subjects.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */
 export async function streamState(
@@ -41,6 +43,18 @@ export function addStream(
     } catch (cause) {
       if (!(cause instanceof JetStreamApiError && cause.code === NAME_IN_USE)) throw cause
     }
+  })
+}
+
+/** Removes the entries below a position, for good. Rejects with {@link LogUnavailable}, also where it is not permitted. */
+export function truncateLog(
+  connection: Connection,
+  log: { readonly group: GroupName; readonly partition: Partition },
+  below: number,
+): Promise<void> {
+  const stream = streamName(log.group, log.partition)
+  return patiently(connection, `the stream ${stream} could not be truncated`, async (streams) => {
+    await streams.purge(stream, { seq: below })
   })
 }
 

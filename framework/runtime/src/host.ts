@@ -1,5 +1,5 @@
 import { type ActorClass, type ActorDefinition, defineAll, type Determinism } from "@lockstep/actor"
-import { GroupName, invariant, Partition, ReplicaId } from "@lockstep/core"
+import { GroupName, invariant, Malformed, Partition, ReplicaId } from "@lockstep/core"
 import {
   type Acceptance,
   type Appender,
@@ -14,6 +14,7 @@ import {
   openAppender,
   openConnection,
   openTail,
+  truncateLog,
   type Tail,
 } from "@lockstep/nats"
 import type {
@@ -28,7 +29,16 @@ import { hostable } from "./connect.ts"
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
-import { askSubject, peer, peersSubject, peerSubject, voteSubject } from "./subjects.ts"
+import {
+  askSubject,
+  peer,
+  peersSubject,
+  peerSubject,
+  transferrer,
+  transferSubject,
+  voteSubject,
+} from "./subjects.ts"
+import { decodeTransfer, encodeTransfer, type TransferMessage } from "./transfer.ts"
 
 /** Which replica of which group runs, and what it hosts. */
 export interface HostOptions extends Omit<ConnectionOptions, "name"> {
@@ -52,6 +62,11 @@ export interface HostOptions extends Omit<ConnectionOptions, "name"> {
    * without it, at the first entry of the log.
    */
   readonly dataDir?: string
+  /**
+   * Lets this replica truncate the log behind checkpoints that f+1 replicas hold on their disks, but for so many entries: ones
+   * that are a little behind need not fetch a checkpoint. Needs the permission to purge. Default: it truncates nothing.
+   */
+  readonly truncateMarginEntries?: number
   /** Unsafe settings that are knowingly accepted. */
   readonly accept?: ReadonlyArray<Acceptance>
   /** Default: `"checked"` (every command runs twice) in development, `"guarded"` in production. All replicas use one. */
@@ -79,6 +94,9 @@ export type HostEvent =
   | ({ readonly event: "halted"; readonly partition: number } & HaltReport)
   /** It begins at a checkpoint of its own, instead of at the first entry. */
   | { readonly event: "restored"; readonly partition: number; readonly seq: number; readonly rows: number }
+  /** The log began after what it had executed: it has fetched a checkpoint of its peers, and begins with that. */
+  | { readonly event: "installed"; readonly partition: number; readonly seq: number; readonly rows: number }
+  | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
   /** Its checkpoint is damaged, and forgotten: it begins at the first entry. */
   | { readonly event: "checkpoint-damaged"; readonly partition: number; readonly error: string }
   /** A checkpoint could not be kept; it is tried again with the next one. */
@@ -188,7 +206,9 @@ const TICK_MS = 500
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 class Seat {
-  readonly #protocol: ReplicaProtocol
+  #protocol: ReplicaProtocol
+  readonly #make: (restore?: Checkpoint) => ReplicaProtocol
+  readonly #truncateMarginEntries: number | undefined
   readonly #tail: Tail
   readonly #keeper: Keeper | undefined
   readonly #attestations: Appender
@@ -228,7 +248,8 @@ class Seat {
             this.#onEvent,
             (seq) => this.#step({ _tag: "Persisted", seq }),
           )
-    const make = (restore?: Checkpoint): ReplicaProtocol =>
+    this.#truncateMarginEntries = options.truncateMarginEntries
+    this.#make = (restore) =>
       hostable(actorClass, group).replica({
         group: group.group,
         epoch: group.epoch,
@@ -241,7 +262,7 @@ class Seat {
         checkpointEveryBatches: group.checkpointEveryBatches,
         ...(restore && { restore }),
       })
-    this.#protocol = this.#keeper?.restore(make) ?? make()
+    this.#protocol = this.#keeper?.restore(this.#make) ?? this.#make()
     this.#attestations = openAppender(
       connection,
       { group: group.group, partition, writer: { replica } },
@@ -268,6 +289,9 @@ class Seat {
       () => this.#keeper?.close(),
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
+      ),
+      connection.subscribe(transferSubject(group.group, partition, replica, "*"), (subject, bytes) =>
+        this.#transfer(transferrer(subject), bytes),
       ),
       connection.subscribe(peersSubject(group.group, partition), (subject, bytes) => {
         const from = peer(subject)
@@ -305,6 +329,52 @@ class Seat {
     this.#onEvent({ event: "caught-up", partition: this.#partition, seq: applied, executed })
   }
 
+  /** A peer fetches this replica's checkpoint, or answers with its own. */
+  #transfer(from: string, bytes: Uint8Array): void {
+    const peer = this.#group.replicas.find((replica) => replica === from && replica !== this.#replica)
+    if (peer === undefined) return
+    try {
+      const message = decodeTransfer(bytes)
+      if (message._tag === "Answers") this.#step({ _tag: "Answer", from: peer, answer: message.answer })
+      else
+        for (const answer of this.#keeper?.read(peer, message.request) ?? [])
+          this.#tellPeer(peer, { _tag: "Answers", answer })
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+    }
+  }
+
+  #tellPeer(to: ReplicaId, message: TransferMessage): void {
+    const subject = transferSubject(this.#group.group, this.#partition, to, this.#replica)
+    this.#connection.publish(subject, encodeTransfer(message))
+  }
+
+  /** Begins anew with a checkpoint of the others. */
+  #install(checkpoint: Checkpoint): void {
+    this.#keeper?.replace(checkpoint)
+    this.#protocol = this.#make(checkpoint)
+    const { applied } = this.#protocol.status
+    this.#onEvent({
+      event: "installed",
+      partition: this.#partition,
+      seq: applied,
+      rows: checkpoint.rows.size,
+    })
+    this.#tail.reattach()
+  }
+
+  async #truncate(below: number): Promise<void> {
+    const partition = this.#partition
+    if (this.#truncateMarginEntries === undefined || below <= this.#truncateMarginEntries) return
+    try {
+      const log = { group: this.#group.group, partition }
+      await truncateLog(this.#connection, log, below - this.#truncateMarginEntries)
+    } catch (cause) {
+      const error = cause instanceof Error ? cause.message : String(cause)
+      this.#onEvent({ event: "truncation-failed", partition, error })
+    }
+  }
+
   #carryOut(output: ReplicaOutput): void {
     switch (output._tag) {
       case "Send":
@@ -322,7 +392,11 @@ class Seat {
       case "Attest":
         return this.#attestations.append(output.bytes, 0)
       case "Truncatable":
-        return
+        return void this.#truncate(output.below)
+      case "Request":
+        return this.#tellPeer(output.to, { _tag: "Asks", request: output.request })
+      case "Install":
+        return this.#install(output.checkpoint)
       case "Reattach":
         return this.#tail.reattach()
       case "Halt":

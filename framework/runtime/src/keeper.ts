@@ -1,5 +1,13 @@
-import { type GroupName, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
-import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
+import { digest, type GroupName, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
+import {
+  bucketsOf,
+  type Checkpoint,
+  type CheckpointChanges,
+  decodeHeader,
+  manifestOf,
+  type TransferAnswer,
+  type TransferRequest,
+} from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
 import { CheckpointStore } from "./store.ts"
 
@@ -11,6 +19,8 @@ export class Keeper {
   readonly #onKept: (seq: number) => void
   /** What is not on the disk yet: a write that failed is made up for by the next. */
   #waiting: CheckpointChanges | undefined
+  /** Checkpoints that peers are reading, whatever is written meanwhile. */
+  readonly #pinned = new Map<string, Checkpoint>()
   #failed = false
   #closed = false
 
@@ -63,6 +73,29 @@ export class Keeper {
       rows: new Map([...(this.#waiting?.rows ?? []), ...changes.rows]),
     }
     if (!isScheduled || this.#failed) setImmediate(() => this.#write())
+  }
+
+  /** A whole checkpoint that came from peers, in place of what is kept. Throws where the disk refuses it. */
+  replace(checkpoint: Checkpoint): void {
+    this.#waiting = undefined
+    this.#store.wipe()
+    const { header, rows } = checkpoint
+    const { seq } = decodeHeader(header)
+    this.#store.write({ seq, header, state: digest(header), rows })
+  }
+
+  /** What a peer asks for, of the checkpoint that was the last one when it began to ask. */
+  read(peer: string, request: TransferRequest): ReadonlyArray<TransferAnswer> {
+    if (request._tag === "Manifest") {
+      const checkpoint = this.#store.load()
+      if (checkpoint === undefined) return []
+      this.#pinned.set(peer, checkpoint)
+      return [manifestOf(checkpoint)]
+    }
+    const pinned = this.#pinned.get(peer)
+    if (pinned === undefined || decodeHeader(pinned.header).seq !== request.seq)
+      return [{ _tag: "Gone", seq: request.seq }]
+    return bucketsOf(pinned, request)
   }
 
   close(): void {

@@ -30,6 +30,16 @@ export function peersSubject(group: GroupName, partition: Partition): string {
   return `peer.${group}.${partition}.*`
 }
 
+/** What one replica tells another while a checkpoint is fetched. */
+export function transferSubject(group: GroupName, partition: Partition, to: string, from: string): string {
+  return `transfer.${group}.${partition}.${to}.${from}`
+}
+
+/** Who a message of a transfer is from. */
+export function transferrer(subject: string): string {
+  return subject.split(".")[4] ?? ""
+}
+
 /** Who a message on a peer's subject is from. */
 export function peer(subject: string): string {
   return subject.split(".")[3] ?? ""

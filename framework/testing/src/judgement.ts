@@ -178,7 +178,7 @@ function idle(run: Simulation): ReadonlyArray<string> {
   const cutOffMs = events
     .filter(({ kind }) => CUTS_OFF.has(kind))
     .reduce((sum, fault) => sum + Math.min(4 * fault.durationMs, durationMs - fault.atMs), 0)
-  const floor = cutOffMs < durationMs / 4 ? run.clients.length : 0
+  const floor = cutOffMs < durationMs / 10 ? run.clients.length : 0
   return answered < floor
     ? [`${answered} calls were answered while the faults lasted, fewer than ${floor}`]
     : []
@@ -210,6 +210,8 @@ function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): Re
     if (error instanceof Diverged) return false
     if (error instanceof SessionExpired) return evicts || logFails || networkFails
     if (error instanceof NoQuorum) return logFails || networkFails || evicts
+    // clients that evict each other's sessions do not get to send
+    if (error instanceof Overloaded && sessionLimits.sessionsMax < scenario.clients) return true
     return (error instanceof OutcomeUnknown || error instanceof Overloaded) && (logFails || networkFails)
   }
   return records.flatMap(({ id, errors }) =>

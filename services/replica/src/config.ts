@@ -33,6 +33,7 @@ export const readConfig = Effect.fnUntraced(function* (env: Environment) {
     createPartitions: optional("CREATE_PARTITIONS", Config.Int("CREATE_PARTITIONS")),
     accept: read("ACCEPT", Config.Array(Acceptance, "ACCEPT").pipe(Config.withDefault([]))),
     dataDir: optional("DATA_DIR", Config.String("DATA_DIR")),
+    truncateMarginEntries: optional("TRUNCATE_MARGIN_ENTRIES", Config.Int("TRUNCATE_MARGIN_ENTRIES")),
     determinism: optional("DETERMINISM", Config.Literals(["guarded", "checked"], "DETERMINISM")),
     user: optional("USER", Config.String("USER")),
     password: optional("PASSWORD", Config.String("PASSWORD")),
@@ -64,6 +65,8 @@ const SETTINGS = {
   CREATE_PARTITIONS: "a whole number: the partitions of the group, where it is to be made",
   ACCEPT: `unsafe settings to run with knowingly, comma separated, out of ${Object.keys(RISKS).join(", ")}`,
   DATA_DIR: "a folder for this replica's checkpoints, of its own",
+  TRUNCATE_MARGIN_ENTRIES:
+    "a whole number: this replica truncates the log behind checkpoints, and leaves so many entries",
   DETERMINISM: "guarded or checked, and the same for all replicas",
   USER: "the user to connect to the servers as",
   PASSWORD: "the user's password",

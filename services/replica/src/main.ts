@@ -33,6 +33,9 @@ function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): 
     accept,
     onEvent: report,
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(config.truncateMarginEntries === undefined
+      ? {}
+      : { truncateMarginEntries: config.truncateMarginEntries }),
     ...(determinism === undefined ? {} : { determinism }),
     ...(user === undefined ? {} : { user, password: password ?? "" }),
     ...(replicas === undefined ? {} : { create: { replicas, partitions, log, ...checkpoints } }),

@@ -1,0 +1,37 @@
+import { Malformed } from "@lockstep/core"
+import fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import { decodeTransfer, encodeTransfer, type TransferMessage } from "../src/transfer.ts"
+
+const messages: ReadonlyArray<TransferMessage> = [
+  { _tag: "Asks", request: { _tag: "Manifest" } },
+  { _tag: "Asks", request: { _tag: "Buckets", seq: 7, indexes: [1, 2, 4095] } },
+  { _tag: "Answers", answer: { _tag: "Gone", seq: 7 } },
+  { _tag: "Answers", answer: { _tag: "Manifest", header: Uint8Array.of(1, 2), buckets: [] } },
+  {
+    _tag: "Answers",
+    answer: { _tag: "Bucket", seq: 7, index: 3, rows: new Map([["id", Uint8Array.of(5)]]) },
+  },
+]
+
+describe("a message of a transfer", () => {
+  it.each(messages)("arrives as it was sent: %j", (message) => {
+    expect(decodeTransfer(encodeTransfer(message))).toEqual(message)
+  })
+
+  it("is malformed, and nothing else, where it is garbage", () => {
+    const damaged = fc
+      .tuple(fc.constantFrom(...messages.map(encodeTransfer)), fc.nat(), fc.nat(255))
+      .map(([bytes, at, value]) => Buffer.from(bytes).fill(value, at % bytes.length, (at % bytes.length) + 1))
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 60 }), damaged), (bytes) => {
+        try {
+          decodeTransfer(bytes)
+        } catch (cause) {
+          expect(cause).toBeInstanceOf(Malformed)
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+})
