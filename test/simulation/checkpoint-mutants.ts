@@ -4,6 +4,7 @@ const ACTORS = "actor/src/actors.ts"
 const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
 const CHECKPOINTS = "replication/src/state-machine/checkpoints.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
+const TRANSFER = "replication/src/state-machine/transfer.ts"
 const STABILITY = "replication/src/state-machine/stability.ts"
 
 /** Deliberate bugs of checkpoints, and of what replicas say of them. */
@@ -54,6 +55,39 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     file: STABILITY,
     find: "if (alike.length >= this.#needed && seq",
     replace: "if (alike.length >= 1 && seq",
+    seedsMax: 500,
+  },
+  {
+    name: "chunk-not-verified",
+    bug: "rows that a peer sends are taken without comparing them with the digest of their bucket",
+    file: TRANSFER,
+    find: "if (bucket !== manifest.buckets[answer.index]) {",
+    replace:
+      "this.#buckets.set(manifest.buckets[answer.index] ?? bucket, answer.rows)\n    if (bucket.length === 0) {",
+    seedsMax: 1500,
+  },
+  {
+    name: "one-peer-trusted",
+    bug: "a checkpoint is installed although the log does not certify it",
+    file: TRANSFER,
+    find: "manifest.certified ||= this.#stability",
+    replace: "manifest.certified ||= true || this.#stability",
+    seedsMax: 1500,
+  },
+  {
+    name: "truncated-too-early",
+    bug: "the log is truncated behind a checkpoint that replicas agree on, and do not hold yet",
+    file: CHECKPOINTS,
+    find: "return { truncatable: durable.seq }",
+    replace: "return { truncatable: this.stable + 60 }",
+    seedsMax: 1500,
+  },
+  {
+    name: "log-not-followed-after-transfer",
+    bug: "a replica that installed a checkpoint does not read on from there",
+    file: REPLICA,
+    find: 'outputs.push({ _tag: "Install", checkpoint })',
+    replace: "",
     seedsMax: 500,
   },
   {

@@ -19,10 +19,10 @@ describe("the state machine mode in a thousand broken worlds", () => {
   it("meets every kind of fault, every kind of lie and every way in which a log breaks", () => {
     const { totals } = runJob({ ...SLICE, count: 300 })
     const kinds = Object.keys(totals.faults)
-    expect(kinds.filter((kind) => kind.startsWith("liar: "))).toHaveLength(11)
+    expect(kinds.filter((kind) => kind.startsWith("liar: "))).toHaveLength(14)
     expect(kinds.filter((kind) => kind.startsWith("log: "))).toHaveLength(5)
     expect(kinds.filter((kind) => kind.startsWith("message "))).toHaveLength(3)
-    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(15)
+    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(19)
     expect(Object.keys(totals.purposes).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "broken-log",
       "exceed",

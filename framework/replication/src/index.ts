@@ -4,6 +4,7 @@ export {
   type CheckpointChanges,
   type CheckpointHeader,
   decodeHeader,
+  encodeHeader,
 } from "./state-machine/checkpoint.ts"
 export { bucketsOf, manifestOf } from "./state-machine/reading.ts"
 export type { TransferAnswer, TransferRequest } from "./state-machine/transfer.ts"

@@ -14,12 +14,20 @@ import {
   encodeVote,
   type Outcome,
   ReplicaId,
+  rootOf,
   type Statement,
   writeRefused,
   writeReturned,
   writeThrew,
 } from "@lockstep/core"
-import type { ReplicaOutput, TransferAnswer } from "@lockstep/replication"
+import {
+  type Checkpoint,
+  decodeHeader,
+  encodeHeader,
+  manifestOf,
+  type ReplicaOutput,
+  type TransferAnswer,
+} from "@lockstep/replication"
 import type { Random } from "./random.ts"
 
 /** The ways in which a replica can be wrong about what it says. (One that is wrong in its state runs a faulty build.) */
@@ -40,6 +48,8 @@ export const LIES = [
   "other-number",
   /** Reads out other rows to a peer that needs its checkpoint. */
   "wrong-chunk",
+  /** Reads out a checkpoint of its own making, whose parts fit together. */
+  "forged-checkpoint",
   /** Attests another state. */
   "wrong-state-attested",
   /** Signs with another replica's name. */
@@ -78,6 +88,16 @@ export class Liar {
   distort(outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<ReplicaOutput> {
     if (this.#healed || this.#lies.length === 0) return outputs
     return outputs.flatMap((output) => this.#distortOne(output))
+  }
+
+  /** The checkpoint that it shows to a peer. */
+  show(checkpoint: Checkpoint): Checkpoint {
+    const actors = [...checkpoint.rows].filter(([id]) => id.startsWith("actor"))
+    if (!this.#lies.includes("forged-checkpoint") || actors.length === 0) return checkpoint
+    const [id, bytes] = this.#random.pick(actors)
+    const rows = new Map(checkpoint.rows).set(id, flipped(bytes))
+    const { buckets } = manifestOf({ ...checkpoint, rows })
+    return { rows, header: encodeHeader({ ...decodeHeader(checkpoint.header), root: rootOf(buckets) }) }
   }
 
   /** What it reads out to a peer, some of it wrong. */
@@ -140,6 +160,7 @@ export class Liar {
         return [{ ...honest, bytes: Buffer.from(this.#random.bits().toString(36)) }]
       case "wrong-state-attested":
       case "wrong-chunk":
+      case "forged-checkpoint":
         return [honest]
       case "silence":
         return []

@@ -106,17 +106,20 @@ export class SimulatedReplica {
 
   /** The protocol with what the disk holds; from the beginning, where that is damaged. */
   #restored(): ReplicaProtocol {
-    const { mode, membership, definitions, settings, replica, disk } = this.#options
-    const options = { ...membership, ...settings, replica, definitions }
+    const { settings, disk } = this.#options
     const restore = settings.checkpointEveryBatches === undefined ? undefined : disk.load()
-    if (restore === undefined) return mode.replica(options)
     try {
-      return mode.replica({ ...options, restore })
+      return this.#begin(restore)
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
       disk.wipe()
-      return mode.replica(options)
+      return this.#begin(undefined)
     }
+  }
+
+  #begin(restore: Checkpoint | undefined): ReplicaProtocol {
+    const { mode, membership, definitions, settings, replica } = this.#options
+    return mode.replica({ ...membership, ...settings, replica, definitions, ...(restore && { restore }) })
   }
 
   /** SIGKILL: everything that was neither in the log nor on the disk is gone. */
@@ -248,8 +251,10 @@ export class SimulatedReplica {
   serve(to: ReplicaId, request: TransferRequest): ReadonlyArray<TransferAnswer> {
     if (!this.isUp) return []
     if (request._tag === "Manifest") {
-      const checkpoint = this.#options.disk.load()
-      if (checkpoint === undefined) return []
+      const { disk, liar } = this.#options
+      const kept = disk.load()
+      if (kept === undefined) return []
+      const checkpoint = liar?.show(kept) ?? kept
       this.#pinned.set(to, checkpoint)
       return [manifestOf(checkpoint)]
     }
@@ -270,7 +275,13 @@ export class SimulatedReplica {
     schedule.note(`${this.replica} installs a checkpoint`)
     this.transfers++
     disk.replace(checkpoint)
-    this.#protocol = this.#restored()
+    try {
+      this.#protocol = this.#begin(checkpoint)
+    } catch (cause) {
+      // what was fetched was checked, piece by piece: it cannot be damaged
+      this.failure = cause instanceof Error ? cause : new Error(String(cause))
+      return
+    }
     this.#reattach()
   }
 

@@ -103,7 +103,8 @@ export function isRootOf(header: CheckpointHeader, buckets: ReadonlyArray<Digest
   return rootOf(buckets) === header.root
 }
 
-function encodeHeader(header: CheckpointHeader): Buffer {
+/** The bytes of a header, which is what replicas attest. */
+export function encodeHeader(header: CheckpointHeader): Buffer {
   writer.reset()
   writer.byte(VERSION)
   writer.varint(header.seq)
