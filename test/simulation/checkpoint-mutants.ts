@@ -53,7 +53,7 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "one-attestation-suffices",
     bug: "a checkpoint is stable when one replica attests it",
     file: STABILITY,
-    find: "if (alike.length >= this.#needed && seq",
+    find: "if (alike.length >= this.#quorum.votes && seq",
     replace: "if (alike.length >= 1 && seq",
     seedsMax: 500,
   },

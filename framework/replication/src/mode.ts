@@ -44,6 +44,8 @@ export interface ReplicaOptions extends Membership {
   readonly sessionLimits?: SessionLimits
   /** A checkpoint is taken each time that so many batches were executed. A part of the replicated state, too. */
   readonly checkpointEveryBatches?: number
+  /** This replica was wrong: it does not vote before f+1 replicas agree with a checkpoint of its own. */
+  readonly onProbation?: boolean
   /** Where to begin: a checkpoint of this replica's own, in place of the beginning of the log. */
   readonly restore?: Checkpoint
 }
@@ -128,6 +130,8 @@ export interface ReplicaStatus {
   /** The last checkpoint that f+1 replicas agree on, and the last one that f+1 of them hold on their disks; 0 before the first. */
   readonly stable: number
   readonly durable: number
+  /** It executes, and does not vote. */
+  readonly onProbation: boolean
   readonly repeated: number
   readonly malformed: number
   /** A digest of all state: equal on correct replicas at equal positions. Costs time in proportion to the state. */

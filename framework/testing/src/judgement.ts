@@ -70,7 +70,9 @@ export function judge(run: Simulation): Judgement {
       found(
         "nobody halts at a log that is whole",
         run.replicas.flatMap(({ replica, halts }, i) =>
-          (run.isLiar(i) ? [] : halts).map(({ reason, detail }) => `${replica}: ${reason}: ${detail}`),
+          (run.isLiar(i) || run.hasFlipped(i) ? [] : halts).map(
+            ({ reason, detail }) => `${replica}: ${reason}: ${detail}`,
+          ),
         ),
       )
   } else found("a broken log is noticed", unnoticed(run))
@@ -88,6 +90,7 @@ export function judge(run: Simulation): Judgement {
       checkConvergence(finalStates(run), { lastSeq: run.log.entries().length }),
     )
     found("everybody is served after the last fault", checkTail(finalCalls(run)))
+    found("a replica that was wrong heals itself", unhealed(run))
     found("a run gets something done", idle(run))
   }
   return {
@@ -138,6 +141,17 @@ function unstopped(run: Simulation): ReadonlyArray<string> {
     return seq > stable || replica === undefined || replica.halts.length > 0
       ? []
       : [`${replica.replica} is wrong since ${seq}, and the checkpoint at ${stable} is stable`]
+  })
+}
+
+/** Once the others have shown it its error, it votes again: with a state that they agree with. */
+function unhealed(run: Simulation): ReadonlyArray<string> {
+  const entries = run.log.entries().length
+  return run.replicas.flatMap(({ replica, protocol, repairs, repairedAtSeq }, i) => {
+    const hadTime = entries - repairedAtSeq > 20 * run.scenario.checkpointEveryBatches
+    return run.hasFlipped(i) && repairs > 0 && hadTime && protocol?.status.onProbation !== false
+      ? [`${replica} is still on probation`]
+      : []
   })
 }
 

@@ -34,7 +34,7 @@ export class Nemesis {
   }
 
   #begin(fault: Fault): void {
-    const { schedule, log, network, replicas, disks, clients, scenario } = this.#world
+    const { schedule, log, network, replicas, disks, memories, clients, scenario } = this.#world
     const replica = replicas[fault.target]
     const client = clients[fault.target]
     const disk = disks[fault.target]
@@ -87,6 +87,11 @@ export class Nemesis {
       case "disk-full":
         if (disk !== undefined) disk.isFull = true
         return end(() => disk !== undefined && (disk.isFull = false))
+      case "memory-flip": {
+        const memory = memories[fault.target]
+        if (memory !== undefined) memory.isArmed = true
+        return
+      }
       case "consumer-lost":
         return replica && log.loseConsumer(replica.replica)
       case "log-away":

@@ -61,6 +61,9 @@ export class SimulatedReplica {
   readonly halts: Array<HaltReport> = []
   /** It broke an invariant, and so stopped. */
   failure: Error | undefined
+  /** How often it forgot what it knew, because the others knew better. */
+  repairs = 0
+  repairedAtSeq = 0
   /** Checkpoints that it fetched from peers. */
   transfers = 0
   /** Checkpoints that peers are reading. */
@@ -117,9 +120,25 @@ export class SimulatedReplica {
     }
   }
 
-  #begin(restore: Checkpoint | undefined): ReplicaProtocol {
+  /** Once, as in production: what is wrong is forgotten, and the others are asked. */
+  #repair(): void {
+    if (this.repairs++ > 0) return
+    this.repairedAtSeq = this.#options.log.entries(this.replica).length
+    this.#options.disk.wipe()
+    this.#protocol = this.#begin(undefined, "on probation")
+    this.#reattach()
+  }
+
+  #begin(restore: Checkpoint | undefined, how?: "on probation"): ReplicaProtocol {
     const { mode, membership, definitions, settings, replica } = this.#options
-    return mode.replica({ ...membership, ...settings, replica, definitions, ...(restore && { restore }) })
+    return mode.replica({
+      ...membership,
+      ...settings,
+      replica,
+      definitions,
+      ...(restore && { restore }),
+      ...(how !== undefined && { onProbation: true }),
+    })
   }
 
   /** SIGKILL: everything that was neither in the log nor on the disk is gone. */
@@ -221,6 +240,7 @@ export class SimulatedReplica {
         this.#attempt++
         this.#consumer?.close()
         this.#consumer = undefined
+        if (output.report.reason === "state-diverged") this.#repair()
         return
       case "Uncaught":
         return
@@ -276,7 +296,8 @@ export class SimulatedReplica {
     this.transfers++
     disk.replace(checkpoint)
     try {
-      this.#protocol = this.#begin(checkpoint)
+      const wasOnProbation = this.#protocol?.status.onProbation === true
+      this.#protocol = this.#begin(checkpoint, wasOnProbation ? "on probation" : undefined)
     } catch (cause) {
       // what was fetched was checked, piece by piece: it cannot be damaged
       this.failure = cause instanceof Error ? cause : new Error(String(cause))

@@ -27,6 +27,9 @@ export const REPLICA_FAULTS = [
   "disk-rolled-back",
   "disk-full",
 ] as const
+
+/** Alone in its run, because nobody can say how long it lasts: until a checkpoint shows it, and the replica has healed itself. */
+export const MEMORY_FLIP = "memory-flip"
 export const OTHER_FAULTS = [
   "log-away",
   "log-flaps",
@@ -38,7 +41,7 @@ export const OTHER_FAULTS = [
   "garbage-entry",
 ] as const
 
-export type FaultKind = (typeof REPLICA_FAULTS)[number] | (typeof OTHER_FAULTS)[number]
+export type FaultKind = typeof MEMORY_FLIP | (typeof REPLICA_FAULTS)[number] | (typeof OTHER_FAULTS)[number]
 
 /** How the log breaks its promises, in a run whose point is that this is noticed. */
 export const BROKEN_LOGS = ["lost-tail", "lost-middle", "rewritten", "recreated", "fork"] as const
@@ -122,6 +125,17 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
   const clients = random.integer(1, 4)
   const liars = drawLiars(random, purpose, faultModel, faults, replicas)
   const survivable = purpose === "survive" ? faults - liars.length : purpose === "exceed" ? 1 : 0
+  const events = [
+    ...drawReplicaFaults(random, {
+      replicas,
+      liars,
+      durationMs,
+      together: survivable,
+      mayFlip: purpose === "survive" && faultModel === "byzantine" && liars.length === 0,
+    }),
+    ...(purpose === "broken-log" ? [] : drawOtherFaults(random, { clients, durationMs })),
+  ].toSorted((a, b) => a.atMs - b.atMs)
+  const flips = events.some(({ kind }) => kind === MEMORY_FLIP)
   return {
     seed,
     purpose,
@@ -139,10 +153,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
       straggling: random.pick([0, 0, 0.02]),
     },
     liars,
-    events: [
-      ...drawReplicaFaults(random, { replicas, liars, durationMs, together: survivable }),
-      ...(purpose === "broken-log" ? [] : drawOtherFaults(random, { clients, durationMs })),
-    ].toSorted((a, b) => a.atMs - b.atMs),
+    events,
     brokenLog:
       purpose === "broken-log"
         ? {
@@ -157,8 +168,9 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     sessionLimits: random.chance(0.25)
       ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
       : SESSION_LIMITS,
-    checkpointEveryBatches: random.pick([0, 3, 10, 30]),
-    truncationMargin: purpose === "broken-log" ? NEVER : random.pick([NEVER, 0, 5, 50]),
+    checkpointEveryBatches: random.pick(flips ? [3, 10] : [0, 3, 10, 30]),
+    // peers read out their last checkpoint only: while one of them is wrong, nobody can join who needs an earlier one
+    truncationMargin: purpose === "broken-log" || flips ? NEVER : random.pick([NEVER, 0, 5, 50]),
   }
 }
 
@@ -194,6 +206,7 @@ function drawReplicaFaults(
     readonly liars: ReadonlyArray<LyingReplica>
     readonly durationMs: number
     readonly together: number
+    readonly mayFlip: boolean
   },
 ): ReadonlyArray<Fault> {
   const kinds = random.shuffle(REPLICA_FAULTS).slice(0, random.integer(1, REPLICA_FAULTS.length))
@@ -202,6 +215,16 @@ function drawReplicaFaults(
     (i) => !options.liars.some(({ replica }) => replica === i),
   )
   if (right.length === 0 || options.together <= 0) return faults
+  if (options.mayFlip && random.chance(0.15))
+    return [
+      {
+        kind: MEMORY_FLIP,
+        atMs: options.durationMs / 4,
+        durationMs: 0,
+        target: random.pick(right),
+        amount: 0,
+      },
+    ]
   for (let lane = 0; lane < options.together; lane++) {
     const own = right.filter((_, i) => i % options.together === lane)
     for (let atMs = random.exponential(3000); atMs < options.durationMs && own.length > 0;) {

@@ -12,7 +12,7 @@ import { Random } from "./random.ts"
 import { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
 import { Schedule } from "./schedule.ts"
-import { faultyBuild, type Workload } from "./workload.ts"
+import { faultyBuild, inMemory, type Memory, type Workload } from "./workload.ts"
 
 /** How long everybody may take to be answered again after the last fault, virtual milliseconds. */
 const HEALING_MS = 60_000
@@ -38,6 +38,7 @@ export class Simulation {
   readonly callers: ReadonlyArray<Caller>
   readonly definitions: ReadonlyMap<string, ActorDefinition>
   readonly disks: Array<SimulatedDisk> = []
+  readonly memories: Array<Memory> = []
   readonly records: Array<CallRecord> = []
   readonly dissents = new Map<string, number>()
   /** Disagreements of correct replicas on the chain, or the state, at one position. */
@@ -153,6 +154,13 @@ export class Simulation {
     schedule.run(schedule.nowMs + QUIET_MS)
   }
 
+  /** Has a bit flipped in this replica's memory? */
+  hasFlipped(index: number): boolean {
+    return this.scenario.events.some(
+      ({ kind, target, atMs }) => kind === "memory-flip" && target === index && this.schedule.nowMs >= atMs,
+    )
+  }
+
   /** Is this replica one that is wrong on purpose? */
   isLiar(index: number): boolean {
     return this.#liars.has(index)
@@ -164,7 +172,11 @@ export class Simulation {
 
   #buildOf(index: number): ReadonlyMap<string, ActorDefinition> {
     const liar = this.scenario.liars.find(({ replica }) => replica === index)
-    if (liar === undefined || liar.damageRate === 0) return this.definitions
+    if (liar === undefined) {
+      const memory = (this.memories[index] = { isArmed: false })
+      return inMemory(this.definitions, memory, this.#random.fork(`memory of ${index}`))
+    }
+    if (liar.damageRate === 0) return this.definitions
     return faultyBuild(this.definitions, this.#random.fork(`build of ${index}`), liar.damageRate)
   }
 
@@ -200,7 +212,7 @@ export class Simulation {
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
   #compare(index: number, seq: number, chain: string): void {
     if (this.scenario.purpose === "broken-log") return
-    if (this.isLiar(index)) {
+    if (this.isLiar(index) || this.hasFlipped(index)) {
       const digest = seq % DIGEST_EVERY === 0 ? this.#digests.get(seq) : undefined
       if (digest === undefined || this.wrongSince.has(index)) return
       if (digest !== this.replicas[index]?.protocol?.status.stateDigest()) this.wrongSince.set(index, seq)

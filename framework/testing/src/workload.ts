@@ -40,18 +40,45 @@ export function checkerFor<State>(model: SequentialModel<State>): HistoryChecker
   return (operations, limits) => checkLinearizability(operations, model, limits)
 }
 
+/** Memory that a bit flips in, once it is armed. */
+export interface Memory {
+  isArmed: boolean
+}
+
+/** A build that is right, in memory that may not be. */
+export function inMemory(
+  definitions: ReadonlyMap<string, ActorDefinition>,
+  memory: Memory,
+  random: Random,
+): ReadonlyMap<string, ActorDefinition> {
+  return wrapped(definitions, (actor) => {
+    if (!memory.isArmed) return
+    memory.isArmed = false
+    damage(actor, random)
+  })
+}
+
 /** A build with a bug in its state: now and then a command is skipped, or leaves something else behind. */
 export function faultyBuild(
   definitions: ReadonlyMap<string, ActorDefinition>,
   random: Random,
   rate: number,
 ): ReadonlyMap<string, ActorDefinition> {
+  return wrapped(definitions, (actor) => {
+    if (random.chance(rate)) damage(actor, random)
+  })
+}
+
+function wrapped(
+  definitions: ReadonlyMap<string, ActorDefinition>,
+  before: (actor: object) => void,
+): ReadonlyMap<string, ActorDefinition> {
   return new Map(
     [...definitions].map(([type, definition]) => {
       const members = new Map(
         [...definition.members].map(([name, member]) => {
           const implementation = function (this: object, ...args: Array<unknown>): unknown {
-            if (random.chance(rate)) damage(this, random)
+            before(this)
             return member.implementation.apply(this, args)
           }
           return [name, { ...member, implementation }]

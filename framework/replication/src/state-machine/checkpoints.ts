@@ -20,6 +20,8 @@ interface Taken {
 export interface Heard {
   /** f+1 replicas attest another state than this replica has. */
   readonly diverged?: string
+  /** f+1 replicas attest the state that this replica has just computed. */
+  readonly confirmed?: boolean
   /** The log is not needed below this position any more. */
   readonly truncatable?: number
 }
@@ -37,11 +39,16 @@ export class Checkpoints {
   #batches = 0
   #ticks = 0
 
-  constructor(options: ReplicaOptions, votes: number, actors: Actors, sessions: SessionTable) {
+  constructor(
+    options: ReplicaOptions,
+    quorum: { readonly votes: number; readonly holders: number },
+    actors: Actors,
+    sessions: SessionTable,
+  ) {
     this.#options = options
     this.#actors = actors
     this.#sessions = sessions
-    this.#stability = new Stability(votes, options.replicas)
+    this.#stability = new Stability(quorum, options.replicas)
     if (options.checkpointEveryBatches === undefined) return
     actors.noteChanges()
     sessions.noteChanges()
@@ -118,8 +125,9 @@ export class Checkpoints {
       return {
         diverged: `the state here after entry ${stable.seq} is ${own.state.slice(0, 12)}, and f+1 replicas attest ${stable.state.slice(0, 12)}`,
       }
-    if (durable === undefined || durable.seq <= before) return {}
+    const confirmed = own !== undefined && !own.isReplayed
+    if (durable === undefined || durable.seq <= before) return { confirmed }
     for (const seq of this.#taken.keys()) if (seq < durable.seq) this.#taken.delete(seq)
-    return { truncatable: durable.seq }
+    return { confirmed, truncatable: durable.seq }
   }
 }

@@ -21,7 +21,8 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     kind: "state-machine",
     lane: `state-machine/${votes}`,
     replicas,
-    replica: (init) => new StateMachineReplica(init, votes),
+    // a checkpoint that f+1 replicas hold survives f of them, whatever the fault model
+    replica: (init) => new StateMachineReplica(init, { votes, holders: options.faults + 1 }),
     client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>
       new StateMachineClient<Call>(init, votes),
   } satisfies ReplicationMode)

@@ -40,6 +40,14 @@ import { type Asked, Transfer } from "./transfer.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
 export const INLINE_BYTES_MAX = 64 * 1024
+/** How many replicas are enough for what. */
+export interface ReplicaQuorum {
+  /** Before one of those that say the same is surely correct: f+1 where replicas may lie, one elsewhere. */
+  readonly votes: number
+  /** Before one of those that hold something surely still holds it: f+1. */
+  readonly holders: number
+}
+
 /** After so many ticks without news, peers are told again where this replica is. */
 const TELL_AGAIN_TICKS = 10
 
@@ -55,6 +63,8 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #fork: ForkDetector
   readonly #checkpoints: Checkpoints
   readonly #votes: number
+  /** It was wrong before: its votes do not count yet, so it casts none. */
+  #onProbation: boolean
   /** A checkpoint is fetched from peers. */
   #transfer: Transfer | undefined
   /** The checkpoint is there: another protocol begins with it. */
@@ -75,15 +85,16 @@ export class StateMachineReplica implements ReplicaProtocol {
   #repeated = 0
   #malformed = 0
 
-  /** `votes` is how many replicas must say so before one of them is surely correct: f+1 where they may lie, one elsewhere. */
-  constructor(options: ReplicaOptions, votes: number) {
+  constructor(options: ReplicaOptions, quorum: ReplicaQuorum) {
+    const { votes } = quorum
     this.#options = options
     this.#votes = votes
+    this.#onProbation = options.onProbation === true
     this.#fork = new ForkDetector(votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
-    this.#checkpoints = new Checkpoints(options, votes, this.#actors, this.#sessions)
+    this.#checkpoints = new Checkpoints(options, quorum, this.#actors, this.#sessions)
     if (options.restore === undefined) return
     const { seq, chain, chainBefore, timeNs } = this.#checkpoints.restore(options.restore)
     this.#applied = seq
@@ -106,6 +117,7 @@ export class StateMachineReplica implements ReplicaProtocol {
       executed: this.#executed,
       stable: this.#checkpoints.stable,
       durable: this.#checkpoints.durable,
+      onProbation: this.#onProbation,
       repeated: this.#repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
@@ -314,7 +326,8 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
   #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
-    const { diverged, truncatable } = this.#checkpoints.hear(attestation)
+    const { confirmed, diverged, truncatable } = this.#checkpoints.hear(attestation)
+    if (confirmed === true) this.#onProbation = false
     if (diverged !== undefined) this.#halt(outputs, "state-diverged", diverged)
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
   }
@@ -394,6 +407,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
+    if (this.#onProbation) return
     const { group, epoch, partition, replica, replicas } = this.#options
     const { outcomes, ...rest } = answer
     const statement = encodeStatement({

@@ -12,15 +12,19 @@ const PENDING_MAX = 16
 
 /** Counts what replicas attest in the log. All replicas read the same, so all of them see a checkpoint become stable alike. */
 export class Stability {
-  readonly #needed: number
+  readonly #quorum: { readonly votes: number; readonly holders: number }
   readonly #replicas: ReadonlyArray<ReplicaId>
   /** By position; the first word of each replica counts. */
   readonly #said = new Map<number, Map<ReplicaId, Attestation>>()
   #stable: StableCheckpoint | undefined
   #durable: StableCheckpoint | undefined
 
-  constructor(needed: number, replicas: ReadonlyArray<ReplicaId>) {
-    this.#needed = needed
+  /** `votes` attestations certify, `holders` durable ones keep. */
+  constructor(
+    quorum: { readonly votes: number; readonly holders: number },
+    replicas: ReadonlyArray<ReplicaId>,
+  ) {
+    this.#quorum = quorum
     this.#replicas = replicas
   }
 
@@ -42,7 +46,7 @@ export class Stability {
   /** What f+1 replicas attest of this position, as far as it is remembered. */
   certified(seq: number): StableCheckpoint | undefined {
     for (const attestation of this.#said.get(seq)?.values() ?? []) {
-      if (this.#alike(attestation).length >= this.#needed)
+      if (this.#alike(attestation).length >= this.#quorum.votes)
         return { seq, chain: attestation.chain, state: attestation.state }
     }
     return undefined
@@ -58,9 +62,12 @@ export class Stability {
     if (earlier !== undefined && (!attestation.durable || !isSame(earlier, attestation))) return
     said.set(replica, attestation)
     const alike = this.#alike(attestation)
-    if (alike.length >= this.#needed && seq > (this.#stable?.seq ?? 0))
+    if (alike.length >= this.#quorum.votes && seq > (this.#stable?.seq ?? 0))
       this.#stable = { seq, chain: attestation.chain, state: attestation.state }
-    if (alike.filter(({ durable }) => durable).length >= this.#needed && seq > (this.#durable?.seq ?? 0))
+    if (
+      alike.filter(({ durable }) => durable).length >= this.#quorum.holders &&
+      seq > (this.#durable?.seq ?? 0)
+    )
       this.#durable = { seq, chain: attestation.chain, state: attestation.state }
     this.#forget()
   }

@@ -72,7 +72,7 @@ export class Transfer {
   }) {
     this.from = options.from
     this.#peers = options.replicas.filter((peer) => peer !== options.replica)
-    this.#stability = new Stability(options.needed, options.replicas)
+    this.#stability = new Stability({ votes: options.needed, holders: options.needed }, options.replicas)
   }
 
   /** Entries of the log, which are not executed: only what replicas attest is heard. */
