@@ -54,12 +54,12 @@ function table({ faults, operations, checks, ...rest }: Report): string {
     "",
     `${rest.minutes} minutes of faults, ${rest.replicas} replicas, ${rest.lie === undefined ? "none lies" : `one lies (${rest.lie})`}`,
     "",
-    "  fault               times  longest time without any answer",
+    "  fault                times  longest time without any answer",
     ...Object.entries(faults)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(
-        ([kind, { count, longestGapMs }]) =>
-          `  ${kind.padEnd(18)}  ${String(count).padStart(5)}  ${(longestGapMs / 1000).toFixed(1).padStart(6)} s`,
+        ([kind, { times, longestGapMs }]) =>
+          `  ${kind.padEnd(19)}  ${String(times).padStart(5)}  ${(longestGapMs / 1000).toFixed(1).padStart(6)} s`,
       ),
     "",
     `  operations: ${ok} answered, ${failed} refused (not executed), ${indeterminate} indeterminate`,

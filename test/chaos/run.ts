@@ -44,8 +44,8 @@ export interface Report {
 }
 
 export interface FaultFigures {
-  readonly count: number
-  /** The longest time in which nobody at all was answered, from the fault until all had recovered. */
+  readonly times: number
+  /** The longest time in which nobody at all was answered, from the fault until all had recovered, where it came alone. */
   readonly longestGapMs: number
 }
 
@@ -65,6 +65,10 @@ export async function run(options: RunOptions): Promise<Report> {
   const startMs = performance.now()
   const endMs = startMs + minutes * 60_000
   const faults = new Map<string, FaultFigures>()
+  const count = (kind: string, gapMs: number): void => {
+    const { times, longestGapMs } = faults.get(kind) ?? { times: 0, longestGapMs: 0 }
+    faults.set(kind, { times: times + 1, longestGapMs: Math.max(longestGapMs, gapMs) })
+  }
   const nemesis = random.fork("nemesis")
   const broken: Array<string> = []
   let during = 0
@@ -83,13 +87,9 @@ export async function run(options: RunOptions): Promise<Report> {
     onProgress(`          ${lasted}, ${answers} calls answered, longest gap ${seconds(longestGapMs)}`)
     episodes++
     during += answers
-    for (const kind of new Set(
-      episode.length > 1 ? ["two at once", ...episode.map(kindOf)] : episode.map(kindOf),
-    )) {
-      const figures = faults.get(kind) ?? { count: 0, longestGapMs: 0 }
-      const longest = Math.max(figures.longestGapMs, longestGapMs)
-      faults.set(kind, { count: figures.count + 1, longestGapMs: longest })
-    }
+    // a gap says something of a kind of fault only where nothing else happened at the time
+    if (episode.length > 1) count("two or more at once", longestGapMs)
+    for (const fault of episode) count(kindOf(fault), episode.length > 1 ? 0 : longestGapMs)
   }
   onProgress(`${clock(performance.now() - startMs)}  the last fault is over; every caller must be served now`)
   const tail = everyoneIsServed(await workload.progress(TAIL.calls, TAIL.msMax), TAIL.calls)

@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { ReplicaId } from "@lockstep/core"
 import { openConnection } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { describe, expect, it } from "vitest"
@@ -63,7 +64,36 @@ describe("a replica that keeps checkpoints", () => {
     }
   })
 
-  it("notices that its state is another one than the others', and stops before it can be believed", async () => {
+  it("heals itself when its memory was wrong once: it asks the others, and votes again when they agree", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      await using group = await LedgerGroup.start(
+        { r1: "flip" },
+        { dataDir, createCheckpointEveryBatches: 50 },
+      )
+      await using client = await group.connect()
+      const load = new Load(client)
+      const victim = group.replica(1)
+      await load.progress(1000)
+      await expect
+        .poll(() => victim.log.some(({ event }) => event === "diverged"), { timeout: 10_000 })
+        .toBe(true)
+      await expect.poll(async () => (await victim.status())[0]?.onProbation, { timeout: 20_000 }).toBe(false)
+      const before = client.counts.dissents.get(ReplicaId("r1")) ?? 0
+      const matched = client.counts.matched
+      await load.progress(1000)
+      await load.stopAndCheck()
+      expect(client.counts.dissents.get(ReplicaId("r1")) ?? 0).toBe(before)
+      expect(client.counts.matched).toBeGreaterThan(matched)
+      expect(victim.log.some(({ event }) => event === "halted")).toBe(false)
+      const evidence = victim.log.find(({ event }) => event === "diverged")?.["evidence"]
+      expect(existsSync(String(evidence))).toBe(true)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+
+  it("stops when it is wrong again: its build has a bug", async () => {
     await using group = await LedgerGroup.start({ r1: "state" }, { createCheckpointEveryBatches: 50 })
     await using client = await group.connect()
     const load = new Load(client)

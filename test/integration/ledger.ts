@@ -32,6 +32,10 @@ class FaultyLedger extends Ledger {
       case "state":
         this.ids.reverse()
         return place
+      case "flip":
+        if (!flipped) this.ids.reverse()
+        flipped = true
+        return place
       case "error":
         throw new ActorError("Broken", { place })
       default:
@@ -44,6 +48,9 @@ class FaultyLedger extends Ledger {
     return process.env["FAULT"] === "value" ? [] : super.all()
   }
 }
+
+/** Once in the life of a process. */
+let flipped = false
 
 /** What a replica of the tests hosts: the correct build, unless FAULT names a fault. */
 export const actors = [process.env["FAULT"] === undefined ? Ledger : FaultyLedger]

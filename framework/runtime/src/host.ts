@@ -21,6 +21,7 @@ import type {
   Checkpoint,
   HaltReport,
   ReplicaInput,
+  ReplicaOptions,
   ReplicaOutput,
   ReplicaProtocol,
   ReplicaStatus,
@@ -97,6 +98,13 @@ export type HostEvent =
   /** The log began after what it had executed: it has fetched a checkpoint of its peers, and begins with that. */
   | { readonly event: "installed"; readonly partition: number; readonly seq: number; readonly rows: number }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
+  /** f+1 others attest another state: it forgets its own (`evidence` is a copy), and begins anew, on probation. */
+  | {
+      readonly event: "diverged"
+      readonly partition: number
+      readonly detail: string
+      readonly evidence?: string
+    }
   /** Its checkpoint is damaged, and forgotten: it begins at the first entry. */
   | { readonly event: "checkpoint-damaged"; readonly partition: number; readonly error: string }
   /** A checkpoint could not be kept; it is tried again with the next one. */
@@ -207,7 +215,8 @@ const TICK_MS = 500
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 class Seat {
   #protocol: ReplicaProtocol
-  readonly #make: (restore?: Checkpoint) => ReplicaProtocol
+  readonly #make: (begin: Pick<ReplicaOptions, "onProbation" | "restore">) => ReplicaProtocol
+  #repairs = 0
   readonly #truncateMarginEntries: number | undefined
   readonly #tail: Tail
   readonly #keeper: Keeper | undefined
@@ -249,7 +258,7 @@ class Seat {
             (seq) => this.#step({ _tag: "Persisted", seq }),
           )
     this.#truncateMarginEntries = options.truncateMarginEntries
-    this.#make = (restore) =>
+    this.#make = (begin) =>
       hostable(actorClass, group).replica({
         group: group.group,
         epoch: group.epoch,
@@ -260,9 +269,9 @@ class Seat {
         definitions,
         determinism: options.determinism ?? (environment === "production" ? "guarded" : "checked"),
         checkpointEveryBatches: group.checkpointEveryBatches,
-        ...(restore && { restore }),
+        ...begin,
       })
-    this.#protocol = this.#keeper?.restore(this.#make) ?? this.#make()
+    this.#protocol = this.#keeper?.restore((restore) => this.#make({ restore })) ?? this.#make({})
     this.#attestations = openAppender(
       connection,
       { group: group.group, partition, writer: { replica } },
@@ -349,16 +358,28 @@ class Seat {
     this.#connection.publish(subject, encodeTransfer(message))
   }
 
+  /**
+   * f+1 others contradict this replica: what it knows is put aside as evidence, and it begins anew, from the log or from their
+   * checkpoint. It votes again when they agree with it. A second time is no accident: then it halts.
+   */
+  #repair(report: HaltReport): void {
+    const evidence = this.#keeper?.putAside(report.applied)
+    const partition = this.#partition
+    this.#onEvent({ event: "diverged", partition, detail: report.detail, ...(evidence && { evidence }) })
+    this.#protocol = this.#make({ onProbation: true })
+    this.#tail.reattach()
+  }
+
   /** Begins anew with a checkpoint of the others. */
-  #install(checkpoint: Checkpoint): void {
-    this.#keeper?.replace(checkpoint)
-    this.#protocol = this.#make(checkpoint)
+  #install(restore: Checkpoint): void {
+    this.#keeper?.replace(restore)
+    this.#protocol = this.#make({ restore, onProbation: this.#protocol.status.onProbation })
     const { applied } = this.#protocol.status
     this.#onEvent({
       event: "installed",
       partition: this.#partition,
       seq: applied,
-      rows: checkpoint.rows.size,
+      rows: restore.rows.size,
     })
     this.#tail.reattach()
   }
@@ -400,6 +421,8 @@ class Seat {
       case "Reattach":
         return this.#tail.reattach()
       case "Halt":
+        if (output.report.reason === "state-diverged" && this.#repairs++ === 0)
+          return this.#repair(output.report)
         this.#onEvent({ event: "halted", partition: this.#partition, ...output.report })
         return this.#tail.close()
       case "Uncaught": {

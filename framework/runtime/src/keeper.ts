@@ -84,6 +84,14 @@ export class Keeper {
     this.#store.write({ seq, header, state: digest(header), rows })
   }
 
+  /** Copies what is kept into a file of its own, and forgets it. Yields the file. */
+  putAside(seq: number): string {
+    this.#waiting = undefined
+    const file = this.#store.copy(`diverged-at-${seq}`)
+    this.#store.wipe()
+    return file
+  }
+
   /** What a peer asks for, of the checkpoint that was the last one when it began to ask. */
   read(peer: string, request: TransferRequest): ReadonlyArray<TransferAnswer> {
     if (request._tag === "Manifest") {

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs"
+import { existsSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
@@ -10,6 +10,7 @@ import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
  * a replica begins with it.
  */
 export class CheckpointStore {
+  readonly #file: string
   readonly #database: DatabaseSync
   readonly #logId: string
 
@@ -24,7 +25,8 @@ export class CheckpointStore {
     },
   ) {
     mkdirSync(directory, { recursive: true })
-    this.#database = new DatabaseSync(join(directory, `${of.group}-${of.partition}-${of.replica}.sqlite`))
+    this.#file = join(directory, `${of.group}-${of.partition}-${of.replica}.sqlite`)
+    this.#database = new DatabaseSync(this.#file)
     this.#logId = of.logId
     this.#database.exec(`
       PRAGMA journal_mode = WAL;
@@ -64,6 +66,13 @@ export class CheckpointStore {
         .prepare("INSERT OR REPLACE INTO header (id, log, bytes) VALUES (1, ?, ?)")
         .run(this.#logId, changes.header)
     })
+  }
+
+  /** Copies all of it beside the store, under a name with this ending. Yields the file, which may have been there before. */
+  copy(ending: string): string {
+    const file = `${this.#file}.${ending}`
+    if (!existsSync(file)) this.#database.prepare("VACUUM INTO ?").run(file)
+    return file
   }
 
   /** Forgets everything. */

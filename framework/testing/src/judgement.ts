@@ -155,9 +155,10 @@ function unhealed(run: Simulation): ReadonlyArray<string> {
   })
 }
 
+/** Of correct replicas, and of those that have healed themselves. (One that is wrong may be so until a checkpoint shows it.) */
 function finalStates(run: Simulation) {
   return run.replicas.flatMap(({ replica, protocol }, i) =>
-    run.isLiar(i) || protocol === undefined
+    run.isLiar(i) || protocol === undefined || (run.hasFlipped(i) && run.replicas[i]?.repairs === 0)
       ? []
       : [
           {

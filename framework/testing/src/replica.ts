@@ -336,8 +336,10 @@ export class SimulatedReplica {
   #follow(attempt: number, entries: ReadonlyArray<Entry>): void {
     if (attempt !== this.#attempt) return
     this.#heardAtMs = this.#options.schedule.nowMs
-    for (const entry of entries) {
-      this.#step({ _tag: "Entries", entries: [entry] })
+    // sometimes all at once, as production gives them; sometimes one by one, so that each position can be compared
+    const pieces = this.#options.random.chance(0.3) ? [entries] : entries.map((entry) => [entry])
+    for (const piece of pieces) {
+      this.#step({ _tag: "Entries", entries: piece })
       const status = this.#protocol?.status
       if (status === undefined || status.halted !== undefined || attempt !== this.#attempt) return
       this.#options.onExecuted(this.replica, status.applied, status.chain)

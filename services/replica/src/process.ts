@@ -27,6 +27,7 @@ export interface PartitionStatus {
   /** The last checkpoint that f+1 replicas agree on, and the last one that f+1 of them hold on their disks. */
   readonly stable: number
   readonly durable: number
+  readonly onProbation: boolean
   readonly repeated: number
   readonly malformed: number
   readonly halted: { readonly reason: string; readonly detail: string } | undefined

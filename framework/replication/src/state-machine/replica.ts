@@ -234,7 +234,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#fork.executed(entry.seq, this.#chain)
     if (this.#haltIfForked(outputs)) return false
     this.#execute(entry, outputs)
-    return true
+    return this.#halted === undefined
   }
 
   /** When something is new, and now and then when nothing is: reports may be lost. */
