@@ -78,8 +78,8 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "truncated-too-early",
     bug: "the log is truncated behind a checkpoint that replicas agree on, and do not hold yet",
     file: CHECKPOINTS,
-    find: "return { truncatable: durable.seq }",
-    replace: "return { truncatable: this.stable + 60 }",
+    find: "return { confirmed, truncatable: durable.seq }",
+    replace: "return { confirmed, truncatable: this.stable + 60 }",
     seedsMax: 1500,
   },
   {
@@ -89,6 +89,22 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     find: 'outputs.push({ _tag: "Install", checkpoint })',
     replace: "",
     seedsMax: 500,
+  },
+  {
+    name: "probation-for-life",
+    bug: "a replica that was wrong never votes again",
+    file: CHECKPOINTS,
+    find: "const confirmed = own !== undefined && !own.isReplayed",
+    replace: "const confirmed = false",
+    seedsMax: 500,
+  },
+  {
+    name: "reads-on-after-a-halt",
+    bug: "a replica that halted at an entry goes on to the next one",
+    file: REPLICA,
+    find: "return this.#halted === undefined",
+    replace: "return true",
+    seedsMax: 1500,
   },
   {
     name: "divergence-ignored",

@@ -45,10 +45,10 @@ export class Keeper {
   restore<Protocol extends { readonly status: { readonly applied: number } }>(
     make: (checkpoint: Checkpoint) => Protocol,
   ): Protocol | undefined {
-    const checkpoint = this.#store.load()
-    if (checkpoint === undefined) return undefined
     const partition = this.#partition
     try {
+      const checkpoint = this.#store.load()
+      if (checkpoint === undefined) return undefined
       const restored = make(checkpoint)
       this.#onEvent({
         event: "restored",
@@ -58,9 +58,10 @@ export class Keeper {
       })
       return restored
     } catch (cause) {
-      if (!(cause instanceof Malformed)) throw cause
+      const isDamaged = cause instanceof Malformed || isSqlite(cause)
+      if (!isDamaged) throw cause
       this.#onEvent({ event: "checkpoint-damaged", partition, error: cause.message })
-      this.#store.wipe()
+      this.#store.recreate()
       return undefined
     }
   }
@@ -125,4 +126,9 @@ export class Keeper {
     }
     this.#onKept(changes.seq)
   }
+}
+
+/** The database itself is damaged: a page of it is not what it was. */
+function isSqlite(cause: unknown): cause is Error {
+  return cause instanceof Error && "code" in cause && cause.code === "ERR_SQLITE_ERROR"
 }

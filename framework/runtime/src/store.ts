@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs"
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
@@ -11,7 +11,7 @@ import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
  */
 export class CheckpointStore {
   readonly #file: string
-  readonly #database: DatabaseSync
+  #database: DatabaseSync
   readonly #logId: string
 
   /** Opens the store of a partition under `directory`, which is made if it is not there. */
@@ -26,14 +26,8 @@ export class CheckpointStore {
   ) {
     mkdirSync(directory, { recursive: true })
     this.#file = join(directory, `${of.group}-${of.partition}-${of.replica}.sqlite`)
-    this.#database = new DatabaseSync(this.#file)
     this.#logId = of.logId
-    this.#database.exec(`
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
-      CREATE TABLE IF NOT EXISTS header (id INTEGER PRIMARY KEY CHECK (id = 1), log TEXT NOT NULL, bytes BLOB NOT NULL);
-      CREATE TABLE IF NOT EXISTS row (id TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
-    `)
+    this.#database = open(this.#file)
   }
 
   /** The checkpoint that is there: of this log, not of another that was made in its place. */
@@ -75,6 +69,13 @@ export class CheckpointStore {
     return file
   }
 
+  /** Begins with a new file: the old one cannot be read, or not be trusted. */
+  recreate(): void {
+    this.#database.close()
+    for (const ending of ["", "-wal", "-shm"]) rmSync(`${this.#file}${ending}`, { force: true })
+    this.#database = open(this.#file)
+  }
+
   /** Forgets everything. */
   wipe(): void {
     this.#transaction(() => this.#database.exec("DELETE FROM row; DELETE FROM header"))
@@ -95,7 +96,8 @@ export class CheckpointStore {
   }
 
   #transaction(work: () => void): void {
-    this.#database.exec("BEGIN IMMEDIATE")
+    // a setting of the connection, not of the file
+    this.#database.exec("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
     try {
       work()
       this.#database.exec("COMMIT")
@@ -104,4 +106,16 @@ export class CheckpointStore {
       throw cause
     }
   }
+}
+
+/** The database, which is made if it is not there. One that is there is looked at when it is read, not before. */
+function open(file: string): DatabaseSync {
+  const database = new DatabaseSync(file)
+  if (existsSync(file) && statSync(file).size > 0) return database
+  database.exec(`
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), log TEXT NOT NULL, bytes BLOB NOT NULL);
+    CREATE TABLE row (id TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+  `)
+  return database
 }

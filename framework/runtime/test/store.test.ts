@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, truncateSync } from "node:fs"
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { GroupName, Partition, ReplicaId } from "@lockstep/core"
@@ -78,9 +78,26 @@ describe("a store of checkpoints", () => {
     store.write(changes(1, { a: "x".repeat(100_000) }))
     store.close()
     truncateSync(join(folder, `g-${of.partition}-r0.sqlite`), 5000)
-    expect(() => {
-      const again = new CheckpointStore(folder, of)
-      again.load()
-    }).toThrow(/malformed|not a database/)
+    const again = new CheckpointStore(folder, of)
+    expect(() => again.load()).toThrow(/malformed|not a database/)
+    again.recreate()
+    expect(again.load()).toBeUndefined()
+    again.write(changes(2, { a: "two" }))
+    expect(read(again)).toEqual(["header 2", { a: "two" }])
+    again.close()
+  })
+
+  it("is begun anew when its file is garbage", () => {
+    const of = place()
+    writeFileSync(
+      join(folder, `g-${of.partition}-r0.sqlite`),
+      "not a database at all, but long enough to look at".repeat(50),
+    )
+    const store = new CheckpointStore(folder, of)
+    expect(() => store.load()).toThrow(/not a database/)
+    store.recreate()
+    store.write(changes(2, { a: "two" }))
+    expect(read(store)).toEqual(["header 2", { a: "two" }])
+    store.close()
   })
 })
