@@ -340,14 +340,14 @@ class Seat {
 
   /** A peer fetches this replica's checkpoint, or answers with its own. */
   #transfer(from: string, bytes: Uint8Array): void {
-    const peer = this.#group.replicas.find((replica) => replica === from && replica !== this.#replica)
-    if (peer === undefined) return
+    const other = this.#group.replicas.find((replica) => replica === from && replica !== this.#replica)
+    if (other === undefined) return
     try {
       const message = decodeTransfer(bytes)
-      if (message._tag === "Answers") this.#step({ _tag: "Answer", from: peer, answer: message.answer })
+      if (message._tag === "Answers") this.#step({ _tag: "Answer", from: other, answer: message.answer })
       else
-        for (const answer of this.#keeper?.read(peer, message.request) ?? [])
-          this.#tellPeer(peer, { _tag: "Answers", answer })
+        for (const answer of this.#keeper?.read(other, message.request) ?? [])
+          this.#tellPeer(other, { _tag: "Answers", answer })
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
     }

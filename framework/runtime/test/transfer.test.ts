@@ -25,13 +25,19 @@ describe("a message of a transfer", () => {
       .map(([bytes, at, value]) => Buffer.from(bytes).fill(value, at % bytes.length, (at % bytes.length) + 1))
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 60 }), damaged), (bytes) => {
-        try {
-          decodeTransfer(bytes)
-        } catch (cause) {
-          expect(cause).toBeInstanceOf(Malformed)
-        }
+        expect(complaintOf(bytes) ?? new Malformed("none")).toBeInstanceOf(Malformed)
       }),
       { numRuns: 2000 },
     )
   })
 })
+
+/** What is wrong with these bytes, if anything is. */
+function complaintOf(bytes: Uint8Array): unknown {
+  try {
+    decodeTransfer(bytes)
+    return undefined
+  } catch (cause) {
+    return cause
+  }
+}
