@@ -22,7 +22,7 @@ describe("the state machine mode in a thousand broken worlds", () => {
     expect(kinds.filter((kind) => kind.startsWith("liar: "))).toHaveLength(14)
     expect(kinds.filter((kind) => kind.startsWith("log: "))).toHaveLength(5)
     expect(kinds.filter((kind) => kind.startsWith("message "))).toHaveLength(3)
-    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(19)
+    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(20)
     expect(Object.keys(totals.purposes).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "broken-log",
       "exceed",

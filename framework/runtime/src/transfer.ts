@@ -38,11 +38,15 @@ function answerOf(fields: Fields): TransferAnswer {
       _tag,
       seq: natural(fields["seq"]),
       index: natural(fields["index"]),
-      rows: new Map(
-        [...(rows as ReadonlyMap<unknown, unknown>)].map(([id, bytes]) => [text(id), blob(bytes)]),
-      ), // checked one by one
+      rows: rowsOf(rows),
     }
   throw new Malformed("no such answer")
+}
+
+function rowsOf(rows: Iterable<readonly [unknown, unknown]>): ReadonlyMap<string, Uint8Array> {
+  const checked = new Map<string, Uint8Array>()
+  for (const [id, bytes] of rows) checked.set(text(id), blob(bytes))
+  return checked
 }
 
 function record(value: Canonical): Fields {

@@ -7,10 +7,8 @@ import {
   type ClientId,
   decodeAsk,
   decodeEnvelope,
-  decodePeerReport,
   digest,
   type Digest,
-  encodePeerReport,
   encodeStatement,
   encodeVote,
   type Entry,
@@ -19,7 +17,6 @@ import {
   genesis,
   Malformed,
   type Opening,
-  type PeerReport,
   type Refusal,
   SessionId,
   SessionTable,
@@ -34,8 +31,8 @@ import type {
   ReplicaStatus,
 } from "../mode.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { ForkDetector } from "./fork.ts"
 import { Overlap } from "./overlap.ts"
+import { Peers } from "./peers.ts"
 import { type Asked, Transfer } from "./transfer.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
@@ -48,9 +45,6 @@ export interface ReplicaQuorum {
   readonly holders: number
 }
 
-/** After so many ticks without news, peers are told again where this replica is. */
-const TELL_AGAIN_TICKS = 10
-
 /**
  * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
  * two replicas that are given the same log are equal, whenever and in whatever pieces they are given it.
@@ -60,7 +54,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #actors: Actors
   readonly #sessions: SessionTable
   readonly #outcomes = new ByteWriter(64 * 1024)
-  readonly #fork: ForkDetector
+  readonly #peers: Peers
   readonly #checkpoints: Checkpoints
   readonly #votes: number
   /** It was wrong before: its votes do not count yet, so it casts none. */
@@ -74,9 +68,6 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** The chain before the last executed entry: what it must still extend to when it comes once more. */
   #chainBefore: Digest
   #timeNs = 0n
-  /** The position that peers were told of last. */
-  #told = 0
-  #ticksSinceTold = 0
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
   readonly #overlap = new Overlap()
@@ -90,7 +81,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#options = options
     this.#votes = votes
     this.#onProbation = options.onProbation === true
-    this.#fork = new ForkDetector(votes)
+    this.#peers = new Peers(options, votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
@@ -101,7 +92,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#chain = chain
     this.#chainBefore = chainBefore
     this.#timeNs = timeNs
-    this.#fork.executed(seq, chain)
+    this.#peers.executed(seq, chain)
   }
 
   get status(): ReplicaStatus {
@@ -154,7 +145,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
-        this.#tellPeers(outputs)
+        this.#tell(this.#peers.tick(this.#applied, this.#chain), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
     }
@@ -231,55 +222,25 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#chain = extend(this.#chain, entry)
     this.#applied = entry.seq
     this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
-    this.#fork.executed(entry.seq, this.#chain)
+    this.#peers.executed(entry.seq, this.#chain)
     if (this.#haltIfForked(outputs)) return false
     this.#execute(entry, outputs)
     return this.#halted === undefined
   }
 
-  /** When something is new, and now and then when nothing is: reports may be lost. */
-  #tellPeers(outputs: Array<ReplicaOutput>): void {
-    if (this.#applied === 0) return
-    if (this.#told === this.#applied && ++this.#ticksSinceTold < TELL_AGAIN_TICKS) return
-    this.#told = this.#applied
-    this.#ticksSinceTold = 0
-    this.#tell(this.#applied, this.#chain, outputs)
-  }
-
-  #tell(seq: number, chain: Digest, outputs: Array<ReplicaOutput>): void {
-    const { group, epoch, partition, replica, replicas } = this.#options
-    if (replicas.length === 1) return
-    outputs.push({ _tag: "Tell", bytes: encodePeerReport({ group, epoch, partition, replica, seq, chain }) })
+  #tell(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
+    if (bytes !== undefined) outputs.push({ _tag: "Tell", bytes })
   }
 
   #hear(from: string, bytes: Uint8Array, outputs: Array<ReplicaOutput>): void {
-    const report = this.#understand(from, bytes)
-    if (report === undefined) {
-      this.#malformed++
-      return
-    }
-    const contradiction = this.#fork.reported(report)
-    if (contradiction !== undefined) this.#tell(contradiction.seq, contradiction.chain, outputs)
+    const answer = this.#peers.hear(from, bytes)
+    if (answer === "malformed") this.#malformed++
+    else this.#tell(answer, outputs)
     this.#haltIfForked(outputs)
   }
 
-  /** The report, if it is one, of a peer, under its own name, about this partition. */
-  #understand(from: string, bytes: Uint8Array): PeerReport | undefined {
-    try {
-      const report = decodePeerReport(bytes)
-      const { group, epoch, partition, replica, replicas } = this.#options
-      const isOurs = report.group === group && report.epoch === epoch && report.partition === partition
-      const isPeer =
-        report.replica === from && report.replica !== replica && replicas.includes(report.replica)
-      return isOurs && isPeer ? report : undefined
-    } catch (cause) {
-      if (cause instanceof Malformed) return undefined
-      throw cause
-    }
-  }
-
   #haltIfForked(outputs: Array<ReplicaOutput>): boolean {
-    const verdict = this.#fork.verdict
+    const verdict = this.#peers.verdict
     if (verdict === undefined) return false
     this.#halt(outputs, "log-forked", verdict)
     return true

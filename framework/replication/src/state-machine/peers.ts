@@ -1,0 +1,68 @@
+import { decodePeerReport, type Digest, encodePeerReport, Malformed, type PeerReport } from "@lockstep/core"
+import type { ReplicaOptions } from "../mode.ts"
+import { ForkDetector } from "./fork.ts"
+
+/** After so many ticks without news, peers are told again where this replica is: reports may be lost. */
+const TELL_AGAIN_TICKS = 10
+
+/** What this replica and its peers tell each other of the logs that they read. */
+export class Peers {
+  readonly #options: ReplicaOptions
+  readonly #fork: ForkDetector
+  /** The position that peers were told of last. */
+  #told = 0
+  #ticksSinceTold = 0
+
+  /** `votes` peers that say the same cannot all be wrong. */
+  constructor(options: ReplicaOptions, votes: number) {
+    this.#options = options
+    this.#fork = new ForkDetector(votes)
+  }
+
+  /** Why this replica's log must have forked, if it must. */
+  get verdict(): string | undefined {
+    return this.#fork.verdict
+  }
+
+  executed(seq: number, chain: Digest): void {
+    this.#fork.executed(seq, chain)
+  }
+
+  /** What to tell all peers now, if anything. */
+  tick(applied: number, chain: Digest): Uint8Array | undefined {
+    if (applied === 0) return undefined
+    if (this.#told === applied && ++this.#ticksSinceTold < TELL_AGAIN_TICKS) return undefined
+    this.#told = applied
+    this.#ticksSinceTold = 0
+    return this.#report(applied, chain)
+  }
+
+  /** A peer's report: what to answer, where this replica has read something else. */
+  hear(from: string, bytes: Uint8Array): Uint8Array | "malformed" | undefined {
+    const report = this.#understand(from, bytes)
+    if (report === undefined) return "malformed"
+    const contradiction = this.#fork.reported(report)
+    return contradiction && this.#report(contradiction.seq, contradiction.chain)
+  }
+
+  #report(seq: number, chain: Digest): Uint8Array | undefined {
+    const { group, epoch, partition, replica, replicas } = this.#options
+    if (replicas.length === 1) return undefined
+    return encodePeerReport({ group, epoch, partition, replica, seq, chain })
+  }
+
+  /** The report, if it is one, of a peer, under its own name, about this partition. */
+  #understand(from: string, bytes: Uint8Array): PeerReport | undefined {
+    try {
+      const report = decodePeerReport(bytes)
+      const { group, epoch, partition, replica, replicas } = this.#options
+      const isOurs = report.group === group && report.epoch === epoch && report.partition === partition
+      const isPeer =
+        report.replica === from && report.replica !== replica && replicas.includes(report.replica)
+      return isOurs && isPeer ? report : undefined
+    } catch (cause) {
+      if (cause instanceof Malformed) return undefined
+      throw cause
+    }
+  }
+}
