@@ -79,7 +79,7 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     bug: "the log is truncated behind a checkpoint that replicas agree on, and do not hold yet",
     file: CHECKPOINTS,
     find: "return { confirmed, truncatable: durable.seq }",
-    replace: "return { confirmed, truncatable: this.stable + 60 }",
+    replace: "return { confirmed, truncatable: this.stable + 400 }",
     seedsMax: 1500,
   },
   {

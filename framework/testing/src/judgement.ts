@@ -138,7 +138,10 @@ function unstopped(run: Simulation): ReadonlyArray<string> {
   const stable = Math.max(...run.replicas.map(({ protocol }) => protocol?.status.stable ?? 0))
   return [...run.wrongSince].flatMap(([index, seq]) => {
     const replica = run.replicas[index]
-    return seq > stable || replica === undefined || replica.halts.length > 0
+    const right = run.replicas.find((_, i) => !run.isLiar(i) && !run.hasFlipped(i))?.protocol?.status
+    // what was wrong may have been overwritten before the checkpoint
+    const isRight = right?.stateDigest() === replica?.protocol?.status.stateDigest()
+    return seq > stable || isRight || replica === undefined || replica.halts.length > 0
       ? []
       : [`${replica.replica} is wrong since ${seq}, and the checkpoint at ${stable} is stable`]
   })

@@ -169,8 +169,9 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
       ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
       : SESSION_LIMITS,
     checkpointEveryBatches: random.pick(flips ? [3, 10] : [0, 3, 10, 30]),
-    // peers read out their last checkpoint only: while one of them is wrong, nobody can join who needs an earlier one
-    truncationMargin: purpose === "broken-log" || flips ? NEVER : random.pick([NEVER, 0, 5, 50]),
+    // peers read out their last checkpoint only: while they do not agree on that one, nobody can join who needs an earlier one.
+    // So a replica that the truncated log has left behind counts as faulty, and the margin keeps lag from being a fault.
+    truncationMargin: purpose === "broken-log" || flips ? NEVER : random.pick([NEVER, 60, 150]),
   }
 }
 
