@@ -67,14 +67,6 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     seedsMax: 1500,
   },
   {
-    name: "one-peer-trusted",
-    bug: "a checkpoint is installed although the log does not certify it",
-    file: TRANSFER,
-    find: "manifest.certified ||= this.#stability",
-    replace: "manifest.certified ||= true || this.#stability",
-    seedsMax: 1500,
-  },
-  {
     name: "truncated-too-early",
     bug: "the log is truncated behind a checkpoint that replicas agree on, and do not hold yet",
     file: CHECKPOINTS,

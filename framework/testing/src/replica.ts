@@ -1,5 +1,5 @@
 import type { ActorDefinition } from "@lockstep/actor"
-import { type ClientId, type Digest, type Entry, Malformed, ReplicaId } from "@lockstep/core"
+import { type ClientId, digest, type Digest, type Entry, Malformed, ReplicaId } from "@lockstep/core"
 import {
   type Checkpoint,
   decodeHeader,
@@ -49,6 +49,8 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly random: Random
   readonly liar: Liar | undefined
   /** The chain after each entry, as this replica computed it. */
+  /** The state of a checkpoint that it took, or fetched. */
+  readonly onCheckpoint: (seq: number, state: Digest) => void
   readonly onExecuted: (replica: ReplicaId, seq: number, chain: Digest) => void
 }
 
@@ -215,6 +217,7 @@ export class SimulatedReplica {
         return this.#options.toPeers(this.replica, output.bytes)
       case "Persist": {
         const life = this.#life
+        this.#options.onCheckpoint(output.changes.seq, output.changes.state)
         return this.#options.disk.write(output.changes, () => {
           if (life === this.#life)
             this.#receive("synced", () => this.#step({ _tag: "Persisted", seq: output.changes.seq }))
@@ -294,6 +297,7 @@ export class SimulatedReplica {
     const { disk, schedule } = this.#options
     schedule.note(`${this.replica} installs a checkpoint`)
     this.transfers++
+    this.#options.onCheckpoint(decodeHeader(checkpoint.header).seq, digest(checkpoint.header))
     disk.replace(checkpoint)
     try {
       const wasOnProbation = this.#protocol?.status.onProbation === true

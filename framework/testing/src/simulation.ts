@@ -53,6 +53,7 @@ export class Simulation {
   readonly #liars: ReadonlyMap<number, Liar>
   readonly #chains = new Map<number, string>()
   readonly #digests = new Map<number, string>()
+  readonly #checkpoints = new Map<number, string>()
   /** Where the state of a replica that is wrong on purpose was first seen to be wrong. */
   readonly wrongSince = new Map<number, number>()
 
@@ -103,6 +104,7 @@ export class Simulation {
           toPeer: (from, to, request) => this.#toPeer(from, to, request),
           onTruncatable: (below) => this.log.truncate(below - scenario.truncationMargin),
           toPeers: (from, bytes) => this.#toPeers(from, bytes),
+          onCheckpoint: (seq, state) => this.#compareCheckpoint(i, seq, state),
           onExecuted: (_, seq, chain) => this.#compare(i, seq, chain),
         }),
     )
@@ -207,6 +209,14 @@ export class Simulation {
       for (const answer of asked.serve(from, request))
         this.network.send(to, from, "answer", "datagram", () => asking.answer(to, answer))
     })
+  }
+
+  /** Correct replicas take, and fetch, one checkpoint at one position. */
+  #compareCheckpoint(index: number, seq: number, state: string): void {
+    if (this.isLiar(index) || this.hasFlipped(index) || this.scenario.purpose !== "survive") return
+    const known = this.#checkpoints.get(seq)
+    if (known === undefined) this.#checkpoints.set(seq, state)
+    else if (known !== state) this.disagreements.push(`the checkpoint at ${seq}`)
   }
 
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
