@@ -52,7 +52,7 @@ describe("a replica that keeps checkpoints", () => {
       await load.stopAndCheck()
       await expectEqual(group.replicas)
       const installed = victim.log.findLast(({ event }) => event === "installed")
-      expect(installed?.["rows"]).toBeGreaterThanOrEqual(3)
+      expect(installed?.["actors"]).toBeGreaterThanOrEqual(3)
       await using nats = await openConnection({ servers: group.server.url, name: "test" })
       const { streams } = await jetstreamManager(nats.nats)
       const { state } = await streams.info("LOG_main_0")

@@ -1,6 +1,7 @@
 import type { Mutant } from "./mutant-list.ts"
 
 const ACTORS = "actor/src/actors.ts"
+const RESIDENTS = "actor/src/residents.ts"
 const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
 const CHECKPOINTS = "replication/src/state-machine/checkpoints.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
@@ -61,10 +62,33 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "chunk-not-verified",
     bug: "rows that a peer sends are taken without comparing them with the digest of their bucket",
     file: TRANSFER,
-    find: "if (bucket !== manifest.buckets[answer.index]) {",
-    replace:
-      "this.#buckets.set(manifest.buckets[answer.index] ?? bucket, answer.rows)\n    if (bucket.length === 0) {",
+    find: "if (rows === undefined || bucketDigest(rows) !== wanted) {",
+    replace: "if (rows === undefined) {",
     seedsMax: 1500,
+  },
+  {
+    name: "one-peer-trusted",
+    bug: "what one peer says a checkpoint is, is taken without comparing it with what f+1 replicas attest",
+    file: TRANSFER,
+    find: "if (digest(answer.header) !== certificate.state || answer",
+    replace: "if (answer",
+    seedsMax: 4000,
+  },
+  {
+    name: "leaves-with-changes",
+    bug: "an actor leaves memory although it has changed since its checkpoint",
+    file: ACTORS,
+    find: "if (this.#touched.get(type)?.has(key) === true) return false",
+    replace: "",
+    seedsMax: 500,
+  },
+  {
+    name: "leaves-before-it-is-kept",
+    bug: "an actor leaves memory before its checkpoint is on the disk",
+    file: RESIDENTS,
+    find: " || resident.seq > seq) return",
+    replace: ") return",
+    seedsMax: 500,
   },
   {
     name: "truncated-too-early",

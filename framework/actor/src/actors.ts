@@ -17,7 +17,8 @@ import {
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
-import { type ActorRow, Asleep, Frozen, revive, rowBytes } from "./row.ts"
+import { Residents } from "./residents.ts"
+import { type ActorRow, type ActorShelf, Asleep, Frozen, revive, rowBytes } from "./row.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -32,6 +33,12 @@ export interface Target {
   readonly instances: Map<string, object>
   /** Keys of actors that commands have run on since changes were taken last; undefined: nobody takes them. */
   readonly touched: Set<string> | undefined
+}
+
+/** Where actors are that need not be in memory, and how many bytes of them are there all the same. */
+export interface Passivation {
+  readonly shelf: ActorShelf
+  readonly bytesMax: number
 }
 
 /** An error that an actor threw and that is not an ActorError: most likely a bug in it. For the operator's log. */
@@ -53,6 +60,8 @@ export class Actors {
   readonly #touched = new Map<string, Set<string>>()
   readonly #checked: boolean
   readonly #context = new CommandContext()
+  #passivation: { readonly shelf: ActorShelf; readonly residents: Residents } | undefined
+  #size = 0
   #uncaught: Array<UncaughtError> = []
 
   constructor(options: {
@@ -75,17 +84,19 @@ export class Actors {
     return { definition, member: found, instances, touched: this.#touched.get(type) }
   }
 
-  /** From now on it is noted which actors commands run on, for checkpoints. */
-  noteChanges(): void {
+  /** From now on it is noted which actors commands run on, for checkpoints. With a shelf, actors that it holds may leave memory. */
+  noteChanges(passivation?: Passivation): void {
     for (const type of this.#definitions.keys())
       if (!this.#touched.has(type)) this.#touched.set(type, new Set())
+    if (passivation === undefined) return
+    this.#passivation = { shelf: passivation.shelf, residents: new Residents(passivation.bytesMax) }
   }
 
   /**
-   * The state of every actor that a command has run on since this was called last. One whose state is not made of data can
+   * The state, after this position, of every actor that a command has run on since this was called last. One whose state is not made of data can
    * neither be kept nor restored: it is frozen, and refuses every command from here on, on all replicas alike.
    */
-  takeChanges(): ReadonlyArray<ActorRow> {
+  takeChanges(seq: number): ReadonlyArray<ActorRow> {
     const rows: Array<ActorRow> = []
     for (const [type, keys] of this.#touched) {
       const [definition, instances] = [this.#definitions.get(type), this.#instances.get(type)]
@@ -94,30 +105,44 @@ export class Actors {
         if (definition === undefined || instance === undefined) continue
         const state = instance instanceof Frozen ? instance : tryEncodeState(instance)
         if (state instanceof Unsupported) instances?.set(key, new Frozen(state.message))
-        rows.push({ type, key, bytes: rowBytes(definition.version, state) })
+        const bytes = rowBytes(definition.version, state)
+        rows.push({ type, key, bytes })
+        this.#passivation?.residents.kept(type, key, bytes.length, seq)
       }
       keys.clear()
     }
     return rows
   }
 
-  /** Puts back actors of a checkpoint: each is read when it is needed. Throws Malformed where a type is not hosted here. */
-  restore(rows: Iterable<ActorRow>): void {
-    for (const { type, key, bytes } of rows) {
-      const instances = this.#instances.get(type)
-      if (instances === undefined)
-        throw new Malformed(`the checkpoint has an actor of type ${type}, which is not hosted here`)
-      instances.set(key, new Asleep(bytes))
-    }
+  /** The shelf holds what was taken at this position: actors that no command has run on since may leave memory. */
+  shelved(seq: number): void {
+    this.#passivation?.residents.evict(seq, (type, key) => {
+      if (this.#touched.get(type)?.has(key) === true) return false // the next checkpoint holds it
+      this.#instances.get(type)?.delete(key)
+      return true
+    })
   }
 
-  /** Executes one command and writes its outcome. Never throws for anything that the command does. */
+  /** Puts back an actor of a checkpoint: it is read when it is needed. Throws Malformed where its type is not hosted here. */
+  restore({ type, key, bytes }: ActorRow): void {
+    const instances = this.#instances.get(type)
+    if (instances === undefined)
+      throw new Malformed(`the checkpoint has an actor of type ${type}, which is not hosted here`)
+    if (this.#passivation === undefined) instances.set(key, new Asleep(bytes))
+    this.#size++
+  }
+
+  /**
+   * Executes one command and writes its outcome. Never throws for anything that the command does; throws {@link Malformed} where the
+   * shelf's row of the actor is damaged.
+   */
   execute(writer: ByteWriter, target: Target, key: string, argsBytes: Buffer, position: Position): void {
     const start = writer.length
     const args = readArguments(target.member, argsBytes)
     if (typeof args === "string") return writeRefused(writer, "InvalidArgument", args)
     target.touched?.add(key)
-    let instance = target.instances.get(key) ?? this.#create(writer, target, key, position)
+    let instance =
+      target.instances.get(key) ?? this.#takeDown(target, key) ?? this.#create(writer, target, key, position)
     if (instance instanceof Asleep) target.instances.set(key, (instance = instance.wake(target.definition)))
     if (instance === undefined) return
     if (instance instanceof Frozen) return writeRefused(writer, "StateUnsupported", instance.reason)
@@ -144,6 +169,11 @@ export class Actors {
 
   /** How many actors live here. */
   get size(): number {
+    return this.#size
+  }
+
+  /** How many of them are in memory. */
+  get resident(): number {
     let size = 0
     for (const instances of this.#instances.values()) size += instances.size
     return size
@@ -159,10 +189,18 @@ export class Actors {
           instance instanceof Asleep
             ? instance.bytes
             : rowBytes(version, instance instanceof Frozen ? instance : tryEncodeState(instance))
-        lines.push(`${type} ${JSON.stringify(key)} ${digest(bytes)}`)
+        lines.push(line({ type, key, bytes }))
       }
     }
+    for (const row of this.#passivation?.shelf.rows() ?? [])
+      if (this.#instances.get(row.type)?.has(row.key) !== true) lines.push(line(row))
     return digest(lines.toSorted().join("\n"))
+  }
+
+  /** An actor that was put on the shelf. */
+  #takeDown({ definition }: Target, key: string): Asleep | undefined {
+    const bytes = this.#passivation?.shelf.read(definition.type, key)
+    return bytes && new Asleep(bytes)
   }
 
   /** A new actor. Where its constructor does what a command may not, that is the command's outcome, and there is none. */
@@ -189,6 +227,7 @@ export class Actors {
       writeRefused(writer, "Nondeterminism", `two new actors like ${name} differ: ${ELSEWHERE}`)
     else {
       instances.set(key, instance)
+      this.#size++
       return instance
     }
     return undefined
@@ -298,6 +337,10 @@ export class Actors {
 const ELSEWHERE =
   "it depends on something that is not in its arguments, state or context (a module variable, a cache, the order in which actors were created, …)"
 const NONE: ReadonlyArray<never> = []
+
+function line({ type, key, bytes }: ActorRow): string {
+  return `${type} ${JSON.stringify(key)} ${digest(bytes)}`
+}
 
 /** The arguments, or what is wrong with them: a forged envelope may hold anything. */
 function readArguments(member: Member, bytes: Buffer): Array<unknown> | string {

@@ -9,6 +9,13 @@ export interface ActorRow {
   readonly bytes: Uint8Array
 }
 
+/** Actors of the last checkpoint that need not be in memory. */
+export interface ActorShelf {
+  /** The row of an actor, if the checkpoint has one. Throws Malformed for one that is damaged. */
+  read(type: string, key: string): Uint8Array | undefined
+  rows(): Iterable<ActorRow>
+}
+
 /** An actor of a checkpoint that no command has needed yet. */
 export class Asleep {
   readonly bytes: Uint8Array

@@ -1,11 +1,16 @@
 export * from "./mode.ts"
-export {
-  type Checkpoint,
-  type CheckpointChanges,
-  type CheckpointHeader,
-  decodeHeader,
-  encodeHeader,
-} from "./state-machine/checkpoint.ts"
-export { bucketsOf, manifestOf } from "./state-machine/reading.ts"
-export type { TransferAnswer, TransferRequest } from "./state-machine/transfer.ts"
+export type {
+  Checkpoint,
+  CheckpointChanges,
+  Shelf,
+  StagedBucket,
+  StagedCheckpoint,
+  TransferAnswer,
+  TransferRequest,
+  Wanted,
+} from "./checkpoint.ts"
+export { together } from "./overdue.ts"
+export { answersTo, type Library } from "./reading.ts"
+export { Stage } from "./stage.ts"
+export { type CheckpointHeader, decodeHeader, encodeHeader } from "./state-machine/checkpoint.ts"
 export { stateMachine, type StateMachineOptions } from "./state-machine/mode.ts"

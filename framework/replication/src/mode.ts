@@ -12,8 +12,15 @@ import type {
   ReplicaId,
   SessionLimits,
 } from "@lockstep/core"
-import type { Checkpoint, CheckpointChanges } from "./state-machine/checkpoint.ts"
-import type { TransferAnswer, TransferRequest } from "./state-machine/transfer.ts"
+import type {
+  Checkpoint,
+  CheckpointChanges,
+  Shelf,
+  StagedBucket,
+  StagedCheckpoint,
+  TransferAnswer,
+  TransferRequest,
+} from "./checkpoint.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -48,6 +55,12 @@ export interface ReplicaOptions extends Membership {
   readonly onProbation?: boolean
   /** Where to begin: a checkpoint of this replica's own, in place of the beginning of the log. */
   readonly restore?: Checkpoint
+  /** Where the rows of what was persisted can be read again: actors that are not needed leave memory. */
+  readonly shelf?: Shelf
+  /** Bytes of actors that stay in memory, about, although the shelf holds them. */
+  readonly actorBytesMax?: number
+  /** Buckets of peers' checkpoints that an earlier attempt to fetch one has staged. */
+  readonly staged?: Iterable<Digest>
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -90,8 +103,10 @@ export type ReplicaOutput =
   | { readonly _tag: "Truncatable"; readonly below: number }
   /** To a peer, which answers from its disk. */
   | { readonly _tag: "Request"; readonly to: ReplicaId; readonly request: TransferRequest }
-  /** Keep this checkpoint in place of all that is kept, and begin with it: this protocol is done. */
-  | { readonly _tag: "Install"; readonly checkpoint: Checkpoint }
+  /** Keep this bucket of a peer's checkpoint aside, until all of them are there. */
+  | { readonly _tag: "Stage"; readonly bucket: StagedBucket }
+  /** Keep this checkpoint, all of which is staged, in place of all that is kept, and begin with it: this protocol is done. */
+  | { readonly _tag: "Install"; readonly checkpoint: StagedCheckpoint }
   /** Attach to the log again, at `status.from`. */
   | { readonly _tag: "Reattach" }
   /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */
@@ -109,6 +124,7 @@ export interface HaltReport {
     | "log-lost-tail"
     | "log-forked"
     | "state-diverged"
+    | "store-damaged"
   readonly detail: string
   readonly applied: number
   readonly chain: Digest
@@ -124,6 +140,8 @@ export interface ReplicaStatus {
   readonly caughtUp: boolean
   readonly halted: HaltReport | undefined
   readonly actors: number
+  /** Actors that are in memory. */
+  readonly resident: number
   readonly sessions: number
   /** Commands executed, batches answered from the session table, entries and messages that were not understood. */
   readonly executed: number

@@ -40,6 +40,11 @@ export interface HostOptions extends Omit<ConnectionOptions, "name"> {
    */
   readonly dataDir?: string
   /**
+   * Bytes of actors in memory, about, for each partition: ones that were not needed for longest are left on the disk until a command
+   * needs them. Default: 256 MiB. Without `dataDir` all actors are in memory.
+   */
+  readonly actorBytesMax?: number
+  /**
    * Lets this replica truncate the log behind checkpoints that f+1 replicas hold on their disks, but for so many entries: ones
    * that are a little behind need not fetch a checkpoint. Needs the permission to purge. Default: it truncates nothing.
    */
@@ -70,9 +75,9 @@ export type HostEvent =
   | { readonly event: "log-away"; readonly partition: number; readonly detail: string }
   | ({ readonly event: "halted"; readonly partition: number } & HaltReport)
   /** It begins at a checkpoint of its own, instead of at the first entry. */
-  | { readonly event: "restored"; readonly partition: number; readonly seq: number; readonly rows: number }
+  | { readonly event: "restored"; readonly partition: number; readonly seq: number; readonly actors: number }
   /** The log began after what it had executed: it has fetched a checkpoint of its peers, and begins with that. */
-  | { readonly event: "installed"; readonly partition: number; readonly seq: number; readonly rows: number }
+  | { readonly event: "installed"; readonly partition: number; readonly seq: number; readonly actors: number }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
   /** f+1 others attest another state: it forgets its own (`evidence` is a copy), and begins anew, on probation. */
   | {

@@ -1,17 +1,22 @@
-import { digest, type GroupName, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
+import { type Digest, type GroupName, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
 import {
-  bucketsOf,
+  answersTo,
   type Checkpoint,
   type CheckpointChanges,
-  decodeHeader,
-  manifestOf,
+  type Shelf,
+  type StagedBucket,
+  type StagedCheckpoint,
+  together,
   type TransferAnswer,
   type TransferRequest,
 } from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
 import { CheckpointStore } from "./store.ts"
 
-/** Keeps one partition's checkpoints on disk, and begins with the last of them. */
+/** A checkpoint is kept for so long after a peer has asked for it last, milliseconds. */
+const PINNED_MS = 30_000
+
+/** Keeps one partition's checkpoints on disk, begins with the newest of them, and reads them out to peers. */
 export class Keeper {
   readonly #store: CheckpointStore
   readonly #partition: Partition
@@ -19,8 +24,10 @@ export class Keeper {
   readonly #onKept: (seq: number) => void
   /** What is not on the disk yet: a write that failed is made up for by the next. */
   #waiting: CheckpointChanges | undefined
-  /** Checkpoints that peers are reading, whatever is written meanwhile. */
-  readonly #pinned = new Map<string, Checkpoint>()
+  /** Checkpoints that peers are reading, by peer. */
+  readonly #pinned = new Map<string, { readonly seq: number; readonly untilMs: number }>()
+  /** Nobody begins to ask for checkpoints below it. */
+  #floor = 0
   #failed = false
   #closed = false
 
@@ -41,26 +48,26 @@ export class Keeper {
     this.#onKept = onKept
   }
 
-  /** What `make` makes of the checkpoint that is there, if there is one and it is whole. */
-  restore<Protocol extends { readonly status: { readonly applied: number } }>(
-    make: (checkpoint: Checkpoint) => Protocol,
-  ): Protocol | undefined {
-    const partition = this.#partition
+  /** The rows on the disk, for actors that are not in memory. */
+  get shelf(): Shelf {
+    return this.#store
+  }
+
+  /** Buckets of peers' checkpoints that are on the disk. */
+  staged(): ReadonlyArray<Digest> {
+    return this.#store.staged()
+  }
+
+  /** What `make` makes of the newest checkpoint, if there is one and it is whole. */
+  restore<Protocol>(make: (checkpoint: Checkpoint) => Protocol): Protocol | undefined {
     try {
       const checkpoint = this.#store.load()
       if (checkpoint === undefined) return undefined
-      const restored = make(checkpoint)
-      this.#onEvent({
-        event: "restored",
-        partition,
-        seq: restored.status.applied,
-        rows: checkpoint.rows.size,
-      })
-      return restored
+      return make(checkpoint)
     } catch (cause) {
       const isDamaged = cause instanceof Malformed || isSqlite(cause)
       if (!isDamaged) throw cause
-      this.#onEvent({ event: "checkpoint-damaged", partition, error: cause.message })
+      this.#onEvent({ event: "checkpoint-damaged", partition: this.#partition, error: cause.message })
       this.#store.recreate()
       return undefined
     }
@@ -69,42 +76,53 @@ export class Keeper {
   /** Keeps the changes soon, after the votes that are due now. */
   keep(changes: CheckpointChanges): void {
     const isScheduled = this.#waiting !== undefined
-    this.#waiting = {
-      ...changes,
-      rows: new Map([...(this.#waiting?.rows ?? []), ...changes.rows]),
-    }
+    this.#waiting = together(this.#waiting, changes)
     if (!isScheduled || this.#failed) setImmediate(() => this.#write())
   }
 
-  /** A whole checkpoint that came from peers, in place of what is kept. Throws where the disk refuses it. */
-  replace(checkpoint: Checkpoint): void {
-    this.#waiting = undefined
-    this.#store.wipe()
-    const { header, rows } = checkpoint
-    const { seq } = decodeHeader(header)
-    this.#store.write({ seq, header, state: digest(header), rows })
+  /** f+1 replicas hold the checkpoint at this position: older ones go with the next that is kept. */
+  release(below: number): void {
+    this.#floor = below
   }
 
-  /** Copies what is kept into a file of its own, and forgets it. Yields the file. */
-  putAside(seq: number): string {
-    this.#waiting = undefined
-    const file = this.#store.copy(`diverged-at-${seq}`)
-    this.#store.wipe()
-    return file
+  /** Keeps a bucket of a peer's checkpoint aside. */
+  stage(bucket: StagedBucket): void {
+    this.#store.stage(bucket)
   }
 
-  /** What a peer asks for, of the checkpoint that was the last one when it began to ask. */
-  read(peer: string, request: TransferRequest): ReadonlyArray<TransferAnswer> {
-    if (request._tag === "Manifest") {
-      const checkpoint = this.#store.load()
-      if (checkpoint === undefined) return []
-      this.#pinned.set(peer, checkpoint)
-      return [manifestOf(checkpoint)]
+  /** Puts a checkpoint that is staged in place of what is kept. Throws where the disk refuses it. */
+  install(checkpoint: StagedCheckpoint): void {
+    this.#waiting = undefined
+    this.#store.install(checkpoint)
+  }
+
+  /** Copies what is kept into a file of its own, and forgets it. Yields the file; nothing where the disk refuses a copy. */
+  putAside(seq: number): string | undefined {
+    this.#waiting = undefined
+    try {
+      const file = this.#store.copy(`diverged-at-${seq}`)
+      this.#store.wipe()
+      return file
+    } catch (cause) {
+      if (!isSqlite(cause)) throw cause
+      this.#store.recreate()
+      return undefined
     }
-    const pinned = this.#pinned.get(peer)
-    if (pinned === undefined || decodeHeader(pinned.header).seq !== request.seq)
-      return [{ _tag: "Gone", seq: request.seq }]
-    return bucketsOf(pinned, request)
+  }
+
+  /** What a peer asks for. */
+  *read(peer: string, request: TransferRequest): Generator<TransferAnswer> {
+    try {
+      for (const answer of answersTo(this.#store, request)) {
+        if (answer._tag !== "Gone")
+          this.#pinned.set(peer, { seq: request.seq, untilMs: performance.now() + PINNED_MS })
+        yield answer
+      }
+    } catch (cause) {
+      if (!isSqlite(cause)) throw cause
+      const error = `it could not be read out to ${peer}: ${cause.message}`
+      this.#onEvent({ event: "checkpoint-failed", partition: this.#partition, error })
+    }
   }
 
   close(): void {
@@ -116,7 +134,7 @@ export class Keeper {
     const changes = this.#waiting
     if (changes === undefined || this.#closed) return
     try {
-      this.#store.write(changes)
+      this.#store.write(changes, this.#needed())
       this.#waiting = undefined
       this.#failed = false
     } catch (cause) {
@@ -126,9 +144,19 @@ export class Keeper {
     }
     this.#onKept(changes.seq)
   }
+
+  /** The oldest position whose checkpoint somebody may still want. */
+  #needed(): number {
+    let needed = this.#floor
+    for (const [peer, { seq, untilMs }] of this.#pinned) {
+      if (untilMs < performance.now()) this.#pinned.delete(peer)
+      else needed = Math.min(needed, seq)
+    }
+    return needed
+  }
 }
 
-/** The database itself is damaged: a page of it is not what it was. */
+/** The database itself is damaged, or its disk is full. */
 function isSqlite(cause: unknown): cause is Error {
   return cause instanceof Error && "code" in cause && cause.code === "ERR_SQLITE_ERROR"
 }

@@ -9,14 +9,16 @@ import {
   truncateLog,
   type Tail,
 } from "@lockstep/nats"
-import type {
-  Checkpoint,
-  HaltReport,
-  ReplicaInput,
-  ReplicaOptions,
-  ReplicaOutput,
-  ReplicaProtocol,
-  ReplicaStatus,
+import {
+  type Checkpoint,
+  type HaltReport,
+  type ReplicaInput,
+  type ReplicaOptions,
+  type ReplicaOutput,
+  type ReplicaProtocol,
+  type ReplicaStatus,
+  Stage,
+  type StagedCheckpoint,
 } from "@lockstep/replication"
 import { hostable } from "./connect.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
@@ -44,6 +46,8 @@ export class Seat {
   readonly #truncateMarginEntries: number | undefined
   readonly #tail: Tail
   readonly #keeper: Keeper | undefined
+  /** Where a checkpoint of peers is gathered, without a disk. */
+  readonly #stage = new Stage()
   readonly #attestations: Appender
   readonly #connection: Connection
   readonly #group: GroupDescriptor
@@ -82,6 +86,7 @@ export class Seat {
             (seq) => this.#step({ _tag: "Persisted", seq }),
           )
     this.#truncateMarginEntries = options.truncateMarginEntries
+    const { actorBytesMax } = options
     this.#make = (begin) =>
       hostable(actorClass, group).replica({
         group: group.group,
@@ -93,9 +98,16 @@ export class Seat {
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
+        ...(this.#keeper && { shelf: this.#keeper.shelf, staged: this.#keeper.staged() }),
+        ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
-    this.#protocol = this.#keeper?.restore((restore) => this.#make({ restore })) ?? this.#make({})
+    const restored = this.#keeper?.restore((restore) => this.#make({ restore }))
+    this.#protocol = restored ?? this.#make({})
+    if (restored !== undefined) {
+      const { applied: seq, actors } = restored.status
+      this.#onEvent({ event: "restored", partition, seq, actors })
+    }
     this.#attestations = openAppender(
       connection,
       { group: group.group, partition, writer: { replica } },
@@ -195,16 +207,16 @@ export class Seat {
   }
 
   /** Begins anew with a checkpoint of the others. */
-  #install(restore: Checkpoint): void {
-    this.#keeper?.replace(restore)
-    this.#protocol = this.#make({ restore, onProbation: this.#protocol.status.onProbation })
-    const { applied } = this.#protocol.status
-    this.#onEvent({
-      event: "installed",
-      partition: this.#partition,
-      seq: applied,
-      rows: restore.rows.size,
-    })
+  #install(checkpoint: StagedCheckpoint): void {
+    const { onProbation } = this.#protocol.status
+    const begin = (restore: Checkpoint): ReplicaProtocol => this.#make({ restore, onProbation })
+    this.#keeper?.install(checkpoint)
+    this.#protocol =
+      this.#keeper === undefined
+        ? begin({ header: checkpoint.header, rows: this.#stage.take(checkpoint) })
+        : (this.#keeper.restore(begin) ?? this.#make({ onProbation })) // its disk may rot as fast as it is written
+    const { applied: seq, actors } = this.#protocol.status
+    this.#onEvent({ event: "installed", partition: this.#partition, seq, actors })
     this.#tail.reattach()
   }
 
@@ -237,7 +249,10 @@ export class Seat {
       case "Attest":
         return this.#attestations.append(output.bytes, 0)
       case "Truncatable":
+        this.#keeper?.release(output.below)
         return void this.#truncate(output.below)
+      case "Stage":
+        return this.#keeper === undefined ? this.#stage.add(output.bucket) : this.#keeper.stage(output.bucket)
       case "Request":
         return this.#tellPeer(output.to, { _tag: "Asks", request: output.request })
       case "Install":

@@ -1,18 +1,36 @@
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
-import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
-import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
+import { DatabaseSync, type StatementSync } from "node:sqlite"
+import {
+  bucketDigest,
+  bucketOf,
+  BUCKETS,
+  type Digest,
+  type GroupName,
+  type Partition,
+  type ReplicaId,
+} from "@lockstep/core"
+import type {
+  Checkpoint,
+  CheckpointChanges,
+  Library,
+  Shelf,
+  StagedBucket,
+  StagedCheckpoint,
+} from "@lockstep/replication"
 
 /**
- * The last checkpoint of one replica's partition, on disk (SQLite, synchronous = FULL). A checkpoint is there whole or not at
- * all. That its rows are what they were is not the file's promise: a checkpoint carries a digest of itself, and is checked when
- * a replica begins with it.
+ * The last checkpoints of one replica's partition, on disk (SQLite, synchronous = FULL): the newest one, and older ones back to the
+ * last that is surely agreed on, as versions of rows. A checkpoint is there whole or not at all. That its rows are what they were is
+ * not the file's promise: a checkpoint carries a digest of itself, and is checked when a replica begins with it.
  */
-export class CheckpointStore {
+export class CheckpointStore implements Shelf, Library {
   readonly #file: string
   #database: DatabaseSync
+  #prepared: Statements | undefined
   readonly #logId: string
+  /** What each checkpoint since the oldest changed, so that old versions are found when it goes. */
+  #changed = new Map<number, ReadonlyArray<string>>()
 
   /** Opens the store of a partition under `directory`, which is made if it is not there. */
   constructor(
@@ -30,36 +48,106 @@ export class CheckpointStore {
     this.#database = open(this.#file)
   }
 
-  /** The checkpoint that is there: of this log, not of another that was made in its place. */
+  /** The newest checkpoint: of this log, not of another that was made in its place. Its rows are read as they are needed. */
   load(): Checkpoint | undefined {
-    const header = this.#database.prepare("SELECT log, bytes FROM header").get() as // by the schema above
-      { readonly log: string; readonly bytes: Uint8Array } | undefined
-    if (header === undefined) return undefined
-    if (header.log !== this.#logId) {
+    const newest = this.#statements.newest.get() as HeaderRow | undefined // by the schema below
+    if (newest === undefined) return undefined
+    if (newest.log !== this.#logId) {
       this.wipe()
       return undefined
     }
-    const rows = new Map<string, Uint8Array>()
-    for (const row of this.#database.prepare("SELECT id, bytes FROM row").iterate()) {
-      const { id, bytes } = row as { readonly id: string; readonly bytes: Uint8Array } // by the schema above
-      rows.set(id, bytes)
-    }
-    return { header: header.bytes, rows }
+    this.#findChanges()
+    return { header: newest.header, rows: this.rows() }
   }
 
-  /** On return it is on the disk. Throws where it cannot be, and then nothing of it is. */
-  write(changes: CheckpointChanges): void {
-    const set = this.#database.prepare("INSERT OR REPLACE INTO row (id, bytes) VALUES (?, ?)")
-    const remove = this.#database.prepare("DELETE FROM row WHERE id = ?")
+  /** The rows of the newest checkpoint. */
+  *rows(): Generator<readonly [string, Uint8Array]> {
+    // versions of one row stand one behind the other, the newest first
+    let last: string | undefined
+    for (const row of this.#database
+      .prepare("SELECT id, bytes FROM row ORDER BY bucket, id, seq DESC")
+      .iterate()) {
+      const { id, bytes } = row as unknown as VersionRow // by the schema below
+      if (id !== last && bytes !== null) yield [id, bytes]
+      last = id
+    }
+  }
+
+  /** A row of the newest checkpoint. */
+  read(id: string): Uint8Array | undefined {
+    const row = this.#statements.row.get(bucketOf(id), id) as VersionRow | undefined // by the schema below
+    return row?.bytes ?? undefined
+  }
+
+  manifest(
+    seq: number,
+  ): { readonly header: Uint8Array; readonly buckets: ReadonlyArray<Digest> } | undefined {
+    const kept = this.#statements.checkpoint.get(seq) as HeaderRow | undefined // by the schema below
+    if (kept === undefined) return undefined
+    const buckets = Array.from({ length: BUCKETS }, () => EMPTY_BUCKET)
+    for (const row of this.#statements.buckets.iterate(seq)) {
+      const { bucket, digest } = row as { readonly bucket: number; readonly digest: Digest } // by the schema below
+      buckets[bucket] = digest
+    }
+    return { header: kept.header, buckets }
+  }
+
+  bucket(seq: number, index: number): ReadonlyMap<string, Uint8Array> {
+    const rows = new Map<string, Uint8Array>()
+    for (const row of this.#statements.bucketRows.iterate(index, seq)) {
+      const { id, bytes } = row as unknown as VersionRow // by the schema below
+      if (bytes === null) rows.delete(id)
+      else rows.set(id, bytes)
+    }
+    return rows
+  }
+
+  /**
+   * On return it is on the disk. Throws where it cannot be, and then nothing of it is. Checkpoints before the last one that is not
+   * above `floor` go.
+   */
+  write(changes: CheckpointChanges, floor = 0): void {
+    const { seq, header, rows, buckets } = changes
+    const { setRow, setBucket, setCheckpoint } = this.#statements
     this.#transaction(() => {
-      for (const [id, bytes] of changes.rows) {
-        if (bytes === undefined) remove.run(id)
-        else set.run(id, bytes)
-      }
-      this.#database
-        .prepare("INSERT OR REPLACE INTO header (id, log, bytes) VALUES (1, ?, ?)")
-        .run(this.#logId, changes.header)
+      for (const [id, bytes] of rows) setRow.run(bucketOf(id), id, seq, bytes ?? null)
+      for (const [bucket, digest] of buckets) setBucket.run(bucket, seq, digest)
+      setCheckpoint.run(seq, this.#logId, header)
+      this.#prune(floor)
     })
+    this.#changed.set(seq, [...rows.keys()])
+    const oldest = this.#oldest
+    for (const old of this.#changed.keys()) if (old <= oldest) this.#changed.delete(old)
+  }
+
+  /** Keeps a bucket of a peer's checkpoint aside. (Where it is lost or damaged after all, the checkpoint's digest shows it.) */
+  stage({ digest, rows }: StagedBucket): void {
+    this.#transaction(() => {
+      for (const [id, bytes] of rows) this.#statements.stage.run(digest, id, bytes)
+    }, "later")
+  }
+
+  /** The digests of buckets that are kept aside. */
+  staged(): ReadonlyArray<Digest> {
+    const rows = this.#database.prepare("SELECT DISTINCT digest FROM staged").all()
+    return rows.map((row) => row["digest"] as Digest) // by the schema below
+  }
+
+  /** Puts a checkpoint, whose buckets are kept aside, in place of all that is there. */
+  install({ seq, header, buckets }: StagedCheckpoint): void {
+    this.#transaction(() => {
+      this.#database.exec("DELETE FROM row; DELETE FROM bucket; DELETE FROM checkpoint")
+      const move = this.#database.prepare(
+        "INSERT INTO row (bucket, id, seq, bytes) SELECT ?, id, ?, bytes FROM staged WHERE digest = ?",
+      )
+      for (const [index, digest] of buckets) {
+        move.run(index, seq, digest)
+        this.#statements.setBucket.run(index, seq, digest)
+      }
+      this.#statements.setCheckpoint.run(seq, this.#logId, header)
+      this.#database.exec("DELETE FROM staged")
+    })
+    this.#changed.clear()
   }
 
   /** Copies all of it beside the store, under a name with this ending. Yields the file, which may have been there before. */
@@ -74,11 +162,15 @@ export class CheckpointStore {
     this.#database.close()
     for (const ending of ["", "-wal", "-shm"]) rmSync(`${this.#file}${ending}`, { force: true })
     this.#database = open(this.#file)
+    this.#prepared = undefined
+    this.#changed.clear()
   }
 
   /** Forgets everything. */
   wipe(): void {
-    this.#transaction(() => this.#database.exec("DELETE FROM row; DELETE FROM header"))
+    const all = "DELETE FROM row; DELETE FROM bucket; DELETE FROM checkpoint; DELETE FROM staged"
+    this.#transaction(() => this.#database.exec(all))
+    this.#changed.clear()
   }
 
   /** Bytes of rows, for an operator. */
@@ -95,16 +187,102 @@ export class CheckpointStore {
     this.#database.close()
   }
 
-  #transaction(work: () => void): void {
+  get #statements(): Statements {
+    return (this.#prepared ??= new Statements(this.#database))
+  }
+
+  get #oldest(): number {
+    const { seq } = this.#statements.oldest.get() as { readonly seq: number | null } // one row
+    return seq ?? 0
+  }
+
+  /** Removes what only checkpoints before the last one at or below `floor` need. */
+  #prune(floor: number): void {
+    const { base, oldVersions, goneRow, oldDigests, oldCheckpoints } = this.#statements
+    const { seq } = base.get(floor) as { readonly seq: number | null } // one row
+    const oldest = this.#oldest
+    if (seq === null || seq === oldest) return
+    const buckets = new Set<number>()
+    for (const [at, ids] of this.#changed) {
+      if (at <= oldest || at > seq) continue
+      for (const id of ids) {
+        const bucket = bucketOf(id)
+        oldVersions.run(bucket, id, bucket, id, seq)
+        goneRow.run(bucket, id, seq)
+        buckets.add(bucket)
+      }
+    }
+    for (const bucket of buckets) oldDigests.run(bucket, bucket, seq)
+    oldCheckpoints.run(seq)
+  }
+
+  /** After a start it is found out again what changed since the oldest checkpoint. */
+  #findChanges(): void {
+    const changed = new Map<number, Array<string>>()
+    for (const row of this.#database.prepare("SELECT seq, id FROM row WHERE seq > ?").iterate(this.#oldest)) {
+      const { seq, id } = row as { readonly seq: number; readonly id: string } // by the schema below
+      const ids = changed.get(seq)
+      if (ids === undefined) changed.set(seq, [id])
+      else ids.push(id)
+    }
+    this.#changed = changed
+  }
+
+  /** `"later"`: it is on the disk some time. */
+  #transaction(work: () => void, synced: "now" | "later" = "now"): void {
     // a setting of the connection, not of the file
-    this.#database.exec("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
+    this.#database.exec(`PRAGMA synchronous = ${synced === "now" ? "FULL" : "NORMAL"}; BEGIN IMMEDIATE`)
     try {
       work()
       this.#database.exec("COMMIT")
     } catch (cause) {
-      this.#database.exec("ROLLBACK")
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK")
       throw cause
     }
+  }
+}
+
+/** What is prepared once, because it runs often. */
+class Statements {
+  readonly newest: StatementSync
+  readonly oldest: StatementSync
+  readonly base: StatementSync
+  readonly checkpoint: StatementSync
+  readonly row: StatementSync
+  readonly bucketRows: StatementSync
+  readonly buckets: StatementSync
+  readonly setRow: StatementSync
+  readonly setBucket: StatementSync
+  readonly setCheckpoint: StatementSync
+  readonly stage: StatementSync
+  readonly oldVersions: StatementSync
+  readonly goneRow: StatementSync
+  readonly oldDigests: StatementSync
+  readonly oldCheckpoints: StatementSync
+
+  constructor(database: DatabaseSync) {
+    const prepare = (sql: string): StatementSync => database.prepare(sql)
+    this.newest = prepare("SELECT log, header FROM checkpoint ORDER BY seq DESC LIMIT 1")
+    this.oldest = prepare("SELECT min(seq) AS seq FROM checkpoint")
+    this.base = prepare("SELECT max(seq) AS seq FROM checkpoint WHERE seq <= ?")
+    this.checkpoint = prepare("SELECT log, header FROM checkpoint WHERE seq = ?")
+    this.row = prepare("SELECT id, bytes FROM row WHERE bucket = ? AND id = ? ORDER BY seq DESC LIMIT 1")
+    this.bucketRows = prepare("SELECT id, bytes FROM row WHERE bucket = ? AND seq <= ? ORDER BY id, seq")
+    this.buckets = prepare("SELECT bucket, digest FROM bucket WHERE seq <= ? ORDER BY bucket, seq")
+    this.setRow = prepare("INSERT OR REPLACE INTO row (bucket, id, seq, bytes) VALUES (?, ?, ?, ?)")
+    this.setBucket = prepare("INSERT OR REPLACE INTO bucket (bucket, seq, digest) VALUES (?, ?, ?)")
+    this.setCheckpoint = prepare("INSERT OR REPLACE INTO checkpoint (seq, log, header) VALUES (?, ?, ?)")
+    this.stage = prepare("INSERT OR REPLACE INTO staged (digest, id, bytes) VALUES (?, ?, ?)")
+    this.oldVersions = prepare(
+      `DELETE FROM row WHERE bucket = ? AND id = ?
+       AND seq < (SELECT max(seq) FROM row WHERE bucket = ? AND id = ? AND seq <= ?)`,
+    )
+    this.goneRow = prepare("DELETE FROM row WHERE bucket = ? AND id = ? AND seq <= ? AND bytes IS NULL")
+    this.oldDigests = prepare(
+      `DELETE FROM bucket WHERE bucket = ?
+       AND seq < (SELECT max(seq) FROM bucket WHERE bucket = ? AND seq <= ?)`,
+    )
+    this.oldCheckpoints = prepare("DELETE FROM checkpoint WHERE seq < ?")
   }
 }
 
@@ -114,8 +292,26 @@ function open(file: string): DatabaseSync {
   if (existsSync(file) && statSync(file).size > 0) return database
   database.exec(`
     PRAGMA journal_mode = WAL;
-    CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), log TEXT NOT NULL, bytes BLOB NOT NULL);
-    CREATE TABLE row (id TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, log TEXT NOT NULL, header BLOB NOT NULL);
+    CREATE TABLE row (bucket INTEGER NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, bytes BLOB,
+      PRIMARY KEY (bucket, id, seq)) WITHOUT ROWID;
+    CREATE TABLE bucket (bucket INTEGER NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL,
+      PRIMARY KEY (bucket, seq)) WITHOUT ROWID;
+    CREATE TABLE staged (digest TEXT NOT NULL, id TEXT NOT NULL, bytes BLOB NOT NULL,
+      PRIMARY KEY (digest, id)) WITHOUT ROWID;
   `)
   return database
 }
+
+interface HeaderRow {
+  readonly log: string
+  readonly header: Uint8Array
+}
+
+/** A row as one checkpoint left it; without bytes, it was gone. */
+interface VersionRow {
+  readonly id: string
+  readonly bytes: Uint8Array | null
+}
+
+const EMPTY_BUCKET = bucketDigest(new Map())

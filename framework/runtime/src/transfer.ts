@@ -21,32 +21,27 @@ export function decodeTransfer(bytes: Uint8Array): TransferMessage {
 type Fields = Readonly<Record<string, Canonical>>
 
 function requestOf(fields: Fields): TransferRequest {
-  if (fields["_tag"] === "Manifest") return { _tag: "Manifest" }
-  if (fields["_tag"] !== "Buckets" || !Array.isArray(fields["indexes"]))
-    throw new Malformed("no such request")
-  const items: ReadonlyArray<unknown> = fields["indexes"]
-  return { _tag: "Buckets", seq: natural(fields["seq"]), indexes: items.map(natural) }
+  const { _tag, wanted } = fields
+  const seq = natural(fields["seq"])
+  if (_tag === "Manifest") return { _tag, seq }
+  if (_tag !== "Pieces" || !Array.isArray(wanted)) throw new Malformed("no such request")
+  const items = (wanted as ReadonlyArray<Canonical>).map(record) // an array of canonical values
+  return {
+    _tag,
+    seq,
+    wanted: items.map(({ index, part }) => ({ index: natural(index), part: natural(part) })),
+  }
 }
 
 function answerOf(fields: Fields): TransferAnswer {
-  const { _tag, header, buckets, rows } = fields
-  if (_tag === "Gone") return { _tag, seq: natural(fields["seq"]) }
+  const { _tag, header, buckets, bytes } = fields
   if (_tag === "Manifest" && header instanceof Uint8Array && Array.isArray(buckets))
     return { _tag, header, buckets: (buckets as ReadonlyArray<unknown>).map(text) as never } // they are compared with digests, whatever they are
-  if (_tag === "Bucket" && rows instanceof Map)
-    return {
-      _tag,
-      seq: natural(fields["seq"]),
-      index: natural(fields["index"]),
-      rows: rowsOf(rows),
-    }
-  throw new Malformed("no such answer")
-}
-
-function rowsOf(rows: Iterable<readonly [unknown, unknown]>): ReadonlyMap<string, Uint8Array> {
-  const checked = new Map<string, Uint8Array>()
-  for (const [id, bytes] of rows) checked.set(text(id), blob(bytes))
-  return checked
+  const seq = natural(fields["seq"])
+  if (_tag === "Gone" || _tag === "Paused") return { _tag, seq }
+  if (_tag !== "Piece" || !(bytes instanceof Uint8Array)) throw new Malformed("no such answer")
+  const { index, part, parts } = fields
+  return { _tag, seq, index: natural(index), part: natural(part), parts: natural(parts), bytes }
 }
 
 function record(value: Canonical): Fields {
@@ -63,9 +58,4 @@ function natural(value: unknown): number {
 function text(value: unknown): string {
   if (typeof value === "string") return value
   throw new Malformed("not a text")
-}
-
-function blob(value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value
-  throw new Malformed("not bytes")
 }

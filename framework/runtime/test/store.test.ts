@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { bucketDigest, bucketOf, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { CheckpointChanges } from "@lockstep/replication"
 import { afterAll, describe, expect, it } from "vitest"
 import { CheckpointStore } from "../src/store.ts"
@@ -24,8 +24,11 @@ function changes(seq: number, rows: Readonly<Record<string, string | undefined>>
     header: Buffer.from(`header ${seq}`),
     state: "" as CheckpointChanges["state"],
     rows: new Map(bytes),
+    buckets: new Map(),
   }
 }
+
+const ids = ["a", "b", "c", "d", "gone"]
 
 function read(store: CheckpointStore) {
   const checkpoint = store.load()
@@ -38,6 +41,14 @@ function read(store: CheckpointStore) {
   )
 }
 
+/** All rows of one checkpoint, bucket by bucket, as peers read them. */
+function all(store: CheckpointStore, seq: number): Readonly<Record<string, string>> {
+  const rows = new Map<string, string>()
+  for (const name of ids)
+    for (const [id, bytes] of store.bucket(seq, bucketOf(name))) rows.set(id, Buffer.from(bytes).toString())
+  return Object.fromEntries(rows)
+}
+
 describe("a store of checkpoints", () => {
   it("holds nothing at first, and then what was written last, over a restart", () => {
     const of = place()
@@ -48,7 +59,75 @@ describe("a store of checkpoints", () => {
     store.close()
     const again = new CheckpointStore(folder, of)
     expect(read(again)).toEqual(["header 9", { b: "three", "c\0d": "" }])
-    expect(again.sizeBytes()).toBe(5)
+    again.close()
+  })
+
+  it("holds older checkpoints beside the newest, until they are let go", () => {
+    const store = new CheckpointStore(folder, place())
+    store.write(changes(1, { a: "one", b: "one" }))
+    store.write(changes(2, { a: "two", c: "two" }))
+    store.write(changes(3, { b: undefined, c: "three" }))
+    expect(all(store, 1)).toEqual({ a: "one", b: "one" })
+    expect(all(store, 2)).toEqual({ a: "two", b: "one", c: "two" })
+    expect(all(store, 3)).toEqual({ a: "two", c: "three" })
+    store.write(changes(4, { d: "four" }), 2)
+    expect([1, 2, 3, 4].map((seq) => store.manifest(seq) !== undefined)).toEqual([false, true, true, true])
+    expect(all(store, 2)).toEqual({ a: "two", b: "one", c: "two" })
+    expect(all(store, 3)).toEqual({ a: "two", c: "three" })
+    store.close()
+  })
+
+  it("lets go of what was old before it was opened, and keeps no more than the newest needs", () => {
+    const of = place()
+    const store = new CheckpointStore(folder, of)
+    for (let seq = 1; seq <= 20; seq++) store.write(changes(seq, { a: "x".repeat(1000), b: String(seq) }))
+    store.write(changes(21, { gone: "soon" }))
+    store.write(changes(22, { gone: undefined }))
+    store.close()
+    const again = new CheckpointStore(folder, of)
+    expect(again.load()).toBeDefined()
+    expect(all(again, 7)["b"]).toBe("7")
+    again.write(changes(23, { b: "23" }), 23)
+    expect(again.manifest(22)).toBeUndefined()
+    expect(read(again)).toEqual(["header 23", { a: "x".repeat(1000), b: "23" }])
+    expect(again.sizeBytes()).toBe(1002)
+    again.close()
+  })
+
+  it("keeps the last one below the floor, where it has none at the floor", () => {
+    const store = new CheckpointStore(folder, place())
+    store.write(changes(5, { a: "five" }))
+    store.write(changes(9, { a: "nine" }), 7)
+    expect(all(store, 5)).toEqual({ a: "five" })
+    store.close()
+  })
+
+  it("yields single rows of the newest checkpoint", () => {
+    const store = new CheckpointStore(folder, place())
+    store.write(changes(1, { a: "one", b: "one" }))
+    store.write(changes(2, { a: "two", b: undefined }))
+    expect(Buffer.from(store.read("a") ?? []).toString()).toBe("two")
+    expect(store.read("b")).toBeUndefined()
+    expect(store.read("c")).toBeUndefined()
+    store.close()
+  })
+
+  it("gathers a checkpoint of peers, over a restart, and puts it in place of its own", () => {
+    const of = place()
+    const store = new CheckpointStore(folder, of)
+    store.write(changes(1, { mine: "old" }))
+    const rows = new Map([["theirs", Buffer.from("new")]])
+    const other = new Map([["of an earlier attempt", Buffer.from("x")]])
+    store.stage({ digest: bucketDigest(rows), rows })
+    store.stage({ digest: bucketDigest(other), rows: other })
+    store.close()
+    const again = new CheckpointStore(folder, of)
+    expect(new Set(again.staged())).toEqual(new Set([bucketDigest(rows), bucketDigest(other)]))
+    const buckets = new Map([[bucketOf("theirs"), bucketDigest(rows)]])
+    again.install({ seq: 9, header: Buffer.from("header 9"), buckets })
+    expect(read(again)).toEqual(["header 9", { theirs: "new" }])
+    expect(again.staged()).toEqual([])
+    expect(again.manifest(9)?.buckets[bucketOf("theirs")]).toBe(bucketDigest(rows))
     again.close()
   })
 

@@ -4,13 +4,24 @@ import { describe, expect, it } from "vitest"
 import { decodeTransfer, encodeTransfer, type TransferMessage } from "../src/transfer.ts"
 
 const messages: ReadonlyArray<TransferMessage> = [
-  { _tag: "Asks", request: { _tag: "Manifest" } },
-  { _tag: "Asks", request: { _tag: "Buckets", seq: 7, indexes: [1, 2, 4095] } },
+  { _tag: "Asks", request: { _tag: "Manifest", seq: 7 } },
+  {
+    _tag: "Asks",
+    request: {
+      _tag: "Pieces",
+      seq: 7,
+      wanted: [
+        { index: 1, part: 0 },
+        { index: 4095, part: 3 },
+      ],
+    },
+  },
   { _tag: "Answers", answer: { _tag: "Gone", seq: 7 } },
+  { _tag: "Answers", answer: { _tag: "Paused", seq: 7 } },
   { _tag: "Answers", answer: { _tag: "Manifest", header: Uint8Array.of(1, 2), buckets: [] } },
   {
     _tag: "Answers",
-    answer: { _tag: "Bucket", seq: 7, index: 3, rows: new Map([["id", Uint8Array.of(5)]]) },
+    answer: { _tag: "Piece", seq: 7, index: 3, part: 0, parts: 2, bytes: Uint8Array.of(5) },
   },
 ]
 

@@ -1,19 +1,40 @@
-import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
+import { bucketDigest, bucketOf, BUCKETS, type Digest } from "@lockstep/core"
+import {
+  type Checkpoint,
+  type CheckpointChanges,
+  type Library,
+  type Shelf,
+  Stage,
+  type StagedCheckpoint,
+  together,
+} from "@lockstep/replication"
 import type { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
+
+/** A checkpoint on a disk. */
+interface Kept {
+  readonly seq: number
+  readonly header: Uint8Array
+  readonly rows: Map<string, Uint8Array>
+}
 
 /**
  * One replica's disk: a write is there whole or not at all, and after a crash what was not yet synced is one or the other.
  * Besides, it rots, and somebody may put an old copy back.
  */
-export class SimulatedDisk {
+export class SimulatedDisk implements Shelf, Library {
   readonly #schedule: Schedule
   readonly #random: Random
   readonly #name: string
-  #kept: { readonly header: Uint8Array; readonly rows: Map<string, Uint8Array> } | undefined
+  /** From the oldest that a peer may ask for to the newest. */
+  #kept: ReadonlyArray<Kept> = []
   #pending: Array<CheckpointChanges> = []
-  #copy: Checkpoint | undefined
+  /** What did not fit. */
+  #overdue: CheckpointChanges | undefined
+  #copy: ReadonlyArray<Kept> = []
+  #stage = new Stage()
   #syncedAtMs = 0
+  #floor = 0
   isFull = false
 
   constructor(schedule: Schedule, random: Random, name: string) {
@@ -24,10 +45,30 @@ export class SimulatedDisk {
 
   /** What is there after a start. */
   load(): Checkpoint | undefined {
-    return this.#kept && { header: this.#kept.header, rows: new Map(this.#kept.rows) }
+    return this.#newest && { header: this.#newest.header, rows: this.rows() }
   }
 
-  write(changes: CheckpointChanges, done: () => void): void {
+  rows(): Iterable<readonly [string, Uint8Array]> {
+    return [...(this.#newest?.rows ?? [])]
+  }
+
+  read(id: string): Uint8Array | undefined {
+    return this.#newest?.rows.get(id)
+  }
+
+  manifest(seq: number): ReturnType<Library["manifest"]> {
+    const kept = this.#kept.find((checkpoint) => checkpoint.seq === seq)
+    return kept && { header: kept.header, buckets: digestsOf(kept.rows) }
+  }
+
+  bucket(seq: number, index: number): ReadonlyMap<string, Uint8Array> {
+    const kept = this.#kept.find((checkpoint) => checkpoint.seq === seq)
+    return new Map([...(kept?.rows ?? [])].filter(([id]) => bucketOf(id) === index))
+  }
+
+  write(next: CheckpointChanges, done: () => void): void {
+    const changes = together(this.#overdue, next)
+    this.#overdue = this.isFull ? changes : undefined
     if (this.isFull) return
     this.#pending.push(changes)
     // writes reach the disk in their order
@@ -40,6 +81,24 @@ export class SimulatedDisk {
     })
   }
 
+  /** Nobody begins to ask for checkpoints below this position. */
+  release(below: number): void {
+    this.#floor = below
+  }
+
+  /** A bucket of a peer's checkpoint. */
+  get stage(): Stage {
+    return this.#stage
+  }
+
+  /** A whole checkpoint, all of which is staged, in place of what is there. */
+  install(checkpoint: StagedCheckpoint): void {
+    const { seq, header } = checkpoint
+    this.#kept = [{ seq, header, rows: new Map(this.#stage.take(checkpoint)) }]
+    this.#pending = []
+    this.#overdue = undefined
+  }
+
   /** The process dies: what it had not synced is there, or it is not. */
   crash(): void {
     for (const changes of this.#pending) {
@@ -47,47 +106,60 @@ export class SimulatedDisk {
       this.#apply(changes)
     }
     this.#pending = []
+    this.#overdue = undefined
   }
 
   /** Everything is gone. */
   wipe(): void {
-    this.#kept = undefined
+    this.#kept = []
     this.#pending = []
-  }
-
-  /** A whole checkpoint, in place of what is there. */
-  replace(checkpoint: Checkpoint): void {
-    this.#kept = { header: checkpoint.header, rows: new Map(checkpoint.rows) }
-    this.#pending = []
+    this.#overdue = undefined
+    this.#stage = new Stage()
   }
 
   /** One bit of one row is another. */
   rot(): void {
-    const rows = [...(this.#kept?.rows ?? [])]
+    const rows = [...(this.#newest?.rows ?? [])]
     if (rows.length === 0) return
     const [id, bytes] = this.#random.pick(rows)
     const rotten = Buffer.from(bytes)
     const at = this.#random.integer(0, Math.max(0, rotten.length - 1))
     rotten[at] = (rotten[at] ?? 0) ^ (1 << this.#random.integer(0, 7))
-    this.#kept?.rows.set(id, rotten)
+    this.#newest?.rows.set(id, rotten)
   }
 
   /** Somebody makes a copy of the disk. */
   backUp(): void {
-    this.#copy = this.load()
+    this.#copy = this.#kept.map((kept) => ({ ...kept, rows: new Map(kept.rows) }))
   }
 
   /** Somebody puts the copy back, while the replica is down. */
   rollBack(): void {
-    this.#kept = this.#copy && { header: this.#copy.header, rows: new Map(this.#copy.rows) }
+    this.#kept = this.#copy.map((kept) => ({ ...kept, rows: new Map(kept.rows) }))
   }
 
-  #apply({ header, rows }: CheckpointChanges): void {
-    const kept = new Map(this.#kept?.rows)
+  get #newest(): Kept | undefined {
+    return this.#kept.at(-1)
+  }
+
+  #apply({ seq, header, rows }: CheckpointChanges): void {
+    const kept = new Map(this.#newest?.rows)
     for (const [id, bytes] of rows) {
       if (bytes === undefined) kept.delete(id)
       else kept.set(id, bytes)
     }
-    this.#kept = { header, rows: kept }
+    const all = [...this.#kept, { seq, header, rows: kept }]
+    const base = all.findLastIndex((checkpoint) => checkpoint.seq <= this.#floor)
+    this.#kept = all.slice(Math.max(0, base))
   }
 }
+
+function digestsOf(rows: ReadonlyMap<string, Uint8Array>): ReadonlyArray<Digest> {
+  const byBucket = Map.groupBy(rows, ([id]) => bucketOf(id))
+  return Array.from({ length: BUCKETS }, (_, index) => {
+    const bucket = byBucket.get(index)
+    return bucket === undefined ? EMPTY_BUCKET : bucketDigest(new Map(bucket))
+  })
+}
+
+const EMPTY_BUCKET = bucketDigest(new Map())

@@ -1,4 +1,5 @@
 import {
+  bucketDigest,
   type Canonical,
   ByteWriter,
   type Digest,
@@ -21,10 +22,9 @@ import {
   writeThrew,
 } from "@lockstep/core"
 import {
-  type Checkpoint,
   decodeHeader,
   encodeHeader,
-  manifestOf,
+  type Library,
   type ReplicaOutput,
   type TransferAnswer,
 } from "@lockstep/replication"
@@ -90,22 +90,30 @@ export class Liar {
     return outputs.flatMap((output) => this.#distortOne(output))
   }
 
-  /** The checkpoint that it shows to a peer. */
-  show(checkpoint: Checkpoint): Checkpoint {
-    const actors = [...checkpoint.rows].filter(([id]) => id.startsWith("actor"))
-    if (!this.#lies.includes("forged-checkpoint") || actors.length === 0) return checkpoint
-    const [id, bytes] = this.#random.pick(actors)
-    const rows = new Map(checkpoint.rows).set(id, flipped(bytes))
-    const { buckets } = manifestOf({ ...checkpoint, rows })
-    return { rows, header: encodeHeader({ ...decodeHeader(checkpoint.header), root: rootOf(buckets) }) }
+  /** The checkpoints that it shows to a peer. */
+  show(disk: Library): Library {
+    if (!this.#lies.includes("forged-checkpoint")) return disk
+    const bucket = (seq: number, index: number): ReadonlyMap<string, Uint8Array> => {
+      const rows = disk.bucket(seq, index)
+      return new Map([...rows].map(([id, bytes]) => [id, id.startsWith("actor") ? flipped(bytes) : bytes]))
+    }
+    const manifest = (seq: number): ReturnType<Library["manifest"]> => {
+      const right = disk.manifest(seq)
+      if (right === undefined) return undefined
+      const buckets = right.buckets.map((held, index) =>
+        held === EMPTY_BUCKET ? held : bucketDigest(bucket(seq, index)),
+      )
+      return { buckets, header: encodeHeader({ ...decodeHeader(right.header), root: rootOf(buckets) }) }
+    }
+    return { manifest, bucket }
   }
 
   /** What it reads out to a peer, some of it wrong. */
   distortAnswers(answers: ReadonlyArray<TransferAnswer>): ReadonlyArray<TransferAnswer> {
     if (!this.#lies.includes("wrong-chunk")) return answers
     return answers.map((answer) =>
-      answer._tag === "Bucket" && this.#random.chance(this.#rate)
-        ? { ...answer, rows: new Map([...answer.rows].map(([id, bytes]) => [id, flipped(bytes)])) }
+      answer._tag === "Piece" && this.#random.chance(this.#rate)
+        ? { ...answer, bytes: flipped(answer.bytes) }
         : answer,
     )
   }
@@ -249,3 +257,5 @@ function isOdd(name: string): boolean {
 function latin1(text: string): Buffer {
   return Buffer.from(text, "latin1")
 }
+
+const EMPTY_BUCKET = bucketDigest(new Map())

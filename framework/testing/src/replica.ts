@@ -1,25 +1,23 @@
 import type { ActorDefinition } from "@lockstep/actor"
-import { type ClientId, digest, type Digest, type Entry, Malformed, ReplicaId } from "@lockstep/core"
+import { type ClientId, digest, type Digest, type Entry, Malformed, type ReplicaId } from "@lockstep/core"
 import {
+  answersTo,
   type Checkpoint,
-  decodeHeader,
+  type HaltReport,
+  type Membership,
+  type ReplicaInput,
+  type ReplicaOptions,
+  type ReplicaOutput,
+  type ReplicaProtocol,
+  type ReplicationMode,
+  type StagedCheckpoint,
   type TransferAnswer,
   type TransferRequest,
-} from "@lockstep/replication"
-import type {
-  HaltReport,
-  Membership,
-  ReplicaInput,
-  ReplicaOptions,
-  ReplicaOutput,
-  ReplicaProtocol,
-  ReplicationMode,
 } from "@lockstep/replication"
 import type { SimulatedDisk } from "./disk.ts"
 import type { Liar } from "./liar.ts"
 import type { SimulatedLog } from "./log.ts"
 import type { Network } from "./network.ts"
-import { bucketsOf, manifestOf } from "@lockstep/replication"
 import type { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
 
@@ -44,7 +42,10 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly mode: ReplicationMode
   readonly membership: Membership
   readonly definitions: ReadonlyMap<string, ActorDefinition>
-  readonly settings: Pick<ReplicaOptions, "checkpointEveryBatches" | "determinism" | "sessionLimits">
+  readonly settings: Pick<
+    ReplicaOptions,
+    "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "sessionLimits"
+  >
   readonly disk: SimulatedDisk
   readonly random: Random
   readonly liar: Liar | undefined
@@ -65,11 +66,10 @@ export class SimulatedReplica {
   failure: Error | undefined
   /** How often it forgot what it knew, because the others knew better. */
   repairs = 0
+  /** Where it began to be as good as the others, as far as it is. */
   repairedAtSeq = 0
   /** Checkpoints that it fetched from peers. */
   transfers = 0
-  /** Checkpoints that peers are reading. */
-  readonly #pinned = new Map<ReplicaId, Checkpoint>()
   readonly #options: SimulatedReplicaOptions
   #protocol: ReplicaProtocol | undefined
   /** Counts lives: what belongs to an earlier one is ignored. */
@@ -132,12 +132,14 @@ export class SimulatedReplica {
   }
 
   #begin(restore: Checkpoint | undefined, how?: "on probation"): ReplicaProtocol {
-    const { mode, membership, definitions, settings, replica } = this.#options
+    const { mode, membership, definitions, settings, disk, replica } = this.#options
     return mode.replica({
       ...membership,
       ...settings,
       replica,
       definitions,
+      shelf: disk,
+      staged: disk.stage.digests(),
       ...(restore && { restore }),
       ...(how !== undefined && { onProbation: true }),
     })
@@ -230,9 +232,12 @@ export class SimulatedReplica {
         )
       }
       case "Truncatable":
+        this.#options.disk.release(output.below)
         return this.#options.onTruncatable(output.below)
       case "Request":
         return this.#options.toPeer(this.replica, output.to, output.request)
+      case "Stage":
+        return this.#options.disk.stage.add(output.bucket)
       case "Install":
         return this.#install(output.checkpoint)
       case "Reattach":
@@ -243,7 +248,8 @@ export class SimulatedReplica {
         this.#attempt++
         this.#consumer?.close()
         this.#consumer = undefined
-        if (output.report.reason === "state-diverged") this.#repair()
+        if (output.report.reason === "state-diverged" || output.report.reason === "store-damaged")
+          this.#repair()
         return
       case "Uncaught":
         return
@@ -269,23 +275,12 @@ export class SimulatedReplica {
     })
   }
 
-  /** As the production tail does: ask what the log holds, tell the protocol, then read from where it says. */
-  /** A peer asks for the checkpoint on this disk: it is read out to the end, whatever is written meanwhile. */
-  serve(to: ReplicaId, request: TransferRequest): ReadonlyArray<TransferAnswer> {
+  /** A peer asks for a checkpoint on this disk. */
+  serve(request: TransferRequest): ReadonlyArray<TransferAnswer> {
     if (!this.isUp) return []
-    if (request._tag === "Manifest") {
-      const { disk, liar } = this.#options
-      const kept = disk.load()
-      if (kept === undefined) return []
-      const checkpoint = liar?.show(kept) ?? kept
-      this.#pinned.set(to, checkpoint)
-      return [manifestOf(checkpoint)]
-    }
-    const pinned = this.#pinned.get(to)
-    if (pinned === undefined || decodeHeader(pinned.header).seq !== request.seq)
-      return [{ _tag: "Gone", seq: request.seq }]
-    const answers = bucketsOf(pinned, request)
-    return this.#options.liar?.distortAnswers(answers) ?? answers
+    const { disk, liar } = this.#options
+    const answers = [...answersTo(liar?.show(disk) ?? disk, request)]
+    return liar?.distortAnswers(answers) ?? answers
   }
 
   /** What a peer answers. */
@@ -293,15 +288,16 @@ export class SimulatedReplica {
     this.#receive("answer", () => this.#step({ _tag: "Answer", from, answer }))
   }
 
-  #install(checkpoint: Checkpoint): void {
+  #install(checkpoint: StagedCheckpoint): void {
     const { disk, schedule } = this.#options
     schedule.note(`${this.replica} installs a checkpoint`)
     this.transfers++
-    this.#options.onCheckpoint(decodeHeader(checkpoint.header).seq, digest(checkpoint.header))
-    disk.replace(checkpoint)
+    this.repairedAtSeq = this.#options.log.entries(this.replica).length
+    this.#options.onCheckpoint(checkpoint.seq, digest(checkpoint.header))
+    disk.install(checkpoint)
     try {
       const wasOnProbation = this.#protocol?.status.onProbation === true
-      this.#protocol = this.#begin(checkpoint, wasOnProbation ? "on probation" : undefined)
+      this.#protocol = this.#begin(disk.load(), wasOnProbation ? "on probation" : undefined)
     } catch (cause) {
       // what was fetched was checked, piece by piece: it cannot be damaged
       this.failure = cause instanceof Error ? cause : new Error(String(cause))
@@ -310,6 +306,7 @@ export class SimulatedReplica {
     this.#reattach()
   }
 
+  /** As the production tail does: ask what the log holds, tell the protocol, then read from where it says. */
   #reattach(): void {
     const { schedule, network, log, replica } = this.#options
     this.#consumer?.close()

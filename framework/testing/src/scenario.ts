@@ -98,6 +98,8 @@ export interface Scenario {
   readonly checkpointEveryBatches: number
   /** Entries that are left below a checkpoint that f+1 replicas hold; none are truncated where it is infinite. */
   readonly truncationMargin: number
+  /** Bytes of actors that stay in memory although they are on the disk. */
+  readonly actorBytesMax: number
 }
 
 /** A margin that no log reaches. (Scenarios are written as JSON, which has no infinity.) */
@@ -169,9 +171,8 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
       ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
       : SESSION_LIMITS,
     checkpointEveryBatches: random.pick(flips ? [3, 10] : [0, 3, 10, 30]),
-    // peers read out their last checkpoint only: while they do not agree on that one, nobody can join who needs an earlier one.
-    // So a replica that the truncated log has left behind counts as faulty, and the margin keeps lag from being a fault.
-    truncationMargin: purpose === "broken-log" || flips ? NEVER : random.pick([NEVER, 60, 150]),
+    truncationMargin: purpose === "broken-log" ? NEVER : random.pick([NEVER, 0, 5, 60]),
+    actorBytesMax: random.pick([0, 2000, NEVER]),
   }
 }
 

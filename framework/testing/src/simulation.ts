@@ -93,6 +93,7 @@ export class Simulation {
           settings: {
             determinism: workload.determinism,
             sessionLimits: scenario.sessionLimits,
+            actorBytesMax: scenario.actorBytesMax,
             ...(scenario.checkpointEveryBatches > 0 && {
               checkpointEveryBatches: scenario.checkpointEveryBatches,
             }),
@@ -206,7 +207,7 @@ export class Simulation {
     const [asking, asked] = [from, to].map((name) => this.replicas.find(({ replica }) => replica === name))
     if (asking === undefined || asked === undefined) return
     this.network.send(from, to, "request", "datagram", () => {
-      for (const answer of asked.serve(from, request))
+      for (const answer of asked.serve(request))
         this.network.send(to, from, "answer", "datagram", () => asking.answer(to, answer))
     })
   }

@@ -1,4 +1,4 @@
-import type { ActorRow } from "@lockstep/actor"
+import type { ActorRow, ActorShelf } from "@lockstep/actor"
 import {
   ByteReader,
   ByteWriter,
@@ -6,10 +6,10 @@ import {
   digest,
   Malformed,
   readDigest,
-  rootOf,
   SessionId,
   StateTree,
 } from "@lockstep/core"
+import type { Checkpoint, CheckpointChanges, Shelf } from "../checkpoint.ts"
 
 /** What a checkpoint holds beside rows: where in the log it was taken. */
 export interface CheckpointHeader {
@@ -20,21 +20,6 @@ export interface CheckpointHeader {
   readonly timeNs: bigint
   /** Of all rows. */
   readonly root: Digest
-}
-
-/** A whole checkpoint, as it was kept: rows by id. */
-export interface Checkpoint {
-  readonly header: Uint8Array
-  readonly rows: ReadonlyMap<string, Uint8Array>
-}
-
-/** What a checkpoint changes in the one before it. A row without bytes is gone. */
-export interface CheckpointChanges {
-  readonly seq: number
-  readonly header: Uint8Array
-  /** Of the header, and so of everything. */
-  readonly state: Digest
-  readonly rows: ReadonlyMap<string, Uint8Array | undefined>
 }
 
 /** Gathers what changed since the last checkpoint, and knows the digest of everything. */
@@ -50,36 +35,62 @@ export class Checkpointer {
     },
   ): CheckpointChanges {
     const rows = new Map<string, Uint8Array | undefined>()
-    for (const { type, key, bytes } of changes.actors) rows.set(actorId(type, key), bytes)
-    for (const [id, bytes] of changes.sessions) rows.set(sessionId(id), bytes)
-    for (const [id, bytes] of rows) {
-      if (bytes === undefined) this.#tree.delete(id)
-      else this.#tree.set(id, bytes)
+    for (const { type, key, bytes } of changes.actors) {
+      const id = actorId(type, key)
+      if (this.#tree.set(id, bytes)) rows.set(id, bytes)
     }
+    for (const [session, bytes] of changes.sessions) {
+      const id = sessionId(session)
+      if (bytes === undefined ? this.#tree.delete(id) : this.#tree.set(id, bytes)) rows.set(id, bytes)
+    }
+    const buckets = this.#tree.takeChanges()
     const header = encodeHeader({ ...position, root: this.#tree.root() })
-    return { seq: position.seq, header, state: digest(header), rows }
+    return { seq: position.seq, header, state: digest(header), rows, buckets }
   }
 
-  /** Takes in a checkpoint that was kept. Throws Malformed for one whose rows are not those of its header. */
-  restore(checkpoint: Checkpoint): {
+  /**
+   * Takes in a checkpoint that was kept: sessions are there afterwards, actors are given to `onActor`. Throws Malformed for one whose
+   * rows are not those of its header.
+   */
+  restore(
+    checkpoint: Checkpoint,
+    onActor: (row: ActorRow) => void,
+  ): {
     readonly header: CheckpointHeader
     readonly state: Digest
-    readonly actors: ReadonlyArray<ActorRow>
     readonly sessions: ReadonlyMap<SessionId, Uint8Array>
   } {
     const header = decodeHeader(checkpoint.header)
-    const actors: Array<ActorRow> = []
     const sessions = new Map<SessionId, Uint8Array>()
     for (const [id, bytes] of checkpoint.rows) {
       this.#tree.set(id, bytes)
-      const [kind, name = "", ...key] = id.split("\0")
-      if (kind === "actor") actors.push({ type: name, key: key.join("\0"), bytes })
-      else if (kind === "session") sessions.set(SessionId(Number(name)), bytes)
-      else throw new Malformed(`a checkpoint has no row ${JSON.stringify(id)}`)
+      const actor = actorOf(id, bytes)
+      if (actor === undefined) sessions.set(sessionOf(id), bytes)
+      else onActor(actor)
     }
     if (this.#tree.root() !== header.root)
       throw new Malformed("the rows of a checkpoint are not those of its header")
-    return { header, state: digest(checkpoint.header), actors, sessions }
+    this.#tree.takeChanges()
+    return { header, state: digest(checkpoint.header), sessions }
+  }
+
+  /** The actors of the last checkpoint, where they are not in memory. Throws Malformed for a row that is not what it was. */
+  actorsOn(shelf: Shelf): ActorShelf {
+    const read = (type: string, key: string): Uint8Array | undefined => {
+      const id = actorId(type, key)
+      if (!this.#tree.has(id)) return undefined
+      const bytes = shelf.read(id)
+      if (bytes === undefined || !this.#tree.holds(id, bytes))
+        throw new Malformed(`the row of the actor ${type}(${JSON.stringify(key)}) is damaged`)
+      return bytes
+    }
+    const rows = function* (): Generator<ActorRow> {
+      for (const [id, bytes] of shelf.rows()) {
+        const actor = actorOf(id, bytes)
+        if (actor !== undefined) yield actor
+      }
+    }
+    return { read, rows }
   }
 }
 
@@ -96,11 +107,6 @@ export function decodeHeader(bytes: Uint8Array): CheckpointHeader {
   }
   reader.end()
   return header
-}
-
-/** Whether buckets with these digests are those of a checkpoint. */
-export function isRootOf(header: CheckpointHeader, buckets: ReadonlyArray<Digest>): boolean {
-  return rootOf(buckets) === header.root
 }
 
 /** The bytes of a header, which is what replicas attest. */
@@ -122,6 +128,20 @@ function actorId(type: string, key: string): string {
 
 function sessionId(session: SessionId): string {
   return `session\0${session}`
+}
+
+/** The actor of a row; undefined for a row of something else. */
+function actorOf(id: string, bytes: Uint8Array): ActorRow | undefined {
+  if (!id.startsWith("actor\0")) return undefined
+  const end = id.indexOf("\0", 6)
+  if (end < 0) throw new Malformed("a row of an actor names no key")
+  return { type: id.slice(6, end), key: id.slice(end + 1), bytes }
+}
+
+function sessionOf(id: string): SessionId {
+  const [kind, number] = id.split("\0")
+  if (kind !== "session") throw new Malformed(`a checkpoint has no row ${JSON.stringify(id)}`)
+  return SessionId(Number(number))
 }
 
 const VERSION = 0x43

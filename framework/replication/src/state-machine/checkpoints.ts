@@ -1,11 +1,15 @@
 import type { Actors } from "@lockstep/actor"
 import { type Attestation, type Digest, encodeAttestation, type SessionTable } from "@lockstep/core"
+import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
 import type { ReplicaOptions } from "../mode.ts"
-import { type Checkpoint, type CheckpointChanges, Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
-import { Stability } from "./stability.ts"
+import { Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
+import { type Quorum, Stability } from "./stability.ts"
 
 /** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again. */
 const ATTEST_AGAIN_TICKS = 4
+
+/** Bytes of actors in memory, about, where the others may be on the shelf. */
+export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 
 /** What this replica computed at a checkpoint. */
 interface Taken {
@@ -39,18 +43,14 @@ export class Checkpoints {
   #batches = 0
   #ticks = 0
 
-  constructor(
-    options: ReplicaOptions,
-    quorum: { readonly votes: number; readonly holders: number },
-    actors: Actors,
-    sessions: SessionTable,
-  ) {
+  constructor(options: ReplicaOptions, quorum: Quorum, actors: Actors, sessions: SessionTable) {
     this.#options = options
     this.#actors = actors
     this.#sessions = sessions
     this.#stability = new Stability(quorum, options.replicas)
     if (options.checkpointEveryBatches === undefined) return
-    actors.noteChanges()
+    const { shelf, actorBytesMax: bytesMax = ACTOR_BYTES_MAX } = options
+    actors.noteChanges(shelf && { shelf: this.#checkpointer.actorsOn(shelf), bytesMax })
     sessions.noteChanges()
   }
 
@@ -66,8 +66,9 @@ export class Checkpoints {
 
   /** Begins where a checkpoint was taken. Throws Malformed for one that is damaged. */
   restore(checkpoint: Checkpoint): CheckpointHeader {
-    const { header, state, actors, sessions } = this.#checkpointer.restore(checkpoint)
-    this.#actors.restore(actors)
+    const { header, state, sessions } = this.#checkpointer.restore(checkpoint, (row) =>
+      this.#actors.restore(row),
+    )
     this.#sessions.restore(sessions)
     this.#taken.set(header.seq, { chain: header.chain, state, isReplayed: true, durable: true })
     return header
@@ -79,7 +80,7 @@ export class Checkpoints {
     if (++this.#batches < checkpointEveryBatches) return undefined
     this.#batches = 0
     const changes = this.#checkpointer.take(position, {
-      actors: this.#actors.takeChanges(),
+      actors: this.#actors.takeChanges(position.seq),
       sessions: this.#sessions.takeChanges(),
     })
     this.#taken.set(changes.seq, { chain: position.chain, state: changes.state, isReplayed, durable: false })
@@ -92,6 +93,7 @@ export class Checkpoints {
     const taken = this.#taken.get(seq)
     if (taken === undefined) return undefined
     taken.durable = true
+    this.#actors.shelved(seq)
     return this.attestation(seq)
   }
 

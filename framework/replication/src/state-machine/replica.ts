@@ -33,18 +33,11 @@ import type {
 import { Checkpoints } from "./checkpoints.ts"
 import { Overlap } from "./overlap.ts"
 import { Peers } from "./peers.ts"
+import type { Quorum } from "./stability.ts"
 import { type Asked, Transfer } from "./transfer.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
 export const INLINE_BYTES_MAX = 64 * 1024
-/** How many replicas are enough for what. */
-export interface ReplicaQuorum {
-  /** Before one of those that say the same is surely correct: f+1 where replicas may lie, one elsewhere. */
-  readonly votes: number
-  /** Before one of those that hold something surely still holds it: f+1. */
-  readonly holders: number
-}
-
 /**
  * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
  * two replicas that are given the same log are equal, whenever and in whatever pieces they are given it.
@@ -56,7 +49,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #outcomes = new ByteWriter(64 * 1024)
   readonly #peers: Peers
   readonly #checkpoints: Checkpoints
-  readonly #votes: number
+  readonly #quorum: Quorum
   /** It was wrong before: its votes do not count yet, so it casts none. */
   #onProbation: boolean
   /** A checkpoint is fetched from peers. */
@@ -76,12 +69,11 @@ export class StateMachineReplica implements ReplicaProtocol {
   #repeated = 0
   #malformed = 0
 
-  constructor(options: ReplicaOptions, quorum: ReplicaQuorum) {
-    const { votes } = quorum
+  constructor(options: ReplicaOptions, quorum: Quorum) {
     this.#options = options
-    this.#votes = votes
+    this.#quorum = quorum
     this.#onProbation = options.onProbation === true
-    this.#peers = new Peers(options, votes)
+    this.#peers = new Peers(options, quorum.votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
@@ -104,6 +96,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         this.#transfer === undefined && this.#replayUntil !== undefined && this.#applied >= this.#replayUntil,
       halted: this.#halted,
       actors: this.#actors.size,
+      resident: this.#actors.resident,
       sessions: this.#sessions.size,
       executed: this.#executed,
       stable: this.#checkpoints.stable,
@@ -163,10 +156,10 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
   #catchUpFromPeers(firstSeq: number, outputs: Array<ReplicaOutput>): void {
-    const { checkpointEveryBatches, replica, replicas } = this.#options
+    const { checkpointEveryBatches, replica, replicas, staged = [] } = this.#options
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
-    this.#transfer ??= new Transfer({ from: firstSeq, replica, replicas, needed: this.#votes })
+    this.#transfer ??= new Transfer({ from: firstSeq, replica, replicas, quorum: this.#quorum, staged })
     this.#transfer.from = firstSeq
     this.#request(this.#transfer.tick(), outputs)
   }
@@ -178,8 +171,11 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** While a checkpoint is fetched, nothing is executed and nothing is answered. */
   #stepTransfer(transfer: Transfer, input: ReplicaInput, outputs: Array<ReplicaOutput>): void {
     if (input._tag === "Entries") transfer.read(input.entries)
-    else if (input._tag === "Answer") this.#request(transfer.answered(input.from, input.answer), outputs)
-    else if (input._tag === "Tick") this.#request(transfer.tick(), outputs)
+    else if (input._tag === "Answer") {
+      const { staged, ask } = transfer.answered(input.from, input.answer)
+      if (staged !== undefined) outputs.push({ _tag: "Stage", bucket: staged })
+      this.#request(ask, outputs)
+    } else if (input._tag === "Tick") this.#request(transfer.tick(), outputs)
     else if (input._tag === "Attached") this.#attach(input, outputs)
     const checkpoint = transfer.complete
     if (checkpoint === undefined) return
@@ -224,7 +220,12 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
     this.#peers.executed(entry.seq, this.#chain)
     if (this.#haltIfForked(outputs)) return false
-    this.#execute(entry, outputs)
+    try {
+      this.#execute(entry, outputs)
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#halt(outputs, "store-damaged", cause.message)
+    }
     return this.#halted === undefined
   }
 

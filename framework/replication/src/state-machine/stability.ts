@@ -7,12 +7,20 @@ export interface StableCheckpoint {
   readonly state: Digest
 }
 
+/** How many replicas are enough for what. */
+export interface Quorum {
+  /** Before one of those that say the same is surely correct: f+1 where replicas may lie, one elsewhere. */
+  readonly votes: number
+  /** Before one of those that hold something surely still holds it: f+1. */
+  readonly holders: number
+}
+
 /** Positions that are remembered before they are stable: replicas that are far behind do not hold up the others. */
 const PENDING_MAX = 16
 
 /** Counts what replicas attest in the log. All replicas read the same, so all of them see a checkpoint become stable alike. */
 export class Stability {
-  readonly #quorum: { readonly votes: number; readonly holders: number }
+  readonly #quorum: Quorum
   readonly #replicas: ReadonlyArray<ReplicaId>
   /** By position; the first word of each replica counts. */
   readonly #said = new Map<number, Map<ReplicaId, Attestation>>()
@@ -20,10 +28,7 @@ export class Stability {
   #durable: StableCheckpoint | undefined
 
   /** `votes` attestations certify, `holders` durable ones keep. */
-  constructor(
-    quorum: { readonly votes: number; readonly holders: number },
-    replicas: ReadonlyArray<ReplicaId>,
-  ) {
+  constructor(quorum: Quorum, replicas: ReadonlyArray<ReplicaId>) {
     this.#quorum = quorum
     this.#replicas = replicas
   }
@@ -41,15 +46,6 @@ export class Stability {
   /** What this replica said of this position, as far as it is remembered. */
   said(seq: number, replica: ReplicaId): Attestation | undefined {
     return this.#said.get(seq)?.get(replica)
-  }
-
-  /** What f+1 replicas attest of this position, as far as it is remembered. */
-  certified(seq: number): StableCheckpoint | undefined {
-    for (const attestation of this.#said.get(seq)?.values() ?? []) {
-      if (this.#alike(attestation).length >= this.#quorum.votes)
-        return { seq, chain: attestation.chain, state: attestation.state }
-    }
-    return undefined
   }
 
   hear(attestation: Attestation): void {

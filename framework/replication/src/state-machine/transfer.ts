@@ -9,43 +9,46 @@ import {
   type ReplicaId,
   rootOf,
 } from "@lockstep/core"
-import { type Checkpoint, type CheckpointHeader, decodeHeader } from "./checkpoint.ts"
-import { Stability } from "./stability.ts"
-
-/** What a replica asks of a peer whose checkpoint it wants. */
-export type TransferRequest =
-  /** The header of its last checkpoint, and the digests of all buckets. */
-  | { readonly _tag: "Manifest" }
-  /** The rows of these buckets, of the checkpoint at `seq`. */
-  | { readonly _tag: "Buckets"; readonly seq: number; readonly indexes: ReadonlyArray<number> }
-
-/** What a peer answers. Nothing of it is believed before it is checked. */
-export type TransferAnswer =
-  | { readonly _tag: "Manifest"; readonly header: Uint8Array; readonly buckets: ReadonlyArray<Digest> }
-  | {
-      readonly _tag: "Bucket"
-      readonly seq: number
-      readonly index: number
-      readonly rows: ReadonlyMap<string, Uint8Array>
-    }
-  /** The peer has no such checkpoint any more. */
-  | { readonly _tag: "Gone"; readonly seq: number }
+import { decodeBucket } from "../bucket.ts"
+import type {
+  StagedBucket,
+  StagedCheckpoint,
+  TransferAnswer,
+  TransferRequest,
+  Wanted,
+} from "../checkpoint.ts"
+import { decodeHeader } from "./checkpoint.ts"
+import { Parts } from "./parts.ts"
+import { type Quorum, Stability, type StableCheckpoint } from "./stability.ts"
 
 /** Buckets in one request, at most. */
 const BUCKETS_AT_ONCE = 64
+/** A peer that is silent for so many ticks is asked again: the last answer may have been lost. */
+const ASK_AGAIN_TICKS = 2
 /** A peer whose answers lead to nothing for so many ticks is given up. */
 const IDLE_TICKS = 4
 
-interface Manifest {
-  readonly from: ReplicaId
-  readonly header: CheckpointHeader
-  readonly bytes: Uint8Array
-  readonly state: Digest
-  readonly buckets: ReadonlyArray<Digest>
-  /** f+1 replicas attest it in the log. */
-  certified: boolean
+/** What is to be asked of whom. */
+export interface Asked {
+  readonly to: ReplicaId
+  readonly request: TransferRequest
+}
+
+/** A checkpoint that a peer has, and that f+1 replicas attest. */
+interface Source {
+  readonly peer: ReplicaId
+  readonly seq: number
+  readonly header: Uint8Array
+  /** By index; those that are empty are left out. */
+  readonly buckets: ReadonlyMap<number, Digest>
+  /** How many buckets are not there yet. */
+  left: number
+  /** Parts of buckets that are not whole yet. */
+  readonly parts: Map<number, Parts>
   /** Ticks in which nothing came of it. */
   idleTicks: number
+  /** Something came since it was asked last. */
+  hasMore: boolean
 }
 
 /**
@@ -59,20 +62,22 @@ export class Transfer {
   readonly #peers: ReadonlyArray<ReplicaId>
   readonly #stability: Stability
   #peer = 0
-  #manifest: Manifest | undefined
-  /** Rows that were checked, by the digest of their bucket: another checkpoint may have the same. */
-  readonly #buckets = new Map<Digest, ReadonlyMap<string, Uint8Array>>()
+  #source: Source | undefined
+  /** Digests of buckets that were checked, and are kept: another checkpoint may have the same. */
+  readonly #staged: Set<Digest>
 
   constructor(options: {
     readonly from: number
     readonly replica: ReplicaId
     readonly replicas: ReadonlyArray<ReplicaId>
-    /** Equal attestations that make a certificate. */
-    readonly needed: number
+    readonly quorum: Quorum
+    /** What an earlier attempt has kept. */
+    readonly staged: Iterable<Digest>
   }) {
     this.from = options.from
     this.#peers = options.replicas.filter((peer) => peer !== options.replica)
-    this.#stability = new Stability({ votes: options.needed, holders: options.needed }, options.replicas)
+    this.#stability = new Stability(options.quorum, options.replicas)
+    this.#staged = new Set(options.staged)
   }
 
   /** Entries of the log, which are not executed: only what replicas attest is heard. */
@@ -90,107 +95,134 @@ export class Transfer {
 
   /** What to ask whom now. */
   tick(): Asked | undefined {
-    if (this.#manifest === undefined || !this.#isCertified) this.#peer++
-    else if (++this.#manifest.idleTicks > IDLE_TICKS) this.#giveUp()
+    const source = this.#source
+    if (source === undefined) this.#peer++
+    else if (++source.idleTicks > IDLE_TICKS) this.#giveUp()
+    else if (source.idleTicks < ASK_AGAIN_TICKS) return undefined // pieces are on their way
     return this.#ask()
   }
 
-  /** What to ask next; a whole checkpoint is there once `complete` says so. */
-  answered(from: ReplicaId, answer: TransferAnswer): Asked | undefined {
+  /** What to keep, and what to ask next. */
+  answered(
+    from: ReplicaId,
+    answer: TransferAnswer,
+  ): { readonly staged?: StagedBucket; readonly ask?: Asked } {
     switch (answer._tag) {
       case "Manifest":
-        return this.#takeManifest(from, answer) ? this.#ask() : undefined
-      case "Bucket":
-        return this.#takeBucket(from, answer)
+        return this.#source === undefined && this.#takeManifest(from, answer) ? this.#asking() : {}
+      case "Piece":
+        return this.#takePiece(from, answer)
+      case "Paused":
+        // one that sends nothing must not be asked as fast as it answers
+        return this.#source?.peer === from && this.#source.seq === answer.seq && this.#source.hasMore
+          ? this.#asking()
+          : {}
       case "Gone":
-        if (this.#manifest?.from === from && this.#manifest.header.seq === answer.seq) this.#giveUp()
-        return undefined
+        if (this.#source?.peer === from && this.#source.seq === answer.seq) this.#giveUp()
+        return {}
     }
   }
 
-  /** The checkpoint, once all of it is here and certified. */
-  get complete(): Checkpoint | undefined {
-    if (!this.#isCertified || this.#missing.length > 0 || this.#manifest === undefined) return undefined
-    const rows = new Map<string, Uint8Array>()
-    for (const bucket of this.#manifest.buckets)
-      for (const [id, bytes] of this.#buckets.get(bucket) ?? []) rows.set(id, bytes)
-    return { header: this.#manifest.bytes, rows }
+  /** The checkpoint, once all of it is here. */
+  get complete(): StagedCheckpoint | undefined {
+    const source = this.#source
+    if (source === undefined || source.left > 0) return undefined
+    const { seq, header, buckets } = source
+    return { seq, header, buckets }
   }
 
-  get #isCertified(): boolean {
-    const manifest = this.#manifest
-    if (manifest === undefined) return false
-    manifest.certified ||= this.#stability.certified(manifest.header.seq)?.state === manifest.state
-    return manifest.certified
-  }
-
-  get #missing(): ReadonlyArray<number> {
-    const buckets = this.#manifest?.buckets ?? []
-    return buckets.flatMap((bucket, index) =>
-      bucket === EMPTY_BUCKET || this.#buckets.has(bucket) ? [] : [index],
-    )
+  /** What f+1 replicas hold on their disks, or, while that is not in the log, what f+1 of them attest. */
+  get #certificate(): StableCheckpoint | undefined {
+    return this.#stability.durable ?? this.#stability.stable
   }
 
   #takeManifest(from: ReplicaId, answer: TransferAnswer & { _tag: "Manifest" }): boolean {
-    if (this.#isCertified) return false
-    try {
-      const header = decodeHeader(answer.header)
-      if (answer.buckets.length !== BUCKETS || rootOf(answer.buckets) !== header.root) return false
-      this.#manifest = {
-        from,
-        header,
-        bytes: answer.header,
-        state: digest(answer.header),
-        buckets: answer.buckets,
-        certified: false,
-        idleTicks: 0,
-      }
-      return this.#isCertified
-    } catch (cause) {
-      if (cause instanceof Malformed) return false
-      throw cause
+    const certificate = this.#certificate
+    // the log must go on where the checkpoint ends
+    if (certificate === undefined || certificate.seq + 1 < this.from) return false
+    if (digest(answer.header) !== certificate.state || answer.buckets.length !== BUCKETS) return false
+    if (rootOf(answer.buckets) !== decodeHeader(answer.header).root) return false
+    const buckets = [...answer.buckets.entries()].filter(([, bucket]) => bucket !== EMPTY_BUCKET)
+    this.#source = {
+      peer: from,
+      seq: certificate.seq,
+      header: answer.header,
+      buckets: new Map(buckets),
+      left: buckets.filter(([, bucket]) => !this.#staged.has(bucket)).length,
+      parts: new Map(),
+      idleTicks: 0,
+      hasMore: false,
     }
+    return true
   }
 
-  #takeBucket(from: ReplicaId, answer: TransferAnswer & { _tag: "Bucket" }): Asked | undefined {
-    const manifest = this.#manifest
-    if (manifest === undefined || manifest.from !== from || manifest.header.seq !== answer.seq)
-      return undefined
-    const bucket = bucketDigest(answer.rows)
-    if (bucket !== manifest.buckets[answer.index]) {
-      this.#giveUp() // a liar: somebody else has the same checkpoint, or a newer one
-      return this.#ask()
+  #takePiece(
+    from: ReplicaId,
+    piece: TransferAnswer & { _tag: "Piece" },
+  ): { readonly staged?: StagedBucket; readonly ask?: Asked } {
+    const source = this.#source
+    const wanted = source?.buckets.get(piece.index)
+    if (source === undefined || source.peer !== from || source.seq !== piece.seq) return {}
+    if (wanted === undefined || this.#staged.has(wanted)) return {}
+    let parts = source.parts.get(piece.index)
+    if (parts?.count !== piece.parts) source.parts.set(piece.index, (parts = new Parts(piece.parts)))
+    if (parts.add(piece.part, piece.bytes)) {
+      source.idleTicks = 0
+      source.hasMore = true
     }
-    manifest.idleTicks = 0
-    this.#buckets.set(bucket, answer.rows)
-    return this.#buckets.size % BUCKETS_AT_ONCE === 0 ? this.#ask() : undefined
+    const bytes = parts.whole()
+    if (bytes === undefined) return {}
+    source.parts.delete(piece.index)
+    const rows = rowsOf(bytes, piece.index)
+    if (rows === undefined || bucketDigest(rows) !== wanted) {
+      this.#giveUp() // a liar: somebody else has the same checkpoint
+      return this.#asking()
+    }
+    this.#staged.add(wanted)
+    source.left--
+    return { staged: { digest: wanted, rows } }
+  }
+
+  #missing(source: Source): ReadonlyArray<Wanted> {
+    return [...source.buckets]
+      .filter(([, bucket]) => !this.#staged.has(bucket))
+      .map(([index]) => ({ index, part: source.parts.get(index)?.firstMissing ?? 0 }))
   }
 
   /** Another peer is asked from here on. What was checked stays. */
   #giveUp(): void {
-    this.#manifest = undefined
+    this.#source = undefined
     this.#peer++
   }
 
+  #asking(): { readonly ask?: Asked } {
+    const ask = this.#ask()
+    return ask === undefined ? {} : { ask }
+  }
+
   #ask(): Asked | undefined {
-    const manifest = this.#manifest
-    if (manifest !== undefined && this.#isCertified) {
-      const indexes = this.#missing.slice(0, BUCKETS_AT_ONCE)
-      const { seq } = manifest.header
-      return indexes.length === 0
+    const source = this.#source
+    if (source !== undefined) {
+      const wanted = this.#missing(source).slice(0, BUCKETS_AT_ONCE)
+      source.hasMore = false
+      return wanted.length === 0
         ? undefined
-        : { to: manifest.from, request: { _tag: "Buckets", seq, indexes } }
+        : { to: source.peer, request: { _tag: "Pieces", seq: source.seq, wanted } }
     }
-    // a manifest that is not certified yet may be followed by another one
     const to = this.#peers[this.#peer % Math.max(1, this.#peers.length)]
-    return to && { to, request: { _tag: "Manifest" } }
+    const certificate = this.#certificate
+    if (to === undefined || certificate === undefined) return undefined
+    return { to, request: { _tag: "Manifest", seq: certificate.seq } }
   }
 }
 
-/** What is to be asked of whom. */
-export interface Asked {
-  readonly to: ReplicaId
-  readonly request: TransferRequest
+function rowsOf(bytes: Uint8Array, index: number): ReadonlyMap<string, Uint8Array> | undefined {
+  try {
+    return decodeBucket(bytes, index)
+  } catch (cause) {
+    if (cause instanceof Malformed) return undefined
+    throw cause
+  }
 }
 
 const EMPTY_BUCKET = bucketDigest(new Map())
