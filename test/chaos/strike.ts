@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { Random } from "@lockstep/testing"
+import { type Episode, type Fault, type Harm, nameOf, replicasMax, type Target } from "./nemesis.ts"
+import { OPEN } from "./proxy.ts"
+import { emptyDisk, fillDisk } from "./replica-store.ts"
+import type { Site } from "./site.ts"
+
+/** How long replicas read from a damaged server after each of them has attached again. */
+const EXPOSURE_MS = 400
+
+/** Strikes, lasts, and heals all that it did. Resolves when everything is as good as before. */
+export async function strike(site: Site, episode: Episode): Promise<void> {
+  await Promise.all(episode.map((fault) => inflict(site, fault)))
+  if (episode.some(({ target }) => target._tag === "Server")) await site.serversRecovered()
+  await site.replicasRecovered({
+    excused: episode.some(({ harm }) => harm._tag === "Full") ? "failed" : "none",
+  })
+}
+
+async function inflict(site: Site, { target, harm, durationMs }: Fault): Promise<void> {
+  const node = target._tag === "Server" ? target.index : nameOf(target)
+  switch (harm._tag) {
+    case "Killed":
+    case "RolledBack":
+    case "Damaged":
+    case "Deleted":
+      return kill(site, target, harm, durationMs)
+    case "Paused":
+      return pause(site, target, durationMs)
+    case "Cut":
+      site.network.set(node, harm.scope, harm.ways, { ...OPEN, silent: true })
+      await sleep(durationMs)
+      return site.network.heal(node)
+    case "Slowed":
+      site.network.set(node, harm.scope, "both", { ...OPEN, delayMs: harm.delayMs, loss: harm.loss })
+      await sleep(durationMs)
+      return site.network.heal(node)
+    case "Torn":
+      for (let left = durationMs; left > 0; left -= harm.everyMs) {
+        site.network.reset(node, harm.scope)
+        await sleep(Math.min(left, harm.everyMs))
+      }
+      return
+    case "Full":
+      return fill(site, target, durationMs)
+    case "Corrupted":
+      return corrupt(site, target.index, harm, durationMs)
+  }
+}
+
+async function kill(site: Site, target: Target, harm: Harm, durationMs: number): Promise<void> {
+  const [server, replica] = processOf(site, target)
+  await server?.kill("SIGKILL")
+  await replica?.kill()
+  await sleep(durationMs)
+  await server?.restart()
+  if (replica === undefined) return
+  const store = site.storeOf(replica)
+  if (harm._tag === "RolledBack") await store.putBack(harm.copy)
+  if (harm._tag === "Damaged") await store.damage(new Random(harm.seed), harm.flips)
+  if (harm._tag === "Deleted") await store.delete()
+  await site.restartReplica(replica)
+}
+
+async function pause(site: Site, target: Target, durationMs: number): Promise<void> {
+  const [server, replica] = processOf(site, target)
+  await server?.kill("SIGSTOP")
+  replica?.pause()
+  await sleep(durationMs)
+  await server?.kill("SIGCONT")
+  replica?.resume()
+}
+
+async function fill(site: Site, target: Target, durationMs: number): Promise<void> {
+  const [, replica] = processOf(site, target)
+  if (replica === undefined) throw new Error("only a replica's disk can be filled")
+  const { pid } = replica
+  fillDisk(pid)
+  await sleep(durationMs)
+  if (replica.running) emptyDisk(pid)
+}
+
+/**
+ * Damages a server's store, lets all replicas read from the servers again, and rebuilds the server before anything else can happen
+ * to another: damage of two servers is more than three can hold.
+ */
+async function corrupt(
+  site: Site,
+  index: number,
+  harm: Harm & { _tag: "Corrupted" },
+  durationMs: number,
+): Promise<void> {
+  const { server, store } = site.server(index)
+  await server.kill("SIGKILL")
+  await sleep(durationMs)
+  await store.damage(new Random(harm.seed), harm)
+  await server.restart()
+  await site.serversRecovered()
+  for (const { replica } of site.correct) {
+    site.network.reset(replica, "all")
+    await sleep(EXPOSURE_MS)
+  }
+  const [reader] = site.correct
+  if (reader !== undefined && replicasMax(site) > 0) {
+    await reader.spawn() // it is killed first, and reads from its checkpoint on
+  }
+  await site.replicasRecovered({ excused: "log" })
+  await server.kill("SIGKILL")
+  await store.wipe()
+  await server.restart()
+}
+
+function processOf(site: Site, target: Target) {
+  const server = target._tag === "Server" ? site.server(target.index).server : undefined
+  const replica = target._tag === "Replica" ? site.replicas[target.index] : undefined
+  return [server, replica] as const
+}
