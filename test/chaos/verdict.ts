@@ -7,6 +7,7 @@ import {
   registerModel,
   type SequentialModel,
 } from "@lockstep/testing"
+import type { LogWatch } from "./log-watch.ts"
 import type { Act, Workload } from "./workload.ts"
 import type { Site } from "./site.ts"
 
@@ -132,8 +133,10 @@ export function everyClientIsServed(during: ReadonlyMap<string, number>, episode
 const LOG_ENTRIES_MAX = 12_000
 
 /** The log begins ever later, and does not grow with the run. */
-export function truncated({ logWatch }: Pick<Site, "logWatch">): Check {
-  const { entries, entriesMax, firstSeq, truncations } = logWatch
+export function truncated(run: {
+  readonly logWatch: Pick<LogWatch, "entries" | "entriesMax" | "firstSeq" | "truncations">
+}): Check {
+  const { entries, entriesMax, firstSeq, truncations } = run.logWatch
   const broken: Array<string> = []
   if (entriesMax > LOG_ENTRIES_MAX) broken.push(`it held ${entriesMax} entries, more than ${LOG_ENTRIES_MAX}`)
   if (truncations === 0) broken.push("it was never truncated")

@@ -102,7 +102,8 @@ export class CheckpointStore {
       work()
       this.#database.exec("COMMIT")
     } catch (cause) {
-      this.#database.exec("ROLLBACK")
+      // where the disk fails, SQLite has rolled back by itself
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK")
       throw cause
     }
   }
