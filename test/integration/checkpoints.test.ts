@@ -81,6 +81,7 @@ describe("a replica that keeps checkpoints", () => {
         await expect.poll(() => failures().length, { timeout: 10_000 }).toBeGreaterThan(0)
         expect(failures().map(({ error }) => error)).toEqual(failures().map(() => "disk I/O error"))
         await load.progress(300)
+        const applied = (await victim.status())[0]?.applied ?? 0
         emptyDisk(victim.pid)
         await load.progress(600)
         const failed = failures().length
