@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process"
-import { once } from "node:events"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -60,22 +59,22 @@ setInterval(() => {
   catch (error) { console.log(error.code) }
 }, 20)`
 
-// the kernel's limit is set with a tool of util-linux
-describe.runIf(canFillDisks)("a disk without room", () => {
+describe.runIf(
+  canFillDisks, // it takes prlimit, a tool of util-linux
+)("a disk without room", () => {
   it("makes SQLite fail in a running process, which goes on when there is room again", async () => {
     using here = fixture()
     mkdirSync(here.directory)
     const child = spawn(process.execPath, ["-e", WRITER, here.file], { stdio: ["ignore", "pipe", "inherit"] })
     try {
       const lines = createInterface({ input: child.stdout })
-      const until = async (wanted: string): Promise<void> => {
-        for (;;) if (((await once(lines, "line")) as [string])[0] === wanted) return // a line is a text
-      }
-      await until("written")
+      let last = ""
+      lines.on("line", (line) => (last = line))
+      await expect.poll(() => last, { timeout: 20_000 }).toBe("written")
       fillDisk(child.pid ?? 0)
-      await until("ERR_SQLITE_ERROR")
+      await expect.poll(() => last).toBe("ERR_SQLITE_ERROR")
       emptyDisk(child.pid ?? 0)
-      await until("written")
+      await expect.poll(() => last).toBe("written")
     } finally {
       child.kill("SIGKILL")
     }

@@ -117,8 +117,8 @@ export async function run(options: RunOptions): Promise<Report> {
     const lasted = `${seconds(nowMs - before.atMs)} until all had recovered`
     onProgress(`          ${lasted}, ${answers} calls answered, longest gap ${seconds(longestGapMs)}`)
     episodes++
-    for (const [client, count] of workload.byClient)
-      during.set(client, (during.get(client) ?? 0) + count - (before.byClient.get(client) ?? 0))
+    for (const [client, answered] of workload.byClient)
+      during.set(client, (during.get(client) ?? 0) + answered - (before.byClient.get(client) ?? 0))
     // a gap says something of a kind of fault only where nothing else happened at the time
     if (episode.length > 1) count("two or more at once", longestGapMs)
     for (const fault of episode) count(kindOf(fault), episode.length > 1 ? 0 : longestGapMs)
