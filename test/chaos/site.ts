@@ -45,6 +45,8 @@ export class Site implements AsyncDisposable {
   readonly logWatch: LogWatch
   /** How often correct replicas were started again as an operator does it, by what had stopped them. */
   readonly restarts = new Map<string, number>()
+  /** How often the liar was started again, which halts when it finds itself outvoted: it is to lie throughout. */
+  liarRestarts = 0
   readonly #stores: ReadonlyMap<ReplicaProcess, ReplicaStore>
   /** It sees the servers as they are: its connections do not go through the network. */
   readonly #referee: NatsConnection
@@ -122,6 +124,12 @@ export class Site implements AsyncDisposable {
     const site = new Site({ network, servers, replicas, clients, liar, referee, stores })
     await site.serversRecovered()
     stack.defer(() => site.logWatch.stop())
+    const over = new AbortController()
+    const lying = site.#keepLying(over.signal)
+    stack.defer(() => {
+      over.abort()
+      return lying
+    })
     site.#stack = stack.move()
     return site
   }
@@ -185,6 +193,18 @@ export class Site implements AsyncDisposable {
   async replicasRecovered({ excused }: { readonly excused: "none" | "log" | "failed" }): Promise<void> {
     const lastSeq = await this.lastSeq()
     await Promise.all(this.correct.map((replica) => this.#replicaRecovered(replica, lastSeq, excused)))
+  }
+
+  async #keepLying(signal: AbortSignal): Promise<void> {
+    const liar = this.replicas.find(({ replica }) => replica === this.liar)
+    if (liar === undefined) return
+    while (!signal.aborted) {
+      if (stopOf(liar) !== undefined || !liar.running) {
+        this.liarRestarts++
+        await liar.spawn()
+      }
+      await sleep(200)
+    }
   }
 
   async #replicaRecovered(

@@ -94,7 +94,9 @@ export function onlyTheLiarDissents(site: Site): Check {
   const lies = dissents.get(site.liar ?? "") ?? 0
   if (site.liar !== undefined && lies === 0) broken.push(`${site.liar} lied, and was never found out`)
   const matched = site.clients.reduce((sum, { counts }) => sum + counts.matched, 0)
-  const judged = `${matched} votes that agreed, ${lies} lies`
+  const again =
+    site.liar === undefined ? "" : `, by ${site.liar}, which was started again ${site.liarRestarts} times`
+  const judged = `${matched} votes that agreed, ${lies} lies${again}`
   return { rule: "nobody is outvoted but the liar", judged, broken }
 }
 
