@@ -27,7 +27,7 @@ const DISKS: ReadonlyArray<Episode> = [
 describe("three servers and three replicas, in the production configuration", () => {
   it("answer every call rightly and once while one disk, server or replica after another is struck", async () => {
     const report = await run({
-      minutes: 0.5,
+      minutes: 0.4,
       seed: 7,
       first: DISKS,
       onProgress: (line) => process.stderr.write(`${line}\n`),

@@ -36,7 +36,7 @@ export type Harm =
   | { readonly _tag: "Deleted" }
   /** A replica cannot write to its disk. */
   | { readonly _tag: "Full" }
-  /** A server is killed, and started again with damaged blocks; when all have read from it, its store is removed, and it fetches all. */
+  /** A server is killed, and started again with damaged blocks. It lasts until the log is truncated behind what they held. */
   | {
       readonly _tag: "Corrupted"
       readonly blocks: BlockKind
@@ -141,7 +141,7 @@ function drawHarm(random: Random, target: Target): Harm {
 /** As often as they are named. */
 const HARMS: Readonly<Record<Target["_tag"], ReadonlyArray<Harm["_tag"]>>> = {
   Client: ["Cut", "Slowed", "Torn"],
-  Server: ["Killed", "Killed", "Paused", "Paused", "Cut", "Cut", "Slowed", "Torn", "Corrupted", "Corrupted"],
+  Server: ["Killed", "Killed", "Paused", "Paused", "Cut", "Cut", "Slowed", "Torn", "Corrupted"],
   Replica: [
     "Killed",
     "Killed",

@@ -1,4 +1,4 @@
-import { readdir, rm } from "node:fs/promises"
+import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Random } from "@lockstep/testing"
 import { cutOff, flipBits } from "./damage.ts"
@@ -27,11 +27,6 @@ export class ServerStore {
       else await cutOff(block, random)
     }
     return damaged.length
-  }
-
-  /** Removes all that JetStream keeps, so that the server fetches it from its peers. The server must be down. */
-  async wipe(): Promise<void> {
-    await rm(join(this.directory, "jetstream"), { recursive: true, force: true })
   }
 
   async #blocks(kind: BlockKind): Promise<ReadonlyArray<string>> {

@@ -21,8 +21,10 @@ export interface SiteOptions {
   readonly random: Random
 }
 
-/** How long a server or replica may take until it is as good as before. */
+/** How long a replica may take until it is as good as before. */
 const RECOVERY_MS_MAX = 90_000
+/** And how long servers may: JetStream has catch-ups that end after more than a minute, while the others serve. */
+const SERVERS_RECOVERY_MS_MAX = 240_000
 const STREAM = "LOG_main_0"
 /**
  * Room for so much that the log must be truncated all the time. JetStream makes blocks of a quarter of it: small ones, so that what is
@@ -177,11 +179,20 @@ export class Site implements AsyncDisposable {
   /** Resolves when every server holds the whole log again, and they agree on who leads. */
   async serversRecovered(): Promise<void> {
     let since: number | undefined
-    await within("all servers hold the log", async () => {
+    const isWhole = async (): Promise<true | undefined> => {
       if (!(await this.#isWhole())) since = undefined
       else since ??= performance.now()
       // the first answer after a pause may be that of a leader of the past
       return since !== undefined && performance.now() - since > 500 ? true : undefined
+    }
+    await within("all servers hold the log", isWhole, SERVERS_RECOVERY_MS_MAX)
+  }
+
+  /** Resolves when the log begins after this entry. */
+  async truncatedBehind(seq: number): Promise<void> {
+    await within(`the log begins after ${seq}`, async () => {
+      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+      return (await streams.info(STREAM)).state.first_seq > seq ? true : undefined
     })
   }
 
@@ -327,8 +338,12 @@ export async function statusOf(replica: ReplicaProcess): Promise<PartitionStatus
 }
 
 /** Tries until there is a value. What a try throws counts only where it is all that there is to say at the end. */
-async function within<Value>(what: string, attempt: () => Promise<Value | undefined>): Promise<Value> {
-  const deadline = performance.now() + RECOVERY_MS_MAX
+async function within<Value>(
+  what: string,
+  attempt: () => Promise<Value | undefined>,
+  timeMsMax = RECOVERY_MS_MAX,
+): Promise<Value> {
+  const deadline = performance.now() + timeMsMax
   let reason = ""
   while (performance.now() < deadline) {
     try {
@@ -341,7 +356,7 @@ async function within<Value>(what: string, attempt: () => Promise<Value | undefi
     }
     await sleep(100)
   }
-  throw new Error(`not so within ${RECOVERY_MS_MAX / 1000} s: ${what}${reason}`)
+  throw new Error(`not so within ${timeMsMax / 1000} s: ${what}${reason}`)
 }
 
 const MODULE = new URL("actors.ts", import.meta.url).pathname

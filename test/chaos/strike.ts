@@ -8,6 +8,9 @@ import type { Site } from "./site.ts"
 /** How long replicas read from a damaged server after each of them has attached again. */
 const EXPOSURE_MS = 400
 
+/** How often one replica reads again what came since before the damage: its consumer is on the damaged server once in three times. */
+const READINGS = 3
+
 /** Strikes, lasts, and heals all that it did. Resolves when everything is as good as before. */
 export async function strike(site: Site, episode: Episode): Promise<void> {
   await Promise.all(episode.map((fault) => inflict(site, fault)))
@@ -81,8 +84,9 @@ async function fill(site: Site, target: Target, durationMs: number): Promise<voi
 }
 
 /**
- * Damages a server's store, lets all replicas read from the servers again, and rebuilds the server before anything else can happen
- * to another: damage of two servers is more than three can hold.
+ * Damages a server's store, lets all replicas read from the servers again, and waits until the log has been truncated behind all that
+ * can be damaged: then the server holds the whole log, before anything else can happen to another. (Damage of two servers is more
+ * than three can hold.)
  */
 async function corrupt(
   site: Site,
@@ -91,23 +95,26 @@ async function corrupt(
   durationMs: number,
 ): Promise<void> {
   const { server, store } = site.server(index)
+  const reader = replicasMax(site) > 0 ? site.correct[0] : undefined
+  if (reader !== undefined) await site.keepCopy(reader, "whole")
   await server.kill("SIGKILL")
   await sleep(durationMs)
   await store.damage(new Random(harm.seed), harm)
+  const lastSeq = await site.lastSeq()
   await server.restart()
   await site.serversRecovered()
   for (const { replica } of site.correct) {
     site.network.reset(replica, "all")
     await sleep(EXPOSURE_MS)
   }
-  const [reader] = site.correct
-  if (reader !== undefined && replicasMax(site) > 0) {
-    await reader.spawn() // it is killed first, and reads from its checkpoint on
-  }
   await site.replicasRecovered({ excused: "log" })
-  await server.kill("SIGKILL")
-  await store.wipe()
-  await server.restart()
+  for (let reading = 0; reading < READINGS && reader !== undefined; reading++) {
+    await reader.kill()
+    await site.storeOf(reader).putBack("last")
+    await reader.spawn()
+    await site.replicasRecovered({ excused: "log" })
+  }
+  await site.truncatedBehind(lastSeq)
 }
 
 function processOf(site: Site, target: Target) {
