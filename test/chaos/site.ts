@@ -307,7 +307,8 @@ const TOLD: ReadonlySet<string> = new Set([
 ])
 
 /** Why it follows the log no more, if it does not, since it was started last. */
-function stopOf({ log: lines }: ReplicaProcess) {
+function stopOf({ log: lines, health }: ReplicaProcess) {
+  if (health === undefined) return undefined // it is starting
   const last = lines.findLast(({ event }) => ["started", "halted", "failed"].includes(event))
   if (last === undefined || last.event === "started") return undefined
   return { reason: String(last["reason"] ?? last.event), detail: String(last["detail"] ?? last.error) }

@@ -108,10 +108,11 @@ async function corrupt(
     await sleep(EXPOSURE_MS)
   }
   await site.replicasRecovered({ excused: "log" })
-  for (let reading = 0; reading < READINGS && reader !== undefined; reading++) {
-    await reader.kill()
-    await site.storeOf(reader).putBack("last")
-    await reader.spawn()
+  const again = Array.from({ length: READINGS }, () => reader).filter((replica) => replica !== undefined)
+  for (const replica of again) {
+    await replica.kill()
+    await site.storeOf(replica).putBack("last")
+    await replica.spawn()
     await site.replicasRecovered({ excused: "log" })
   }
   await site.truncatedBehind(lastSeq)
