@@ -1,3 +1,4 @@
+import { List as TestedList, Register as TestedRegister } from "@lockstep/testing"
 import { ActorError, Command, Query, Replicated, stateMachine } from "lockstep"
 
 /** How a replica's build can be wrong. */
@@ -8,60 +9,26 @@ export type Lie = (typeof LIES)[number]
 export const faultsMax = Number(process.env["CHAOS_FAULTS_MAX"] ?? "1")
 const mode = stateMachine({ faults: faultsMax, faultModel: "byzantine" })
 
-/** Remembers what was recorded, in order: an entry that is lost, doubled or moved shows at once. */
-@Replicated({ name: "chaos/Ledger", version: 1, mode })
-export class Ledger {
-  ids: Array<string> = []
+/** The simulator's list, in a group that may be larger than the simulator's. */
+@Replicated({ name: "chaos/List", version: 1, mode })
+export class List extends TestedList {}
 
-  /** Returns how many entries there are then. */
-  @Command()
-  record(id: string): number {
-    return this.ids.push(id)
-  }
-
-  @Query()
-  all(): ReadonlyArray<string> {
-    return this.ids
-  }
-}
-
-/** Holds a number. */
+/** The simulator's register, likewise. */
 @Replicated({ name: "chaos/Register", version: 1, mode })
-export class Register {
-  value = 0
+export class Register extends TestedRegister {}
 
-  @Query()
-  read(): number {
-    return this.value
-  }
-
+/** Wrong from its 20th item on. */
+@Replicated({ name: "chaos/List", version: 1, mode })
+class LyingList extends List {
   @Command()
-  write(value: number): null {
-    this.value = value
-    return null
-  }
-
-  /** Returns whether it was `expected`, and is `next` now. */
-  @Command()
-  compareAndSet(expected: number, next: number): boolean {
-    if (this.value !== expected) return false
-    this.value = next
-    return true
-  }
-}
-
-/** Wrong from its 20th entry on. */
-@Replicated({ name: "chaos/Ledger", version: 1, mode })
-class LyingLedger extends Ledger {
-  @Command()
-  override record(id: string): number {
-    const length = super.record(id)
+  override append(item: number): number {
+    const length = super.append(item)
     if (length < 20) return length
     switch (process.env["CHAOS_LIE"]) {
       case "value":
         return length + 1
       case "state":
-        this.ids.pop()
+        this.items.pop()
         return length
       default:
         throw new ActorError("Broken", { length })
@@ -69,8 +36,8 @@ class LyingLedger extends Ledger {
   }
 
   @Query()
-  override all(): ReadonlyArray<string> {
-    return process.env["CHAOS_LIE"] === "value" ? [] : super.all()
+  override read(): ReadonlyArray<number> {
+    return process.env["CHAOS_LIE"] === "value" ? [] : super.read()
   }
 }
 
@@ -97,5 +64,4 @@ class LyingRegister extends Register {
 }
 
 /** What a replica hosts: the correct build, unless CHAOS_LIE says otherwise. */
-export const actors =
-  (process.env["CHAOS_LIE"] ?? "") === "" ? [Ledger, Register] : [LyingLedger, LyingRegister]
+export const actors = (process.env["CHAOS_LIE"] ?? "") === "" ? [List, Register] : [LyingList, LyingRegister]

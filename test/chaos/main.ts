@@ -48,7 +48,7 @@ process.stdout.write(
 )
 process.exitCode = report.passed ? 0 : 1
 
-function table({ faults, operations, checks, ...rest }: Report): string {
+function table({ faults, operations, checks, events, restarts, log, ...rest }: Report): string {
   const { ok, failed, indeterminate } = operations
   const lines = [
     "",
@@ -61,7 +61,11 @@ function table({ faults, operations, checks, ...rest }: Report): string {
         ([kind, { times, longestGapMs }]) =>
           `  ${kind.padEnd(19)}  ${String(times).padStart(5)}  ${(longestGapMs / 1000).toFixed(1).padStart(6)} s`,
       ),
+    ...rest.skipped.map((reason) => `  skipped: ${reason}`),
     "",
+    `  correct replicas: ${counted(events)}`,
+    `  started again as an operator does: ${counted(restarts)}`,
+    `  log: begins at ${log.firstSeq} after ${log.truncations} truncations seen, holds ${log.entries} entries, at most ${log.entriesMax} (${log.bytesMax} bytes)`,
     `  operations: ${ok} answered, ${failed} refused (not executed), ${indeterminate} indeterminate`,
     "",
     ...checks.flatMap(({ rule, judged, broken }) => [
@@ -74,6 +78,11 @@ function table({ faults, operations, checks, ...rest }: Report): string {
       : `  history and logs: ${rest.evidence}\n  again: ${command}   (commit ${commit()})`,
   ]
   return `${lines.join("\n")}\n`
+}
+
+function counted(counts: Readonly<Record<string, number>>): string {
+  const all = Object.entries(counts).map(([name, times]) => `${name} ${times}`)
+  return all.length === 0 ? "nothing" : all.join(", ")
 }
 
 function commit(): string {

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises"
 import type { Random } from "@lockstep/testing"
 import { faultsMax } from "./actors.ts"
 import type { Scope } from "./network.ts"
-import { OPEN } from "./proxy.ts"
-import { SERVERS, type Site } from "./site.ts"
+import { canFillDisks } from "./replica-store.ts"
+import type { BlockDamage, BlockKind } from "./server-store.ts"
+import { SERVERS } from "./servers.ts"
 
 /** Who is struck. */
 export type Target =
@@ -11,10 +11,7 @@ export type Target =
   | { readonly _tag: "Replica"; readonly index: number }
   | { readonly _tag: "Client"; readonly index: number }
 
-/**
- * What happens to it, for as long as the fault lasts. Faults of disks (flipped bits, a full disk, a store that is rolled back)
- * will be more members.
- */
+/** What happens to it, for as long as the fault lasts. */
 export type Harm =
   /** SIGKILL, and started again at the end. */
   | { readonly _tag: "Killed" }
@@ -31,6 +28,21 @@ export type Harm =
     }
   /** Its connections are torn, again and again. */
   | { readonly _tag: "Torn"; readonly scope: Scope; readonly everyMs: number }
+  /** A replica is killed, and started again on a copy of its store from an earlier time. */
+  | { readonly _tag: "RolledBack"; readonly copy: "first" | "last" }
+  /** A replica is killed, and started again on its store with flipped bits. */
+  | { readonly _tag: "Damaged"; readonly flips: number; readonly seed: number }
+  /** A replica is killed, and started again without a store. */
+  | { readonly _tag: "Deleted" }
+  /** A replica cannot write to its disk. */
+  | { readonly _tag: "Full" }
+  /** A server is killed, and started again with damaged blocks. It lasts until the log is truncated behind what they held. */
+  | {
+      readonly _tag: "Corrupted"
+      readonly blocks: BlockKind
+      readonly damage: BlockDamage
+      readonly seed: number
+    }
 
 export interface Fault {
   readonly target: Target
@@ -41,124 +53,125 @@ export interface Fault {
 /** Faults that last together: at most f replicas and one server are struck in one, the time until they recovered included. */
 export type Episode = ReadonlyArray<Fault>
 
-/** Draws one episode; the same seed draws the same ones. */
-export function drawEpisode(random: Random, site: Pick<Site, "clients" | "replicas" | "liar">): Episode {
-  const struck = site.replicas.flatMap(({ replica }, index) => (replica === site.liar ? [] : [index]))
-  const replicasMax = faultsMax - (site.liar === undefined ? 0 : 1)
-  const replicas = random.shuffle(struck).slice(0, random.integer(0, replicasMax))
-  const hasServer = replicas.length === 0 || random.chance(0.35)
-  const client = replicas.length === 0 && random.chance(0.12)
-  if (client) return [draw(random, { _tag: "Client", index: random.integer(0, site.clients.length - 1) })]
-  const faults = replicas.map((index) => draw(random, { _tag: "Replica", index }))
-  if (hasServer) faults.push(draw(random, { _tag: "Server", index: random.integer(0, SERVERS - 1) }))
-  return faults
+/** Of whom the nemesis may choose. */
+export interface Victims {
+  readonly clients: ReadonlyArray<unknown>
+  readonly replicas: ReadonlyArray<{ readonly replica: string }>
+  readonly liar: string | undefined
 }
 
-/** In words: "n1 killed", "r2 cut (out)". */
+/** How many replicas may be struck at a time, beside the one that lies. */
+export function replicasMax({ liar }: Pick<Victims, "liar">): number {
+  return faultsMax - (liar === undefined ? 0 : 1)
+}
+
+/** Draws one episode; the same seed draws the same ones. */
+export function drawEpisode(random: Random, victims: Victims): Episode {
+  const struck = victims.replicas.flatMap(({ replica }, index) => (replica === victims.liar ? [] : [index]))
+  const replicas = random.shuffle(struck).slice(0, random.integer(0, replicasMax(victims)))
+  const hasServer = replicas.length === 0 || random.chance(0.35)
+  const client = replicas.length === 0 && random.chance(0.12)
+  if (client) return [draw(random, { _tag: "Client", index: random.integer(0, victims.clients.length - 1) })]
+  const faults = replicas.map((index) => draw(random, { _tag: "Replica", index }))
+  if (!hasServer) return faults
+  const server = draw(random, { _tag: "Server", index: random.integer(0, SERVERS - 1) })
+  // replicas that halt because of what a damaged server tells them are out as well: no others are struck then
+  return server.harm._tag === "Corrupted" ? [server] : [...faults, server]
+}
+
+/** In words: "n1 killed for 3.2 s", "r2 cut from all (hears nobody) for 0.7 s". */
 export function describe({ target, harm, durationMs }: Fault): string {
   return `${nameOf(target)} ${detail(harm)} for ${(durationMs / 1000).toFixed(1)} s`
 }
 
 /** By what faults are counted: "server killed". */
 export function kindOf({ target, harm }: Fault): string {
-  return `${target._tag.toLowerCase()} ${harm._tag.toLowerCase()}`
+  return `${target._tag.toLowerCase()} ${KINDS[harm._tag]}`
 }
 
-/** Strikes, lasts, and heals all that it did. Resolves when everything is as good as before. */
-export async function strike(site: Site, episode: Episode): Promise<void> {
-  await Promise.all(episode.map((fault) => inflict(site, fault)))
-  if (episode.some(({ target }) => target._tag === "Server")) await site.serversRecovered()
-  await Promise.all(site.correct.map((replica) => site.replicaRecovered(replica)))
+/** The name by which the site knows it. */
+export function nameOf(target: Target): string {
+  switch (target._tag) {
+    case "Server":
+      return `n${target.index}`
+    case "Replica":
+      return `r${target.index}`
+    case "Client":
+      return `client-${target.index}`
+  }
 }
 
 function draw(random: Random, target: Target): Fault {
   const durationMs = Math.round(500 + Math.min(9500, random.exponential(3000)))
-  return { target, durationMs, harm: drawHarm(random, target) }
+  const harm = drawHarm(random, target)
+  // long enough for a checkpoint to fail
+  return { target, harm, durationMs: harm._tag === "Full" ? durationMs + 1500 : durationMs }
 }
 
 function drawHarm(random: Random, target: Target): Harm {
   const scope: Scope =
     target._tag === "Server" ? random.pick(["all", "all", "servers", "others"] as const) : "all"
-  const isProcess = target._tag !== "Client"
-  switch (random.pick(isProcess ? HARMS : HARMS_OF_LINES)) {
+  const kind = random.pick(HARMS[target._tag])
+  switch (kind) {
     case "Killed":
-      return { _tag: "Killed" }
     case "Paused":
-      return { _tag: "Paused" }
+    case "Deleted":
+      return { _tag: kind }
     case "Cut":
-      return { _tag: "Cut", scope, ways: random.pick(["both", "both", "out", "in"] as const) }
+      return { _tag: kind, scope, ways: random.pick(["both", "both", "out", "in"] as const) }
     case "Slowed":
-      return { _tag: "Slowed", scope, delayMs: random.integer(5, 150), loss: random.real() * 0.2 }
+      return { _tag: kind, scope, delayMs: random.integer(5, 150), loss: random.real() * 0.2 }
     case "Torn":
-      return { _tag: "Torn", scope, everyMs: random.integer(100, 1500) }
+      return { _tag: kind, scope, everyMs: random.integer(100, 1500) }
+    case "RolledBack":
+      return { _tag: kind, copy: random.pick(["first", "last"] as const) }
+    case "Damaged":
+      return { _tag: kind, flips: random.integer(1, 40), seed: random.bits() }
+    case "Full":
+      // the seed draws the same faults wherever it runs
+      return canFillDisks ? { _tag: kind } : { _tag: "Deleted" }
+    case "Corrupted": {
+      const blocks = random.pick(["log", "log", "agreement"] as const)
+      const damage = random.pick(["flipped", "flipped", "cut off"] as const)
+      return { _tag: kind, blocks, damage, seed: random.bits() }
+    }
   }
 }
 
-const HARMS_OF_LINES: ReadonlyArray<Harm["_tag"]> = ["Cut", "Slowed", "Torn"]
-const HARMS: ReadonlyArray<Harm["_tag"]> = [
-  "Killed",
-  "Killed",
-  "Paused",
-  "Paused",
-  "Cut",
-  "Cut",
-  "Slowed",
-  "Torn",
-]
-
-async function inflict(site: Site, { target, harm, durationMs }: Fault): Promise<void> {
-  const node = target._tag === "Server" ? target.index : nodeName(target)
-  switch (harm._tag) {
-    case "Killed":
-      return kill(site, target, durationMs)
-    case "Paused":
-      return pause(site, target, durationMs)
-    case "Cut":
-      site.network.set(node, harm.scope, harm.ways, { ...OPEN, silent: true })
-      await sleep(durationMs)
-      return site.network.heal(node)
-    case "Slowed":
-      site.network.set(node, harm.scope, "both", { ...OPEN, delayMs: harm.delayMs, loss: harm.loss })
-      await sleep(durationMs)
-      return site.network.heal(node)
-    case "Torn":
-      for (let left = durationMs; left > 0; left -= harm.everyMs) {
-        site.network.reset(node, harm.scope)
-        await sleep(Math.min(left, harm.everyMs))
-      }
-  }
+/** As often as they are named. */
+const HARMS: Readonly<Record<Target["_tag"], ReadonlyArray<Harm["_tag"]>>> = {
+  Client: ["Cut", "Slowed", "Torn"],
+  Server: ["Killed", "Killed", "Paused", "Paused", "Cut", "Cut", "Slowed", "Torn", "Corrupted"],
+  Replica: [
+    "Killed",
+    "Killed",
+    "Paused",
+    "Paused",
+    "Cut",
+    "Cut",
+    "Slowed",
+    "Torn",
+    "RolledBack",
+    "RolledBack",
+    "Damaged",
+    "Damaged",
+    "Deleted",
+    "Full",
+    "Full",
+  ],
 }
 
-async function kill(site: Site, target: Target, durationMs: number): Promise<void> {
-  const [server, replica] = processOf(site, target)
-  await server?.kill("SIGKILL")
-  await replica?.kill()
-  await sleep(durationMs)
-  await server?.restart()
-  if (replica !== undefined) await site.restartReplica(replica)
-}
-
-async function pause(site: Site, target: Target, durationMs: number): Promise<void> {
-  const [server, replica] = processOf(site, target)
-  await server?.kill("SIGSTOP")
-  replica?.pause()
-  await sleep(durationMs)
-  await server?.kill("SIGCONT")
-  replica?.resume()
-}
-
-function processOf(site: Site, target: Target) {
-  const server = target._tag === "Server" ? site.servers[target.index] : undefined
-  const replica = target._tag === "Replica" ? site.replicas[target.index] : undefined
-  return [server, replica] as const
-}
-
-function nodeName(target: Target): string {
-  return target._tag === "Client" ? `client-${target.index}` : `r${target.index}`
-}
-
-function nameOf(target: Target): string {
-  return target._tag === "Server" ? `n${target.index}` : nodeName(target)
+const KINDS: Readonly<Record<Harm["_tag"], string>> = {
+  Killed: "killed",
+  Paused: "paused",
+  Cut: "cut",
+  Slowed: "slowed",
+  Torn: "torn",
+  RolledBack: "rolled back",
+  Damaged: "store damaged",
+  Deleted: "store deleted",
+  Full: "disk full",
+  Corrupted: "blocks damaged",
 }
 
 function detail(harm: Harm): string {
@@ -175,6 +188,16 @@ function detail(harm: Harm): string {
       return `slowed to ${OTHERS[harm.scope]} (${harm.delayMs} ms, ${(100 * harm.loss).toFixed(0)} % lost)`
     case "Torn":
       return `torn from ${OTHERS[harm.scope]} every ${harm.everyMs} ms`
+    case "RolledBack":
+      return `killed, its store rolled back to its ${harm.copy} copy`
+    case "Damaged":
+      return `killed, ${harm.flips} bits of its store flipped`
+    case "Deleted":
+      return "killed, its store deleted"
+    case "Full":
+      return "without room on its disk"
+    case "Corrupted":
+      return `killed, blocks of its ${harm.blocks} ${harm.damage}`
   }
 }
 

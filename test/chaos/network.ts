@@ -62,6 +62,12 @@ export class Network implements AsyncDisposable {
     return proxies.map(({ port }) => `nats://127.0.0.1:${port}`)
   }
 
+  /** To which server a replica or client of this name has a connection now. */
+  serverOf(party: string): number | undefined {
+    const server = this.#parties.get(party)?.findIndex(({ connections }) => connections > 0) ?? -1
+    return server < 0 ? undefined : server
+  }
+
   /** Where this server finds each server; itself at its own address. */
   routes(server: number): ReadonlyArray<string> {
     const proxies = this.#routes[server] ?? []

@@ -1,20 +1,25 @@
-import { mkdtemp, writeFile } from "node:fs/promises"
+import { copyFile, mkdtemp, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Random, writeHistory } from "@lockstep/testing"
 import { faultsMax, type Lie } from "./actors.ts"
-import { describe, drawEpisode, kindOf, strike } from "./nemesis.ts"
+import { describe, drawEpisode, type Episode, kindOf } from "./nemesis.ts"
+import { canFillDisks } from "./replica-store.ts"
 import { Site } from "./site.ts"
+import { strike } from "./strike.ts"
 import {
   type Check,
   equalReplicas,
   everyoneIsServed,
   exactlyOnce,
+  everyClientIsServed,
   explained,
   floor,
   linearizable,
   onlyTheLiarDissents,
+  stoppedForAReason,
+  truncated,
 } from "./verdict.ts"
 import { Workload } from "./workload.ts"
 
@@ -22,6 +27,8 @@ export interface RunOptions {
   readonly minutes: number
   readonly seed: number
   readonly lie?: Lie | undefined
+  /** What comes first, before anything is drawn. */
+  readonly first?: ReadonlyArray<Episode>
   /** Ends the faults early; what happened until then is judged. */
   readonly signal?: AbortSignal
   /** Told what happens, a line each. */
@@ -36,6 +43,19 @@ export interface Report {
   /** How long faults came, one after another. */
   readonly minutes: number
   readonly faults: Readonly<Record<string, FaultFigures>>
+  /** What happened to replicas' stores, and how often. */
+  readonly events: Readonly<Record<string, number>>
+  /** How often a replica was started again as an operator does it, by what had stopped it. */
+  readonly restarts: Readonly<Record<string, number>>
+  readonly log: {
+    readonly entries: number
+    readonly entriesMax: number
+    readonly bytesMax: number
+    readonly firstSeq: number
+    readonly truncations: number
+  }
+  /** What could not be done here, and why. */
+  readonly skipped: ReadonlyArray<string>
   readonly operations: { readonly ok: number; readonly failed: number; readonly indeterminate: number }
   readonly checks: ReadonlyArray<Check>
   readonly passed: boolean
@@ -52,6 +72,8 @@ export interface FaultFigures {
 /** The clients' deadlines: one is so short that calls end undecided in most faults, and are retried. */
 const DEADLINES_MS = [1000, 5000, 20_000]
 const CALM_MS = { min: 300, max: 2500 }
+/** How often a store is copied between two episodes, for a time when it is put back. */
+const COPY_CHANCE = 0.5
 /** Calls of each caller after the last fault, and how long it may take. */
 const TAIL = { calls: 20, msMax: 60_000 }
 
@@ -70,13 +92,22 @@ export async function run(options: RunOptions): Promise<Report> {
     faults.set(kind, { times: times + 1, longestGapMs: Math.max(longestGapMs, gapMs) })
   }
   const nemesis = random.fork("nemesis")
+  const copying = random.fork("copying")
+  const first = [...(options.first ?? [])]
   const broken: Array<string> = []
-  let during = 0
+  const during = new Map<string, number>()
   let episodes = 0
-  while (performance.now() < endMs && !options.signal?.aborted && broken.length === 0) {
+  const isOver = (): boolean => performance.now() > endMs && first.length === 0
+  while (!isOver() && !options.signal?.aborted && broken.length === 0) {
     await sleep(nemesis.integer(CALM_MS.min, CALM_MS.max))
-    const episode = drawEpisode(nemesis, site)
-    const before = { atMs: performance.now(), answers: workload.answeredAtMs.length }
+    if (first.length > 0 || copying.chance(COPY_CHANCE))
+      await site.keepCopy(copying.pick(site.correct), copying.pick(["whole", "torn"] as const))
+    const episode = first.shift() ?? drawEpisode(nemesis, site)
+    const before = {
+      atMs: performance.now(),
+      answers: workload.answeredAtMs.length,
+      byClient: workload.byClient,
+    }
     const text = episode.map(describe).join(" + ")
     onProgress(`${clock(before.atMs - startMs)}  ${text}`)
     await strike(site, episode).catch((cause: unknown) => broken.push(`after ${text}: ${String(cause)}`))
@@ -86,7 +117,8 @@ export async function run(options: RunOptions): Promise<Report> {
     const lasted = `${seconds(nowMs - before.atMs)} until all had recovered`
     onProgress(`          ${lasted}, ${answers} calls answered, longest gap ${seconds(longestGapMs)}`)
     episodes++
-    during += answers
+    for (const [client, answered] of workload.byClient)
+      during.set(client, (during.get(client) ?? 0) + answered - (before.byClient.get(client) ?? 0))
     // a gap says something of a kind of fault only where nothing else happened at the time
     if (episode.length > 1) count("two or more at once", longestGapMs)
     for (const fault of episode) count(kindOf(fault), episode.length > 1 ? 0 : longestGapMs)
@@ -95,6 +127,7 @@ export async function run(options: RunOptions): Promise<Report> {
   const tail = everyoneIsServed(await workload.progress(TAIL.calls, TAIL.msMax), TAIL.calls)
   await workload.stop()
   await workload.readAll().catch((cause: unknown) => broken.push(`the last reading: ${String(cause)}`))
+  await site.logWatch.look().catch(() => undefined)
   onProgress(`${clock(performance.now() - startMs)}  checking ${workload.operations.length} operations`)
   const { operations, refused, unexplained, retried, indeterminate } = workload
   const checks: ReadonlyArray<Check> = [
@@ -104,16 +137,24 @@ export async function run(options: RunOptions): Promise<Report> {
     await equalReplicas(site),
     onlyTheLiarDissents(site),
     tail,
-    floor({ during, episodes }),
+    floor({ during: sum(during.values()), episodes }),
+    everyClientIsServed(during, episodes),
+    truncated(site),
+    stoppedForAReason(site),
     explained(unexplained, retried),
   ]
   const passed = checks.every((check) => check.broken.length === 0)
+  const { entries, entriesMax, bytesMax, firstSeq, truncations } = site.logWatch
   return {
     seed,
     replicas: 2 * faultsMax + 1,
     lie,
     minutes,
     faults: Object.fromEntries(faults),
+    events: site.events,
+    restarts: Object.fromEntries(site.restarts),
+    log: { entries, entriesMax, bytesMax, firstSeq, truncations },
+    skipped: canFillDisks ? [] : ["replica disk full: there is no prlimit here (util-linux)"],
     checks,
     passed,
     operations: { ok: workload.answeredAtMs.length, failed: refused.length, indeterminate },
@@ -129,7 +170,13 @@ async function evidence(site: Site, workload: Workload): Promise<string> {
     const text = log.map((line) => `${JSON.stringify(line)}\n`).join("")
     await writeFile(join(directory, `${replica}.jsonl`), text)
   }
+  for (const [i, { logFile }] of site.servers.entries())
+    await copyFile(logFile, join(directory, `n${i}.log`)).catch(() => undefined)
   return directory
+}
+
+function sum(numbers: Iterable<number>): number {
+  return [...numbers].reduce((total, number) => total + number, 0)
 }
 
 function clock(ms: number): string {

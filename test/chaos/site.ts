@@ -1,15 +1,17 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { type Server, startServer } from "@lockstep/nats"
 import { type PartitionStatus, ReplicaProcess } from "@lockstep/replica-service/process"
 import type { Random } from "@lockstep/testing"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect as connectNats, type NatsConnection } from "@nats-io/transport-node"
 import { type Client, connect, createGroup } from "lockstep"
 import { faultsMax, type Lie } from "./actors.ts"
+import { LogWatch } from "./log-watch.ts"
 import { Network } from "./network.ts"
+import { type CopyKind, ReplicaStore } from "./replica-store.ts"
+import { as, SERVERS, startServers, type StoredServer } from "./servers.ts"
 
 export interface SiteOptions {
   /** How the build of the last replica is wrong. */
@@ -19,21 +21,35 @@ export interface SiteOptions {
   readonly random: Random
 }
 
-export const SERVERS = 3
-/** How long a server or replica may take until it is as good as before. */
+/** How long a replica may take until it is as good as before. */
 const RECOVERY_MS_MAX = 90_000
+/** And how long servers may: JetStream has catch-ups that end after more than a minute, while the others serve. */
+const SERVERS_RECOVERY_MS_MAX = 240_000
 const STREAM = "LOG_main_0"
-/** Room for a run of hours. */
-const log = { copies: 3, maxBytes: 2 * 1024 ** 3, maxEntryBytes: 1024 ** 2 } as const
+/**
+ * Room for so much that the log must be truncated all the time. JetStream makes blocks of a quarter of it: small ones, so that what is
+ * left of the log is in more than one.
+ */
+const log = { copies: 3, maxBytes: 2 * 1024 ** 2, maxEntryBytes: 128 * 1024 } as const
+const CHECKPOINT_EVERY_BATCHES = 200
+/** Some seconds of entries: a replica that was away for longer fetches a checkpoint. */
+const TRUNCATE_MARGIN_ENTRIES = 2000
 
 /** Three servers in the production configuration, the replicas as processes, and clients; the network is ours. */
 export class Site implements AsyncDisposable {
   readonly network: Network
-  readonly servers: ReadonlyArray<Server>
+  readonly servers: ReadonlyArray<StoredServer>
   readonly replicas: ReadonlyArray<ReplicaProcess>
   readonly clients: ReadonlyArray<Client>
   /** The replica that lies, if one does. */
   readonly liar: string | undefined
+  /** How long the log is, and was. */
+  readonly logWatch: LogWatch
+  /** How often correct replicas were started again as an operator does it, by what had stopped them. */
+  readonly restarts = new Map<string, number>()
+  /** How often the liar was started again, which halts when it finds itself outvoted: it is to lie throughout. */
+  liarRestarts = 0
+  readonly #stores: ReadonlyMap<ReplicaProcess, ReplicaStore>
   /** It sees the servers as they are: its connections do not go through the network. */
   readonly #referee: NatsConnection
   #stack = new AsyncDisposableStack()
@@ -41,6 +57,7 @@ export class Site implements AsyncDisposable {
   private constructor(
     parts: Pick<Site, "network" | "servers" | "replicas" | "clients" | "liar"> & {
       readonly referee: NatsConnection
+      readonly stores: ReadonlyMap<ReplicaProcess, ReplicaStore>
     },
   ) {
     this.network = parts.network
@@ -49,6 +66,8 @@ export class Site implements AsyncDisposable {
     this.clients = parts.clients
     this.liar = parts.liar
     this.#referee = parts.referee
+    this.#stores = parts.stores
+    this.logWatch = new LogWatch(parts.referee, STREAM)
   }
 
   static async start({ lie, deadlinesMs, random }: SiteOptions): Promise<Site> {
@@ -60,8 +79,9 @@ export class Site implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), "lockstep-chaos-"))
     stack.defer(() => rm(directory, { recursive: true, force: true }))
     const servers = await startServers(network, names, directory, stack)
-    const direct = { servers: servers.map(({ url }) => url), ...as("controller") }
-    await createGroup({ ...direct, replicas: names, log, checkpointEveryBatches: 500 })
+    const direct = { servers: servers.map(({ server }) => server.url), ...as("controller") }
+    const checkpointEveryBatches = CHECKPOINT_EVERY_BATCHES
+    await createGroup({ ...direct, replicas: names, log, checkpointEveryBatches })
     const referee = await connectNats({
       servers: direct.servers,
       user: direct.user,
@@ -82,6 +102,8 @@ export class Site implements AsyncDisposable {
             dataDir: join(directory, replica),
             ...as(replica),
             determinism: "guarded",
+            // purging is not what the liar's build is wrong about, and nobody would survive it
+            ...(replica === liar ? {} : { truncateMarginEntries: TRUNCATE_MARGIN_ENTRIES }),
           },
           {
             NODE_ENV: "production",
@@ -98,8 +120,18 @@ export class Site implements AsyncDisposable {
       const options = { servers: network.urls(`client-${i}`), ...as("client"), limits: { deadlineMs } }
       clients.push(stack.use(await connect(options)))
     }
-    const site = new Site({ network, servers, replicas, clients, liar, referee })
+    const stores = new Map(
+      replicas.map((process) => [process, new ReplicaStore(join(directory, process.replica))]),
+    )
+    const site = new Site({ network, servers, replicas, clients, liar, referee, stores })
     await site.serversRecovered()
+    stack.defer(() => site.logWatch.stop())
+    const over = new AbortController()
+    const lying = site.#keepLying(over.signal)
+    stack.defer(() => {
+      over.abort()
+      return lying
+    })
     site.#stack = stack.move()
     return site
   }
@@ -107,6 +139,33 @@ export class Site implements AsyncDisposable {
   /** Replicas whose build is correct. */
   get correct(): ReadonlyArray<ReplicaProcess> {
     return this.replicas.filter(({ replica }) => replica !== this.liar)
+  }
+
+  server(index: number): StoredServer {
+    const server = this.servers[index]
+    if (server === undefined) throw new Error(`there is no server ${index}`)
+    return server
+  }
+
+  storeOf(replica: ReplicaProcess): ReplicaStore {
+    const store = this.#stores.get(replica)
+    if (store === undefined) throw new Error(`${replica.replica} has no store`)
+    return store
+  }
+
+  /** Keeps a copy of a running replica's store, for a time when it is put back. */
+  async keepCopy(replica: ReplicaProcess, kind: CopyKind): Promise<void> {
+    if (kind === "whole") replica.pause()
+    await this.storeOf(replica).keepCopy(kind)
+    if (kind === "whole") replica.resume()
+  }
+
+  /** How often correct replicas told an operator something, by event. */
+  get events(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = {}
+    for (const { log: lines } of this.correct)
+      for (const { event } of lines) if (TOLD.has(event)) counts[event] = (counts[event] ?? 0) + 1
+    return counts
   }
 
   /** Starts it as a supervisor does: again, where it could not start because no server could be reached. */
@@ -120,22 +179,60 @@ export class Site implements AsyncDisposable {
   /** Resolves when every server holds the whole log again, and they agree on who leads. */
   async serversRecovered(): Promise<void> {
     let since: number | undefined
-    await within("all servers hold the log", async () => {
+    const isWhole = async (): Promise<true | undefined> => {
       if (!(await this.#isWhole())) since = undefined
       else since ??= performance.now()
       // the first answer after a pause may be that of a leader of the past
       return since !== undefined && performance.now() - since > 500 ? true : undefined
+    }
+    await within("all servers hold the log", isWhole, SERVERS_RECOVERY_MS_MAX)
+  }
+
+  /** Resolves when the log begins after this entry. */
+  async truncatedBehind(seq: number): Promise<void> {
+    await within(`the log begins after ${seq}`, async () => {
+      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+      return (await streams.info(STREAM)).state.first_seq > seq ? true : undefined
     })
   }
 
-  /** Resolves when this replica has executed what is in the log now. Rejects if it ended or halted. */
-  async replicaRecovered(replica: ReplicaProcess): Promise<void> {
+  /**
+   * Resolves when every correct replica has executed what is in the log now. Rejects if one ended or stopped. One that stopped for
+   * an excused reason is started again, as an operator does it: because the log of a damaged server was not what it had executed
+   * (`"log"`), or because its disk refused what it had to write (`"failed"`).
+   */
+  async replicasRecovered({ excused }: { readonly excused: "none" | "log" | "failed" }): Promise<void> {
     const lastSeq = await this.lastSeq()
+    await Promise.all(this.correct.map((replica) => this.#replicaRecovered(replica, lastSeq, excused)))
+  }
+
+  async #keepLying(signal: AbortSignal): Promise<void> {
+    const liar = this.replicas.find(({ replica }) => replica === this.liar)
+    if (liar === undefined) return
+    while (!signal.aborted) {
+      if (stopOf(liar) !== undefined || !liar.running) {
+        this.liarRestarts++
+        await liar.spawn()
+      }
+      await sleep(200)
+    }
+  }
+
+  async #replicaRecovered(
+    replica: ReplicaProcess,
+    lastSeq: number,
+    excused: "none" | "log" | "failed",
+  ): Promise<void> {
     await within(`${replica.replica} has executed ${lastSeq}`, async () => {
-      if (!replica.running) throw new Error(`${replica.replica} ended by itself`)
+      if (!replica.running) throw new Fatal(`${replica.replica} ended by itself`)
+      const stopped = stopOf(replica)
+      if (stopped !== undefined) {
+        if (!stopped.reason.startsWith(excused))
+          throw new Fatal(`${replica.replica} stopped: ${stopped.reason}: ${stopped.detail}`)
+        this.restarts.set(stopped.reason, (this.restarts.get(stopped.reason) ?? 0) + 1)
+        await replica.spawn()
+      }
       const status = await statusOf(replica)
-      const halt = status?.halted
-      if (halt !== undefined) throw new Error(`${replica.replica} halted: ${halt.reason}: ${halt.detail}`)
       return status !== undefined && status.applied >= lastSeq ? true : undefined
     })
   }
@@ -197,6 +294,29 @@ export class Site implements AsyncDisposable {
   }
 }
 
+/** What happens to stores and states. */
+const TOLD: ReadonlySet<string> = new Set([
+  "restored",
+  "installed",
+  "checkpoint-damaged",
+  "checkpoint-failed",
+  "truncation-failed",
+  "diverged",
+  "halted",
+  "failed",
+])
+
+/** Why it follows the log no more, if it does not, since it was started last. */
+function stopOf({ log: lines, health }: ReplicaProcess) {
+  if (health === undefined) return undefined // it is starting
+  const last = lines.findLast(({ event }) => ["started", "halted", "failed"].includes(event))
+  if (last === undefined || last.event === "started") return undefined
+  return { reason: String(last["reason"] ?? last.event), detail: String(last["detail"] ?? last.error) }
+}
+
+/** What waiting does not mend. */
+class Fatal extends Error {}
+
 interface SettingsAnswer {
   readonly server?: { readonly name?: string }
   readonly data?: {
@@ -219,8 +339,12 @@ export async function statusOf(replica: ReplicaProcess): Promise<PartitionStatus
 }
 
 /** Tries until there is a value. What a try throws counts only where it is all that there is to say at the end. */
-async function within<Value>(what: string, attempt: () => Promise<Value | undefined>): Promise<Value> {
-  const deadline = performance.now() + RECOVERY_MS_MAX
+async function within<Value>(
+  what: string,
+  attempt: () => Promise<Value | undefined>,
+  timeMsMax = RECOVERY_MS_MAX,
+): Promise<Value> {
+  const deadline = performance.now() + timeMsMax
   let reason = ""
   while (performance.now() < deadline) {
     try {
@@ -228,56 +352,14 @@ async function within<Value>(what: string, attempt: () => Promise<Value | undefi
       if (value !== undefined) return value
       reason = ""
     } catch (cause) {
+      if (cause instanceof Fatal) throw cause
       reason = cause instanceof Error ? `: ${cause.message}` : `: ${String(cause)}`
     }
     await sleep(100)
   }
-  throw new Error(`not so within ${RECOVERY_MS_MAX / 1000} s: ${what}${reason}`)
+  throw new Error(`not so within ${timeMsMax / 1000} s: ${what}${reason}`)
 }
 
-async function startServers(
-  network: Network,
-  replicas: ReadonlyArray<string>,
-  directory: string,
-  stack: AsyncDisposableStack,
-): Promise<ReadonlyArray<Server>> {
-  const configFile = join(directory, "servers.conf")
-  await writeFile(configFile, configuration(await readFile(PRODUCTION, "utf8"), replicas))
-  const users = [...replicas, "client", "controller"]
-  const passwords = users.map((user) => [`NATS_PASSWORD_${user.toUpperCase()}`, as(user).password])
-  return Promise.all(
-    network.ports.map(async ({ client: port, route }, i) => {
-      const routes = network.routes(i).map((url, to) => [`NATS_ROUTE_${to}`, url])
-      const env = {
-        NATS_NAME: `n${i}`,
-        NATS_HOST: "127.0.0.1",
-        NATS_CLUSTER_HOST: "127.0.0.1",
-        NATS_CLUSTER_PORT: String(route),
-        ...Object.fromEntries([...routes, ...passwords]),
-      }
-      return stack.use(await startServer({ port, configFile, env }))
-    }),
-  )
-}
-
-/** The production configuration with a user for every replica, in which servers tell nobody where they are. */
-function configuration(production: string, replicas: ReadonlyArray<string>): string {
-  // What they gossip to each other is an address where nobody listens.
-  const quiet = `cluster {\n  no_advertise: true\n  advertise: "127.0.0.1:1"\n`
-  const user = /^ +\{ user: r2,(?:.*\n){3}/m.exec(production)?.[0]
-  if (user === undefined || production.split("cluster {\n").length !== 2)
-    throw new Error("infra/nats/production.conf is not as this test knows it")
-  const more = replicas
-    .slice(3)
-    .map((name) => user.replaceAll("r2", name).replaceAll("R2", name.toUpperCase()))
-  return production.replace("cluster {\n", quiet).replace(user, `${user}${more.join("")}`)
-}
-
-function as(user: string): { readonly user: string; readonly password: string } {
-  return { user, password: `secret-of-${user}` }
-}
-
-const PRODUCTION = new URL("../../infra/nats/production.conf", import.meta.url)
 const MODULE = new URL("actors.ts", import.meta.url).pathname
 /** Lets a replica process read a TypeScript module with decorators. */
 const TYPESCRIPT = new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href

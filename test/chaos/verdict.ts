@@ -7,6 +7,7 @@ import {
   registerModel,
   type SequentialModel,
 } from "@lockstep/testing"
+import type { LogWatch } from "./log-watch.ts"
 import type { Act, Workload } from "./workload.ts"
 import type { Site } from "./site.ts"
 
@@ -26,7 +27,7 @@ export function linearizable(history: History): Check {
   let steps = 0
   const keys = Map.groupBy(history, ({ key }) => key)
   for (const [key, operations] of keys) {
-    const model: SequentialModel<unknown> = key.startsWith("ledger") ? listModel : registerModel
+    const model: SequentialModel<unknown> = key.startsWith("list") ? listModel : registerModel
     const verdict = checkLinearizability<unknown, unknown, unknown>(operations, model)
     if (verdict._tag === "Linearizable") steps += verdict.steps
     else if (verdict._tag === "OutOfSteps")
@@ -38,25 +39,25 @@ export function linearizable(history: History): Check {
 }
 
 /**
- * Every entry that was answered is in its ledger, once, at its place; none is there twice, none that was promised not to be,
+ * Every entry that was answered is in its list, once, at its place; none is there twice, none that was promised not to be,
  * and none that nobody recorded.
  */
 export function exactlyOnce(history: History, refused: Workload["refused"]): Check {
   const broken: Array<string> = []
   const recorded = history.filter(({ input: [member] }) => member === "append")
-  const ledgers = new Map<string, ReadonlyArray<string>>()
+  const lists = new Map<string, ReadonlyArray<number>>()
   for (const { key, client, output } of history)
-    if (client === "last-reader" && key.startsWith("ledger")) ledgers.set(key, listOf(output))
+    if (client === "last-reader" && key.startsWith("list")) lists.set(key, listOf(output))
   for (const { key, input, output } of recorded) {
-    const id = String(input[1])
+    const id = Number(input[1])
     if (output === undefined || !("returned" in output)) continue
-    if (ledgers.get(key)?.[Number(output.returned) - 1] !== id)
+    if (lists.get(key)?.[Number(output.returned) - 1] !== id)
       broken.push(`${id} was answered to be entry ${String(output.returned)} of ${key}, and is not`)
   }
   const known = new Set(recorded.map(({ key, input }) => `${key} ${input[1]}`))
   const denied = new Set(refused.map(({ key, input }) => `${key} ${input[1]}`))
   let entries = 0
-  for (const [key, ids] of ledgers) {
+  for (const [key, ids] of lists) {
     entries += ids.length
     if (new Set(ids).size < ids.length) broken.push(`${key} holds an entry twice`)
     for (const id of ids) {
@@ -64,7 +65,7 @@ export function exactlyOnce(history: History, refused: Workload["refused"]): Che
       else if (!known.has(`${key} ${id}`)) broken.push(`${id} is in ${key}, and nobody recorded it`)
     }
   }
-  const judged = `${entries} entries in ${ledgers.size} ledgers, ${refused.length} refused calls`
+  const judged = `${entries} entries in ${lists.size} lists, ${refused.length} refused calls`
   return { rule: "every entry that was answered is there exactly once", judged, broken }
 }
 
@@ -93,7 +94,9 @@ export function onlyTheLiarDissents(site: Site): Check {
   const lies = dissents.get(site.liar ?? "") ?? 0
   if (site.liar !== undefined && lies === 0) broken.push(`${site.liar} lied, and was never found out`)
   const matched = site.clients.reduce((sum, { counts }) => sum + counts.matched, 0)
-  const judged = `${matched} votes that agreed, ${lies} lies`
+  const again =
+    site.liar === undefined ? "" : `, by ${site.liar}, which was started again ${site.liarRestarts} times`
+  const judged = `${matched} votes that agreed, ${lies} lies${again}`
   return { rule: "nobody is outvoted but the liar", judged, broken }
 }
 
@@ -116,6 +119,45 @@ export function floor(run: { readonly during: number; readonly episodes: number 
   }
 }
 
+/** Each of the clients, whichever server it is connected to. */
+export function everyClientIsServed(during: ReadonlyMap<string, number>, episodes: number): Check {
+  const wanted = episodes * 3
+  return {
+    rule: "every client is served while faults last",
+    judged: [...during].map(([client, count]) => `${client} ${count}`).join(", "),
+    broken: [...during]
+      .filter(([, count]) => count < wanted)
+      .map(([client, count]) => `${client} had only ${count} of at least ${wanted} answers`),
+  }
+}
+
+/** Entries of the log, at most: many times what is left after a truncation, and a small part of any run of minutes. */
+const LOG_ENTRIES_MAX = 12_000
+
+/** The log begins ever later, and does not grow with the run. */
+export function truncated(run: {
+  readonly logWatch: Pick<LogWatch, "entries" | "entriesMax" | "firstSeq" | "truncations">
+}): Check {
+  const { entries, entriesMax, firstSeq, truncations } = run.logWatch
+  const broken: Array<string> = []
+  if (entriesMax > LOG_ENTRIES_MAX) broken.push(`it held ${entriesMax} entries, more than ${LOG_ENTRIES_MAX}`)
+  if (truncations === 0) broken.push("it was never truncated")
+  const judged = `begins at ${firstSeq} after ${truncations} truncations, holds ${entries} entries, at most ${entriesMax}`
+  return { rule: "the log is truncated, and stays short", judged, broken }
+}
+
+/** A correct replica stops only where it must not go on, and then it is started again; its state is never outvoted. */
+export function stoppedForAReason({ events, restarts }: Pick<Site, "events" | "restarts">): Check {
+  const { halted = 0, failed = 0, diverged = 0 } = events
+  const excused = [...restarts.values()].reduce((sum, times) => sum + times, 0)
+  const broken: Array<string> = []
+  if (halted + failed > excused)
+    broken.push(`they stopped ${halted + failed} times, of which a damaged disk explains ${excused}`)
+  if (diverged > 0) broken.push(`they found themselves outvoted ${diverged} times`)
+  const judged = `${excused} stops because of damaged disks: ${JSON.stringify(Object.fromEntries(restarts))}`
+  return { rule: "correct replicas stop only for a damaged disk", judged, broken }
+}
+
 export function explained(unexplained: ReadonlyArray<string>, retried: number): Check {
   return {
     rule: "errors are ones that the faults explain",
@@ -124,7 +166,7 @@ export function explained(unexplained: ReadonlyArray<string>, retried: number): 
   }
 }
 
-function listOf(output: MethodOutput | undefined): ReadonlyArray<string> {
+function listOf(output: MethodOutput | undefined): ReadonlyArray<number> {
   const returned = output !== undefined && "returned" in output ? output.returned : []
-  return Array.isArray(returned) ? returned.map(String) : []
+  return Array.isArray(returned) ? returned.map(Number) : []
 }

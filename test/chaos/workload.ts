@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { MethodOutput, Operation, Random } from "@lockstep/testing"
 import { type Client, LockstepError, NoQuorum, OutcomeUnknown } from "lockstep"
-import { Ledger, Register } from "./actors.ts"
+import { List, Register } from "./actors.ts"
 
 /** Calls of one key, about: then another key takes its place, so that each can be judged by itself. */
 const CALLS_PER_KEY = 120
@@ -13,7 +13,7 @@ const RETRY_MS_MAX = 45_000
 /** A call that has not ended by then never will. */
 const HUNG_MS = 120_000
 
-export type Act = readonly [member: string, ...args: ReadonlyArray<string | number>]
+export type Act = readonly [member: string, ...args: ReadonlyArray<number>]
 
 /** What callers did, as they saw it. */
 export class Workload {
@@ -58,6 +58,16 @@ export class Workload {
   /** How many calls each caller got answered. */
   #answered(): ReadonlyMap<string, number> {
     return new Map(this.#callers.map(({ name, answered }) => [name, answered]))
+  }
+
+  /** How many calls were answered, by client. */
+  get byClient(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>()
+    for (const { name, answered } of this.#callers) {
+      const [client = ""] = name.split("/")
+      counts.set(client, (counts.get(client) ?? 0) + answered)
+    }
+    return counts
   }
 
   /** Resolves when every caller got this many answers more, or when the time is over. */
@@ -169,16 +179,15 @@ interface Drawn {
   readonly invoke: () => Promise<unknown>
 }
 
-/** The next call: every entry and every value occurs once only. */
+/** The next call: every item and every value occurs once only. */
 function draw(caller: Caller): Drawn {
   const { client, keys, random, ordinal } = caller
   const unique = ++caller.issued * 1000 + ordinal
   if (random.chance(0.5)) {
-    const key = keys.next("ledger")
-    const ledger = client.actor(Ledger, key)
+    const key = keys.next("list")
     if (random.chance(0.08)) return readOf(client, key)
-    const id = `${ordinal}-${unique}`
-    return { key, input: ["append", id], invoke: () => ledger.record(id) }
+    const list = client.actor(List, key)
+    return { key, input: ["append", unique], invoke: () => list.append(unique) }
   }
   const key = keys.next("register")
   const register = client.actor(Register, key)
@@ -199,8 +208,8 @@ function draw(caller: Caller): Drawn {
 }
 
 function readOf(client: Client, key: string): Drawn {
-  const invoke = key.startsWith("ledger")
-    ? () => client.actor(Ledger, key).all()
+  const invoke = key.startsWith("list")
+    ? () => client.actor(List, key).read()
     : () => client.actor(Register, key).read()
   return { key, input: ["read"], invoke }
 }
@@ -217,7 +226,7 @@ class Keys {
     this.#random = random
   }
 
-  next(kind: "ledger" | "register"): string {
+  next(kind: "list" | "register"): string {
     const slot = `${kind}-${this.#random.integer(0, KEYS_AT_A_TIME - 1)}`
     const calls = this.#calls.get(slot) ?? 0
     this.#calls.set(slot, calls + 1)

@@ -5,6 +5,7 @@ import { ReplicaId } from "@lockstep/core"
 import { openConnection } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { describe, expect, it } from "vitest"
+import { canFillDisks, emptyDisk, fillDisk } from "../chaos/replica-store.ts"
 import { expectEqual, LedgerGroup, Load } from "./group.ts"
 
 describe("a replica that keeps checkpoints", () => {
@@ -58,6 +59,38 @@ describe("a replica that keeps checkpoints", () => {
       const { state } = await streams.info("LOG_main_0")
       expect(state.first_seq).toBeGreaterThan(1)
       expect(state.messages).toBeLessThan(state.last_seq / 2)
+      expect(client.counts.dissents.size).toBe(0)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+
+  it.runIf(
+    canFillDisks, // it takes prlimit, a tool of util-linux
+  )("goes on while its disk is full, and keeps checkpoints again when it is not", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      await using group = await LedgerGroup.start({}, { dataDir, createCheckpointEveryBatches: 50 })
+      await using client = await group.connect()
+      const load = new Load(client)
+      await load.progress(300)
+      const victim = group.replica(1)
+      const failures = () => victim.log.filter(({ event }) => event === "checkpoint-failed")
+      fillDisk(victim.pid)
+      await expect.poll(() => failures().length, { timeout: 10_000 }).toBeGreaterThan(0)
+      expect(failures().map(({ error }) => error)).toEqual(failures().map(() => "disk I/O error"))
+      await load.progress(300)
+      const applied = (await victim.status())[0]?.applied ?? 0
+      emptyDisk(victim.pid)
+      await load.progress(600)
+      const failed = failures().length
+      await load.progress(300)
+      expect(failures().length).toBe(failed)
+      await load.stopAndCheck()
+      await victim.kill()
+      await victim.start()
+      await expectEqual(group.replicas)
+      expect(victim.log.findLast(({ event }) => event === "restored")?.["seq"]).toBeGreaterThan(applied)
       expect(client.counts.dissents.size).toBe(0)
     } finally {
       rmSync(dataDir, { recursive: true, force: true })

@@ -1,6 +1,7 @@
 import type { GroupName, Partition } from "@lockstep/core"
 import { createInbox, headers, type Msg } from "@nats-io/transport-node"
 import type { Connection } from "./connection.ts"
+import { Patience } from "./patience.ts"
 import { entrySubject, streamName, type Writer } from "./subjects.ts"
 
 /** What the log said of an entry. */
@@ -36,16 +37,20 @@ export function openAppender(
   const inbox = `${createInbox()}.`
   const expected = headers()
   expected.set("Nats-Expected-Stream", stream)
+  const patience = new Patience(() => connection.leave())
   const acks = nats.subscribe(`${inbox}*`, {
     callback: (error, message) => {
       if (error !== null) return
       const token = Number(message.subject.slice(inbox.length))
-      if (Number.isSafeInteger(token)) onResult(token, resultOf(message, stream))
+      const result = resultOf(message, stream)
+      if (result._tag !== "Unknown") patience.answered()
+      if (Number.isSafeInteger(token)) onResult(token, result)
     },
   })
   return {
     append(payload, token) {
       if (nats.isClosed()) return onResult(token, { _tag: "Unknown", detail: "the connection is closed" })
+      patience.asked(performance.now())
       try {
         nats.publish(subject, payload, { reply: `${inbox}${token}`, headers: expected })
       } catch {

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto"
 import { connect, type NatsConnection } from "@nats-io/transport-node"
 
 export interface ConnectionOptions {
@@ -18,6 +19,11 @@ export interface Connection extends AsyncDisposable {
   /** Returns the function that unsubscribes. */
   subscribe(subject: string, onMessage: (subject: string, bytes: Uint8Array) => void): () => void
   onReconnect(handler: () => void): () => void
+  /**
+   * Goes to another server, where more than one is known: this one answers, and what is asked of it leads to nothing. One that was
+   * cut off from its peers is like that. What is on the way is lost, as at any reconnection.
+   */
+  leave(): void
   readonly closed: Promise<void>
   flush(): Promise<void>
   /** Sends what is buffered and disconnects: within two seconds, even if the server is gone. */
@@ -66,7 +72,8 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   let nats: NatsConnection
   try {
     nats = await connect({
-      servers: typeof servers === "string" ? servers : [...servers],
+      servers: typeof servers === "string" ? servers : shuffled(servers),
+      noRandomize: true, // the order is ours: leave() puts the server that it leaves last
       name,
       ...(user === undefined ? {} : { user, pass: password ?? "" }),
       maxReconnectAttempts: -1,
@@ -116,6 +123,13 @@ function connectionOf(nats: NatsConnection): Connection {
       onReconnect.add(handler)
       return () => void onReconnect.delete(handler)
     },
+    leave() {
+      const current = nats.getServer()
+      const others = nats.getServers().flatMap(({ listen }) => (listen === current ? [] : [listen]))
+      if (others.length === 0 || nats.isClosed() || nats.isDraining()) return
+      nats.setServers([...others, current])
+      void nats.reconnect()
+    },
     closed: nats.closed().then(() => undefined),
     flush: () => nats.flush(),
     [Symbol.asyncDispose]: close,
@@ -133,6 +147,13 @@ function connectionOf(nats: NatsConnection): Connection {
       clearTimeout(giveUp)
     }
   }
+}
+
+/** So that not everybody is on the server that is named first. */
+function shuffled(servers: ReadonlyArray<string>): Array<string> {
+  const order: Array<string> = []
+  for (const server of servers) order.splice(randomInt(order.length + 1), 0, server)
+  return order
 }
 
 /** What a handler throws would end the client library's read loop: it becomes an uncaught exception of the process instead. */

@@ -1,6 +1,7 @@
 import type { Entry, GroupName, Partition } from "@lockstep/core"
 import { createInbox, type Msg, nuid, type Subscription } from "@nats-io/transport-node"
 import type { Connection } from "./connection.ts"
+import { Patience } from "./patience.ts"
 import { streamState } from "./stream.ts"
 import { streamName } from "./subjects.ts"
 
@@ -44,6 +45,7 @@ class PushTail implements Tail {
   readonly #stream: string
   readonly #from: () => number
   readonly #handlers: TailHandlers
+  readonly #patience: Patience
   readonly #stopWatching: () => void
   readonly #watchdog: NodeJS.Timeout
   /** Counts attachments: what belongs to an earlier one is ignored. */
@@ -61,6 +63,7 @@ class PushTail implements Tail {
     this.#stream = stream
     this.#from = from
     this.#handlers = handlers
+    this.#patience = new Patience(() => connection.leave())
     this.#stopWatching = connection.onReconnect(() => this.reattach())
     this.#watchdog = setInterval(() => {
       if (this.#consumer !== undefined && performance.now() - this.#heardAtMs > SILENCE_MS_MAX)
@@ -84,6 +87,7 @@ class PushTail implements Tail {
   }
 
   async #attach(attempt: number): Promise<void> {
+    this.#patience.asked(performance.now())
     try {
       const state = await streamState(this.#connection, this.#stream)
       if (attempt !== this.#attempt) return
@@ -101,6 +105,7 @@ class PushTail implements Tail {
       this.#heardAtMs = performance.now()
       await this.#createConsumer(name, inbox)
       this.#away = false
+      this.#patience.answered()
     } catch (cause) {
       // JetStream is not to be had at this moment (no leader, no connection, no stream): try again until it is, or until close()
       if (attempt === this.#attempt && !this.#away) {

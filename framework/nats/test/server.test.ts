@@ -52,6 +52,23 @@ describe("a connection", () => {
     await expect(openConnection({ servers: "", name: "test" })).rejects.toThrow(LogUnavailable)
   })
 
+  it("goes to another server when it leaves one, and stays where there is no other", async () => {
+    await using cluster = await startCluster({ nodes: 2 })
+    await using connection = await openConnection({ servers: cluster.urls, name: "test" })
+    for (let times = 0; times < 3; times++) {
+      const left = connection.nats.getServer()
+      const back = new Promise<void>((resolve) => connection.onReconnect(resolve))
+      connection.leave()
+      await back
+      expect(connection.nats.getServer()).not.toBe(left)
+    }
+    const [url = ""] = cluster.urls
+    await using alone = await openConnection({ servers: [url], name: "test" })
+    alone.nats.setServers([alone.nats.getServer()]) // a server tells of its peers
+    alone.leave()
+    await alone.flush()
+  })
+
   it("goes on when a handler throws, which the process hears of", async () => {
     await using server = await startServer()
     await using connection = await openConnection({ servers: server.url, name: "test" })

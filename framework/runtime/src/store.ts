@@ -236,6 +236,7 @@ export class CheckpointStore implements Shelf, Library {
       work()
       this.#database.exec("COMMIT")
     } catch (cause) {
+      // where the disk fails, SQLite has rolled back by itself
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK")
       throw cause
     }

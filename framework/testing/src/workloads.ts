@@ -35,8 +35,9 @@ class Counter {
   }
 }
 
+/** Holds a value: the subject of {@link registerModel}. */
 @Replicated({ name: "simulation/Register", version: 1, mode })
-class Register {
+export class Register {
   value = 0
 
   @Query()
@@ -84,8 +85,9 @@ class Bank {
   }
 }
 
+/** Remembers what was appended, in order: an item that is lost, doubled or moved shows at once. The subject of {@link listModel}. */
 @Replicated({ name: "simulation/List", version: 1, mode })
-class List {
+export class List {
   items: Array<number> = []
 
   @Command()
