@@ -69,6 +69,8 @@ export class Liar {
   readonly #rate: number
   /** Makes lies of one replica differ from those of another. */
   readonly #salt: number
+  /** Whether it lies now; it is right before. */
+  readonly isActive: () => boolean
   readonly #said: Array<ReplicaOutput & { _tag: "Send" }> = []
   #healed = false
 
@@ -78,11 +80,13 @@ export class Liar {
     /** The share of messages that are distorted. */
     readonly rate: number
     readonly salt: number
+    readonly isActive: () => boolean
   }) {
     this.#random = options.random
     this.#lies = options.lies
     this.#rate = options.rate
     this.#salt = options.salt
+    this.isActive = options.isActive
   }
 
   distort(outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<ReplicaOutput> {
@@ -93,7 +97,8 @@ export class Liar {
   /** The checkpoint that it shows to a peer. */
   show(checkpoint: Checkpoint): Checkpoint {
     const actors = [...checkpoint.rows].filter(([id]) => id.startsWith("actor"))
-    if (!this.#lies.includes("forged-checkpoint") || actors.length === 0) return checkpoint
+    if (!this.#lies.includes("forged-checkpoint") || !this.isActive() || actors.length === 0)
+      return checkpoint
     const [id, bytes] = this.#random.pick(actors)
     const rows = new Map(checkpoint.rows).set(id, flipped(bytes))
     const { buckets } = manifestOf({ ...checkpoint, rows })
@@ -102,7 +107,7 @@ export class Liar {
 
   /** What it reads out to a peer, some of it wrong. */
   distortAnswers(answers: ReadonlyArray<TransferAnswer>): ReadonlyArray<TransferAnswer> {
-    if (!this.#lies.includes("wrong-chunk")) return answers
+    if (!this.#lies.includes("wrong-chunk") || !this.isActive()) return answers
     return answers.map((answer) =>
       answer._tag === "Bucket" && this.#random.chance(this.#rate)
         ? { ...answer, rows: new Map([...answer.rows].map(([id, bytes]) => [id, flipped(bytes)])) }

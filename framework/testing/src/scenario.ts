@@ -1,5 +1,6 @@
 import { SESSION_LIMITS, type SessionLimits, type FaultModel } from "@lockstep/core"
 import { LIES, type Lie } from "./liar.ts"
+import { drawMembership, type MembershipChange } from "./membership.ts"
 import type { NetworkRates } from "./network.ts"
 import { Random } from "./random.ts"
 import { WORKLOADS } from "./workloads.ts"
@@ -64,6 +65,8 @@ export interface LyingReplica {
   readonly rate: number
   /** How often its build damages an actor's state; 0 for a build that is right. */
   readonly damageRate: number
+  /** It is right until this other liar has lost its vote; from then on the two conspire. */
+  readonly heirOf?: number | undefined
 }
 
 /** What a run is for. */
@@ -98,6 +101,9 @@ export interface Scenario {
   readonly checkpointEveryBatches: number
   /** Entries that are left below a checkpoint that f+1 replicas hold; none are truncated where it is infinite. */
   readonly truncationMargin: number
+  /** Replicas that have no vote at first, and that no roster names. */
+  readonly spares: number
+  readonly changes: ReadonlyArray<MembershipChange>
 }
 
 /** A margin that no log reaches. (Scenarios are written as JSON, which has no infinity.) */
@@ -136,7 +142,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     ...(purpose === "broken-log" ? [] : drawOtherFaults(random, { clients, durationMs })),
   ].toSorted((a, b) => a.atMs - b.atMs)
   const flips = events.some(({ kind }) => kind === MEMORY_FLIP)
-  return {
+  const scenario: Scenario = {
     seed,
     purpose,
     faults,
@@ -172,7 +178,10 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     // peers read out their last checkpoint only: while they do not agree on that one, nobody can join who needs an earlier one.
     // So a replica that the truncated log has left behind counts as faulty, and the margin keeps lag from being a fault.
     truncationMargin: purpose === "broken-log" || flips ? NEVER : random.pick([NEVER, 60, 150]),
+    spares: 0,
+    changes: [],
   }
+  return drawMembership(scenario, replicas)
 }
 
 function drawLiars(

@@ -6,9 +6,12 @@ import {
   digest,
   Malformed,
   readDigest,
+  readRoster,
+  type Roster,
   rootOf,
   SessionId,
   StateTree,
+  writeRoster,
 } from "@lockstep/core"
 
 /** What a checkpoint holds beside rows: where in the log it was taken. */
@@ -18,6 +21,8 @@ export interface CheckpointHeader {
   readonly chainBefore: Digest
   /** Replicated time. */
   readonly timeNs: bigint
+  /** Who votes from there on. */
+  readonly roster: Roster
   /** Of all rows. */
   readonly root: Digest
 }
@@ -92,6 +97,7 @@ export function decodeHeader(bytes: Uint8Array): CheckpointHeader {
     chain: readDigest(reader),
     chainBefore: readDigest(reader),
     timeNs: reader.uint64(),
+    roster: readRoster(reader),
     root: readDigest(reader),
   }
   reader.end()
@@ -111,6 +117,7 @@ export function encodeHeader(header: CheckpointHeader): Buffer {
   writer.ascii(header.chain)
   writer.ascii(header.chainBefore)
   writer.uint64(header.timeNs)
+  writeRoster(writer, header.roster)
   writer.ascii(header.root)
   return writer.take()
 }

@@ -1,4 +1,5 @@
 import {
+  type Attestation,
   bucketDigest,
   BUCKETS,
   decodeEnvelope,
@@ -6,7 +7,9 @@ import {
   digest,
   type Entry,
   Malformed,
+  objectionTo,
   type ReplicaId,
+  type Roster,
   rootOf,
 } from "@lockstep/core"
 import { type Checkpoint, type CheckpointHeader, decodeHeader } from "./checkpoint.ts"
@@ -35,6 +38,8 @@ export type TransferAnswer =
 const BUCKETS_AT_ONCE = 64
 /** A peer whose answers lead to nothing for so many ticks is given up. */
 const IDLE_TICKS = 4
+/** After so many ticks in which voters of an epoch spoke that is not known here, the roster is read again. */
+const ROSTER_TICKS = 8
 
 interface Manifest {
   readonly from: ReplicaId
@@ -56,8 +61,13 @@ interface Manifest {
 export class Transfer {
   /** Where to read the log from: attestations are in what is left of it. */
   from: number
-  readonly #peers: ReadonlyArray<ReplicaId>
+  readonly #replica: ReplicaId
+  readonly #quorum: number
   readonly #stability: Stability
+  #roster: Roster
+  /** Somebody attested in a later epoch than is known here. */
+  #isOutdated = false
+  #outdatedTicks = 0
   #peer = 0
   #manifest: Manifest | undefined
   /** Rows that were checked, by the digest of their bucket: another checkpoint may have the same. */
@@ -66,22 +76,40 @@ export class Transfer {
   constructor(options: {
     readonly from: number
     readonly replica: ReplicaId
-    readonly replicas: ReadonlyArray<ReplicaId>
+    /** Whose attestations count, as far as is known. */
+    readonly roster: Roster
     /** Equal attestations that make a certificate. */
-    readonly needed: number
+    readonly quorum: number
   }) {
     this.from = options.from
-    this.#peers = options.replicas.filter((peer) => peer !== options.replica)
-    this.#stability = new Stability({ votes: options.needed, holders: options.needed }, options.replicas)
+    this.#replica = options.replica
+    this.#quorum = options.quorum
+    this.#roster = options.roster
+    this.#stability = new Stability({ votes: options.quorum, holders: options.quorum }, options.roster.voters)
   }
 
-  /** Entries of the log, which are not executed: only what replicas attest is heard. */
+  /**
+   * The log, once more: it is read from its beginning. Rosters of the past may be missing in it, so the current one is taken from
+   * where operators write it down.
+   */
+  attached(from: number, roster: Roster): void {
+    this.from = from
+    if (roster.epoch > this.#roster.epoch) this.#adopt(roster)
+  }
+
+  /** What the log states cannot be judged without a roster that it no longer holds. */
+  get needsRoster(): boolean {
+    return this.#isOutdated && ++this.#outdatedTicks % ROSTER_TICKS === 0
+  }
+
+  /** Entries of the log, which are not executed: only what replicas attest is heard, and who may. */
   read(entries: ReadonlyArray<Entry>): void {
     for (const entry of entries) {
       try {
         const envelope = decodeEnvelope(entry.payload)
-        if (envelope._tag === "Attestation" && entry.source === `replica.${envelope.replica}`)
-          this.#stability.hear(envelope)
+        if (envelope._tag === "Reconfiguration") this.#follow(envelope.roster, entry.source)
+        else if (envelope._tag === "Attestation" && entry.source === `replica.${envelope.replica}`)
+          this.#hear(envelope)
       } catch (cause) {
         if (!(cause instanceof Malformed)) throw cause
       }
@@ -131,8 +159,30 @@ export class Transfer {
     )
   }
 
+  #hear(attestation: Attestation): void {
+    if (attestation.epoch > this.#roster.epoch) this.#isOutdated = true
+    else if (attestation.epoch === this.#roster.epoch) this.#stability.hear(attestation)
+  }
+
+  #follow(next: Roster, source: string): void {
+    const stated = { source, current: this.#roster, quorum: this.#quorum }
+    if (objectionTo(next, stated) === undefined) this.#adopt(next)
+  }
+
+  #adopt(roster: Roster): void {
+    this.#roster = roster
+    this.#isOutdated = false
+    this.#stability.adopt(roster.voters)
+  }
+
+  /** Voters and standbys alike: what they send is checked. */
+  get #peers(): ReadonlyArray<ReplicaId> {
+    const { voters, standbys } = this.#roster
+    return [...voters, ...standbys].filter((peer) => peer !== this.#replica)
+  }
+
   #takeManifest(from: ReplicaId, answer: TransferAnswer & { _tag: "Manifest" }): boolean {
-    if (this.#isCertified) return false
+    if (this.#isCertified || !this.#peers.includes(from)) return false
     try {
       const header = decodeHeader(answer.header)
       if (answer.buckets.length !== BUCKETS || rootOf(answer.buckets) !== header.root) return false
@@ -182,7 +232,8 @@ export class Transfer {
         : { to: manifest.from, request: { _tag: "Buckets", seq, indexes } }
     }
     // a manifest that is not certified yet may be followed by another one
-    const to = this.#peers[this.#peer % Math.max(1, this.#peers.length)]
+    const peers = this.#peers
+    const to = peers[this.#peer % Math.max(1, peers.length)]
     return to && { to, request: { _tag: "Manifest" } }
   }
 }
