@@ -5,6 +5,7 @@ const CLIENT = "replication/src/state-machine/client.ts"
 const INBOX = "replication/src/state-machine/inbox.ts"
 const OVERLAP = "replication/src/state-machine/overlap.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
+const MANDATE = "replication/src/state-machine/mandate.ts"
 const MODE = "replication/src/state-machine/mode.ts"
 const BALLOT = "replication/src/state-machine/ballot.ts"
 const FORK = "replication/src/state-machine/fork.ts"
@@ -28,7 +29,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "false-names-count",
     bug: "a replica may vote under another's name",
     file: INBOX,
-    find: "vote.replica !== from || ",
+    find: "if (vote.replica !== from) return undefined",
     replace: "",
     seedsMax: 300,
   },
@@ -222,7 +223,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "bytes-never-sent-again",
     bug: "a replica that is asked for a large result repeats its digest only",
-    file: REPLICA,
+    file: MANDATE,
     find: 'send === "bytes" ||\n',
     replace: "",
     seedsMax: 500,

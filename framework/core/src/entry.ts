@@ -8,7 +8,7 @@ export interface Entry {
   /** The log leader's clock when it stored the entry, nanoseconds since 1970. May go back from entry to entry. */
   readonly timeNs: bigint
   /**
-   * Who wrote it: the end of the subject that it was published on, `client.<id>` or `replica.<id>`. As trustworthy as the
+   * Who wrote it: the end of the subject that it was published on, `client.<id>`, `replica.<id>` or `operator`. As trustworthy as the
    * servers' permissions.
    */
   readonly source: string

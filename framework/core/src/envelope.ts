@@ -1,12 +1,13 @@
 import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
 import { ClientId, type Digest, Epoch, ReplicaId, SessionId } from "./ids.ts"
+import { readRoster, type Roster, writeRoster } from "./roster.ts"
 import { readDigest } from "./vote.ts"
 
 /**
  * What a client puts into the log: one entry's payload. A batch carries the commands that one client issued in one turn
  * of its event loop; batching is what makes throughput. Nothing about an entry is in headers.
  */
-export type Envelope = Opening | Batch | Attestation
+export type Envelope = Opening | Batch | Attestation | Reconfiguration
 
 /** Opens a session: its id is the seq of this entry. */
 export interface Opening {
@@ -30,6 +31,12 @@ export interface Attestation {
   readonly state: Digest
   /** Whether the replica has it on its own disk. */
   readonly durable: boolean
+}
+
+/** An operator states the group's next roster. It takes effect at its own position, or not at all. */
+export interface Reconfiguration {
+  readonly _tag: "Reconfiguration"
+  readonly roster: Roster
 }
 
 export interface Batch {
@@ -175,6 +182,14 @@ export function encodeAttestation(attestation: Omit<Attestation, "_tag">): Buffe
   return payload.take()
 }
 
+export function encodeReconfiguration(roster: Roster): Buffer {
+  payload.reset()
+  payload.byte(VERSION)
+  payload.byte(Kind.Reconfiguration)
+  writeRoster(payload, roster)
+  return payload.take()
+}
+
 /** Throws {@link Malformed} for bytes that no client of this version writes. The arguments are checked when they are used. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const reader = new ByteReader(bytes)
@@ -188,7 +203,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
 
 /** "L" and a version: anything else on the subject is not ours. */
 const VERSION = 0x4c
-const Kind = { Opening: 0, Batch: 1, Attestation: 2 } as const
+const Kind = { Opening: 0, Batch: 1, Attestation: 2, Reconfiguration: 3 } as const
 const payload = new ByteWriter(64 * 1024)
 
 function readKind(kind: number, reader: ByteReader): Envelope {
@@ -199,6 +214,8 @@ function readKind(kind: number, reader: ByteReader): Envelope {
       return readBatch(reader)
     case Kind.Attestation:
       return readAttestation(reader)
+    case Kind.Reconfiguration:
+      return { _tag: "Reconfiguration", roster: readRoster(reader) }
     default:
       throw new Malformed(`no envelope is of kind ${kind}`)
   }

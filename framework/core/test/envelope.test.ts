@@ -196,6 +196,15 @@ function rewritten(envelope: Envelope): Buffer {
     writer.byte(envelope.durable ? 1 : 0)
     return writer.take()
   }
+  if (envelope._tag === "Reconfiguration") {
+    writer.byte(3)
+    writer.varint(envelope.roster.epoch)
+    for (const names of [envelope.roster.voters, envelope.roster.standbys]) {
+      writer.varint(names.length)
+      for (const name of names) writer.string(name)
+    }
+    return writer.take()
+  }
   writer.byte(envelope._tag === "Opening" ? 0 : 1)
   writer.string(envelope.client)
   if (envelope._tag === "Batch") {

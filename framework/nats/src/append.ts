@@ -64,6 +64,26 @@ export function openAppender(
   }
 }
 
+/** Appends one entry, and waits for what the log says of it, for a while: what came to nothing is unknown. */
+export function append(
+  connection: Connection,
+  log: { readonly group: GroupName; readonly partition: Partition; readonly writer: Writer },
+  payload: Uint8Array,
+): Promise<AppendResult> {
+  return new Promise((resolve) => {
+    const end = (result: AppendResult): void => {
+      clearTimeout(timer)
+      appender.close()
+      resolve(result)
+    }
+    const appender = openAppender(connection, log, (_, result) => end(result))
+    const timer = setTimeout(() => end({ _tag: "Unknown", detail: "the log said nothing" }), APPEND_MS_MAX)
+    appender.append(payload, 0)
+  })
+}
+
+const APPEND_MS_MAX = 5000
+
 function resultOf(message: Msg, stream: string): AppendResult {
   if (message.headers !== undefined && message.headers.code >= 500)
     return { _tag: "Unknown", detail: "nobody listens for the log's entries at this moment" }

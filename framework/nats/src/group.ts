@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto"
-import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { type GroupName, Partition, type ReplicaId, type Roster } from "@lockstep/core"
 import type { StreamInfo } from "@nats-io/jetstream"
 import type { Connection } from "./connection.ts"
 import {
@@ -11,14 +11,17 @@ import {
   type LogSettings,
   readSyncSettings,
 } from "./settings.ts"
+import { GENESIS_KEY, genesisOf, rosterOf } from "./roster.ts"
 import { addStream, manager, streamInfo } from "./stream.ts"
 import { streamName } from "./subjects.ts"
 
 /** What callers and replicas of a group must agree on. It is kept in the metadata of the group's streams. */
 export interface GroupDescriptor {
   readonly group: GroupName
-  readonly epoch: Epoch
+  /** The replicas that it was made with. */
   readonly replicas: ReadonlyArray<ReplicaId>
+  /** Who votes and who follows now, by partition, as far as is written beside the logs. */
+  readonly rosters: ReadonlyArray<Roster>
   readonly partitions: number
   /** By partition. */
   readonly logIds: ReadonlyArray<string>
@@ -80,8 +83,7 @@ export async function createGroup(
   for (let index = 0; index < partitions; index++) {
     const config = logConfig(group, Partition(index), log, {
       log_id: randomUUID(),
-      [META.epoch]: "1",
-      [META.replicas]: replicas.join(","),
+      [GENESIS_KEY]: replicas.join(","),
       [META.partitions]: String(partitions),
       [META.checkpoints]: String(options.checkpointEveryBatches),
     })
@@ -93,7 +95,10 @@ export async function createGroup(
   return describeGroup(connection, group, options)
 }
 
-/** Throws {@link GroupMismatch} where the group exists with other replicas or partitions. */
+/**
+ * Throws {@link GroupMismatch} where the group was made with other replicas or partitions. Who has replaced whom since does not
+ * matter: a start script goes on saying what it said at first.
+ */
 function checkSame(
   group: GroupName,
   log: StreamInfo,
@@ -104,7 +109,7 @@ function checkSame(
   const compare = (what: string, is: string, wanted: string): void => {
     if (is !== wanted) throw new GroupMismatch(group, what, is, wanted)
   }
-  compare("replicas", metadata[META.replicas] ?? "", replicas.join(","))
+  compare("replicas", metadata[GENESIS_KEY] ?? "", replicas.join(","))
   compare("partitions", metadata[META.partitions] ?? "", String(partitions))
 }
 
@@ -123,14 +128,16 @@ export async function describeGroup(
   const metadata = first.config.metadata ?? {}
   const partitions = Number(metadata[META.partitions])
   const logIds = [metadata["log_id"] ?? ""]
+  const rosters = [rosterOf(metadata)]
   for (let index = 1; index < partitions; index++) {
     const log = await awaitLog(connection, group, Partition(index), options)
     logIds.push(log.config.metadata?.["log_id"] ?? "")
+    rosters.push(rosterOf(log.config.metadata))
   }
   return Object.freeze({
     group,
-    epoch: Epoch(Number(metadata[META.epoch])),
-    replicas: (metadata[META.replicas] ?? "").split(",").map(ReplicaId),
+    replicas: genesisOf(metadata),
+    rosters,
     partitions,
     logIds,
     entryBytesMax: first.config.max_msg_size,
@@ -141,8 +148,6 @@ export async function describeGroup(
 /** Logs of one group, at most: each is a Raft group of its own. */
 export const PARTITIONS_MAX = 256
 const META = {
-  epoch: "lockstep.epoch",
-  replicas: "lockstep.replicas",
   partitions: "lockstep.partitions",
   checkpoints: "lockstep.checkpoint_every_batches",
 }

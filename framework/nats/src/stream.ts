@@ -6,18 +6,25 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream"
 import { PermissionViolationError } from "@nats-io/transport-node"
-import type { GroupName, Partition } from "@lockstep/core"
+import type { GroupName, Partition, Roster } from "@lockstep/core"
 import { type Connection, LogUnavailable } from "./connection.ts"
+import { rosterOf } from "./roster.ts"
 import { streamName } from "./subjects.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */
 export async function streamState(
   connection: Connection,
   stream: string,
-): Promise<{ readonly logId: string; readonly firstSeq: number; readonly lastSeq: number }> {
+): Promise<{
+  readonly logId: string
+  readonly firstSeq: number
+  readonly lastSeq: number
+  readonly roster: Roster
+}> {
   const info = await (await manager(connection)).streams.info(stream)
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state
-  return { logId: info.config.metadata?.["log_id"] ?? "", firstSeq, lastSeq }
+  const { metadata } = info.config
+  return { logId: metadata?.["log_id"] ?? "", firstSeq, lastSeq, roster: rosterOf(metadata) }
 }
 
 /** The stream's description, or undefined where there is none. Rejects with {@link LogUnavailable}. */
@@ -59,7 +66,7 @@ export function truncateLog(
 }
 
 /** Tries again for a while: a cluster that has just started, or lost a leader, answers late or with {@link NOT_YET}. */
-async function patiently<Result>(
+export async function patiently<Result>(
   connection: Connection,
   failure: string,
   attempt: (streams: JetStreamManager["streams"]) => Promise<Result>,

@@ -1,4 +1,4 @@
-import type { ClientId, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { type ClientId, type GroupName, OPERATOR, type Partition, type ReplicaId } from "@lockstep/core"
 
 /** The stream that is a partition's log. */
 export function streamName(group: GroupName, partition: Partition): string {
@@ -10,15 +10,16 @@ export function entriesSubject(group: GroupName, partition: Partition): string {
   return `cmd.${group}.${partition}.>`
 }
 
-/** The entries of one writer: a client, or a replica that attests something. */
+/** The entries of one writer: a client, a replica that attests something, or the operators. */
 export function entrySubject(group: GroupName, partition: Partition, writer: Writer): string {
   return `cmd.${group}.${partition}.${sourceOf(writer)}`
 }
 
 /** Who writes entries. */
-export type Writer = { readonly client: ClientId } | { readonly replica: ReplicaId }
+export type Writer = { readonly client: ClientId } | { readonly replica: ReplicaId } | typeof OPERATOR
 
 /** The source of a writer's entries, as replicas see it. */
 export function sourceOf(writer: Writer): string {
+  if (writer === OPERATOR) return OPERATOR
   return "client" in writer ? `client.${writer.client}` : `replica.${writer.replica}`
 }

@@ -1,4 +1,4 @@
-import type { Entry, GroupName, Partition } from "@lockstep/core"
+import type { Entry, GroupName, Partition, Roster } from "@lockstep/core"
 import { createInbox, type Msg, nuid, type Subscription } from "@nats-io/transport-node"
 import type { Connection } from "./connection.ts"
 import { Patience } from "./patience.ts"
@@ -7,7 +7,12 @@ import { streamName } from "./subjects.ts"
 
 export interface TailHandlers {
   /** Attached to the log: the first time, and each time again. */
-  onAttached(log: { readonly logId: string; readonly firstSeq: number; readonly lastSeq: number }): void
+  onAttached(log: {
+    readonly logId: string
+    readonly firstSeq: number
+    readonly lastSeq: number
+    readonly roster: Roster
+  }): void
   /** The log could not be attached to; it is tried again and again. Told once for each time that it is away. */
   onAway(detail: string): void
   /** All entries that arrived in one turn of the event loop, in order of delivery. */

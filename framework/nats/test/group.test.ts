@@ -48,7 +48,7 @@ describe("a group", () => {
     expect(made[2]).toEqual(made[0])
     expect(await describeGroup(connection, GroupName("race"))).toEqual(made[0])
     expect(new Set(made[0]?.logIds).size).toBe(2)
-    expect(made[0]).toMatchObject({ epoch: 1, partitions: 2, replicas })
+    expect(made[0]).toMatchObject({ rosters: [{ epoch: 1 }, { epoch: 1 }], partitions: 2, replicas })
   })
 
   it("is not changed by one who wants another: the error says what differs", async () => {

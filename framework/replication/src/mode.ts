@@ -3,13 +3,13 @@ import type {
   ClientId,
   Digest,
   Entry,
-  Epoch,
   GroupName,
   LockstepError,
   Mode,
   Outcome,
   Partition,
   ReplicaId,
+  Roster,
   SessionLimits,
 } from "@lockstep/core"
 import type {
@@ -29,6 +29,8 @@ import type {
 export interface ReplicationMode extends Mode {
   /** Classes of one lane share batches: they have the same kind and the same rule of decision. */
   readonly lane: string
+  /** How many voters must be up, and right, for a command to be answered. */
+  readonly quorum: number
   replica(options: ReplicaOptions): ReplicaProtocol
   client<Call>(options: ClientOptions): ClientProtocol<Call>
 }
@@ -36,9 +38,12 @@ export interface ReplicationMode extends Mode {
 /** One partition of one group, as callers and replicas agree on it. */
 export interface Membership {
   readonly group: GroupName
-  readonly epoch: Epoch
-  readonly replicas: ReadonlyArray<ReplicaId>
   readonly partition: Partition
+  /**
+   * For a replica: the roster that the group was made with; it reads the later ones in the log. For a client: the current one,
+   * as far as is known.
+   */
+  readonly roster: Roster
   /** Tells this log from another of the same name that was made in its place. */
   readonly logId: string
 }
@@ -76,6 +81,8 @@ export type ReplicaInput =
       readonly logId: string
       readonly firstSeq: number
       readonly lastSeq: number
+      /** The current roster, as it is written beside the log. Only a replica that cannot read the log's beginning needs it. */
+      readonly roster?: Roster
       readonly nowMs: number
     }
   /** Entries in the order of the log, from `status.from` on. */
@@ -107,6 +114,8 @@ export type ReplicaOutput =
   | { readonly _tag: "Stage"; readonly bucket: StagedBucket }
   /** Keep this checkpoint, all of which is staged, in place of all that is kept, and begin with it: this protocol is done. */
   | { readonly _tag: "Install"; readonly checkpoint: StagedCheckpoint }
+  /** The log has stated another roster. */
+  | { readonly _tag: "Membership"; readonly roster: Roster; readonly role: ReplicaRole }
   /** Attach to the log again, at `status.from`. */
   | { readonly _tag: "Reattach" }
   /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */
@@ -130,6 +139,9 @@ export interface HaltReport {
   readonly chain: Digest
 }
 
+/** `"unlisted"`: the roster does not name it, because it is new or because it was removed. Without a vote it follows the log. */
+export type ReplicaRole = "voter" | "standby" | "unlisted"
+
 export interface ReplicaStatus {
   /** The last position that was executed; 0 before the first. */
   readonly applied: number
@@ -148,7 +160,10 @@ export interface ReplicaStatus {
   /** The last checkpoint that f+1 replicas agree on, and the last one that f+1 of them hold on their disks; 0 before the first. */
   readonly stable: number
   readonly durable: number
-  /** It executes, and does not vote. */
+  /** At the last position that was executed. */
+  readonly roster: Roster
+  readonly role: ReplicaRole
+  /** It was wrong before: it executes, and does not vote. */
   readonly onProbation: boolean
   readonly repeated: number
   readonly malformed: number
@@ -204,7 +219,7 @@ export interface ClientCounts {
   readonly matched: number
   /** Votes that differed from the decision, by replica. */
   readonly dissents: ReadonlyMap<ReplicaId, number>
-  /** Votes of no member, for another group, or that were not understood. */
+  /** Votes of no voter, of another epoch, for another group, or that were not understood. */
   readonly strangers: number
   /** Entries that were sent again, and votes that were asked for. */
   readonly appendedAgain: number
@@ -236,6 +251,8 @@ export type ClientInput<Call> =
   /** A message on the vote subject of this replica, which the server authenticated as far as it is configured to. */
   | { readonly _tag: "Vote"; readonly from: string; readonly bytes: Uint8Array; readonly nowMs: number }
   | { readonly _tag: "Reconnected"; readonly nowMs: number }
+  /** What was read after a `Refresh`: perhaps no news. */
+  | { readonly _tag: "Roster"; readonly roster: Roster; readonly nowMs: number }
   /** Wait again for a command that ended undecided. */
   | { readonly _tag: "Retry"; readonly number: number; readonly call: Call; readonly nowMs: number }
   | { readonly _tag: "Tick"; readonly nowMs: number }
@@ -247,6 +264,8 @@ export type ClientOutput<Call> =
   | { readonly _tag: "Ask"; readonly replica: ReplicaId; readonly bytes: Uint8Array }
   | { readonly _tag: "Settle"; readonly call: Call; readonly outcome: Outcome; readonly seq: number }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
+  /** The group may have another roster by now: read it where it is written beside the log. */
+  | { readonly _tag: "Refresh" }
   /** A replica voted for something else than what was decided. */
   | {
       readonly _tag: "Dissent"

@@ -3,9 +3,10 @@ import {
   ClientId,
   decodeEnvelope,
   type Entry,
-  Epoch,
   encode,
+  genesisRoster,
   GroupName,
+  OPERATOR,
   Partition,
   ReplicaId,
   type LockstepError,
@@ -47,6 +48,8 @@ export class World {
   readonly toReplica: Array<{ readonly to: ReplicaId; readonly bytes: Uint8Array }> = []
   readonly halts: Array<ReplicaOutput & { _tag: "Halt" }> = []
   readonly dissents: Array<ClientOutput<TestCall> & { _tag: "Dissent" }> = []
+  /** How often the client asked for the current roster. */
+  refreshes = 0
   nowMs = 0
   readonly #mode: ReplicationMode
   readonly #definitions
@@ -181,6 +184,9 @@ export class World {
         case "Dissent":
           this.dissents.push(output)
           break
+        case "Refresh":
+          this.refreshes++
+          break
       }
     }
   }
@@ -195,9 +201,8 @@ export class World {
   #membership() {
     return {
       group: GroupName("group"),
-      epoch: Epoch(1),
-      replicas: this.names,
       partition: Partition(0),
+      roster: genesisRoster(this.names),
       logId: "log",
     }
   }
@@ -207,6 +212,7 @@ export class World {
 function writerOf(payload: Uint8Array): string {
   try {
     const envelope = decodeEnvelope(payload)
+    if (envelope._tag === "Reconfiguration") return OPERATOR
     return envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
   } catch {
     return "client.anybody"

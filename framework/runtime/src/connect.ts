@@ -10,6 +10,7 @@ import {
 import {
   ClientId,
   type Diverged,
+  genesisRoster,
   GroupName,
   type NoQuorum,
   type OutcomeUnknown,
@@ -81,9 +82,8 @@ export async function connect(options: ConnectOptions): Promise<Client> {
           onDissent,
           options: {
             group: groupName,
-            epoch: descriptor.epoch,
-            replicas: descriptor.replicas,
             partition,
+            roster: descriptor.rosters[partition] ?? genesisRoster(descriptor.replicas),
             logId: descriptor.logIds[partition] ?? "",
             client: ClientId(`${client}-${lanes.size}`),
             limits: bounds,
@@ -142,13 +142,18 @@ export function hostable(actorClass: ActorClass, group: GroupDescriptor): Replic
       problem: `its mode ${JSON.stringify(mode.kind)} is not one that this version can run`,
       remedy: "Make the mode with stateMachine({ … })",
     })
-  if (mode.replicas > group.replicas.length)
+  if (mode.replicas > sizeOf(group))
     throw new DefinitionError({
       actorClass: actorClass.name,
-      problem: `its mode needs ${mode.replicas} replicas, and the group ${group.group} has ${group.replicas.length}`,
+      problem: `its mode needs ${mode.replicas} replicas, and the group ${group.group} has ${sizeOf(group)}`,
       remedy: "Use a larger group, or a mode that tolerates fewer faults",
     })
   return mode
+}
+
+/** As many as it was made with, or as vote now: one that is short of a voter for a while is not refused for it. */
+function sizeOf(group: GroupDescriptor): number {
+  return Math.max(group.replicas.length, Math.min(...group.rosters.map(({ voters }) => voters.length)))
 }
 
 function isReplicationMode(mode: { readonly kind: string }): mode is ReplicationMode {

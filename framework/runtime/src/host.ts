@@ -12,7 +12,7 @@ import {
   type LogSettings,
   openConnection,
 } from "@lockstep/nats"
-import type { HaltReport, ReplicaStatus } from "@lockstep/replication"
+import type { HaltReport, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
 import { hostable } from "./connect.ts"
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { Seat } from "./seat.ts"
@@ -21,10 +21,15 @@ import { Seat } from "./seat.ts"
 export interface HostOptions extends Omit<ConnectionOptions, "name"> {
   /** The classes that the group hosts. All replicas of a group are given the same. */
   readonly actors: ReadonlyArray<ActorClass>
-  /** Which replica this is: one of the group's names. */
+  /** Which replica this is: one of the group's names, or a new one where it is a standby. */
   readonly replica: string
   /** Default: `"main"`. */
   readonly group?: string
+  /**
+   * The group need not know this replica yet: until an operator names it (`changeMembership`), it follows the log without a vote.
+   * It says that the name is no mistake, and nothing else: a replica that has a vote uses it. Default: false.
+   */
+  readonly standby?: boolean
   /** Makes the group, if there is none, with these replicas. Where it is left out, the group must exist. */
   readonly create?: {
     readonly replicas: ReadonlyArray<string>
@@ -78,6 +83,15 @@ export type HostEvent =
   | { readonly event: "restored"; readonly partition: number; readonly seq: number; readonly actors: number }
   /** The log began after what it had executed: it has fetched a checkpoint of its peers, and begins with that. */
   | { readonly event: "installed"; readonly partition: number; readonly seq: number; readonly actors: number }
+  /** The group has another roster from here on: from now on this replica votes, stands by, or is not named. */
+  | {
+      readonly event: "membership"
+      readonly partition: number
+      readonly epoch: number
+      readonly role: ReplicaRole
+      readonly voters: ReadonlyArray<string>
+      readonly standbys: ReadonlyArray<string>
+    }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
   /** f+1 others attest another state: it forgets its own (`evidence` is a copy), and begins anew, on probation. */
   | {
@@ -134,8 +148,7 @@ export async function host(options: HostOptions): Promise<Host> {
   }
   try {
     const group = await joinGroup(connection, options)
-    if (!group.replicas.includes(replica))
-      throw new GroupMismatch(group.group, "replicas", group.replicas.join(), replica)
+    if (options.standby !== true) checkKnown(group, replica)
     for (const actorClass of options.actors) hostable(actorClass, group)
     const environment = options.environment ?? currentEnvironment()
     const determinism = options.determinism ?? (environment === "production" ? "guarded" : "checked")
@@ -170,13 +183,25 @@ export function currentEnvironment(): Environment {
 }
 
 /** What can be known to be wrong before anything is sent. */
-function checkNames({ actors, create }: HostOptions, replica: ReplicaId): void {
+function checkNames({ actors, create, standby }: HostOptions, replica: ReplicaId): void {
   if (actors.length === 0) throw new TypeError("a host needs at least one actor class in `actors`")
   if (create === undefined) return
   const names = replicaIds(create.replicas)
-  if (!names.includes(replica))
+  if (!names.includes(replica) && standby !== true)
     throw new TypeError(
       `replica ${replica} is none of the replicas in \`create\`, which are ${names.join(", ")}`,
+    )
+}
+
+/** Throws GroupMismatch for a name that the group was not made with, and that no operator has added: it may be misspelt. */
+function checkKnown({ group, replicas, rosters }: GroupDescriptor, replica: ReplicaId): void {
+  const known = new Set([...replicas, ...rosters.flatMap(({ voters, standbys }) => [...voters, ...standbys])])
+  if (!known.has(replica))
+    throw new GroupMismatch(
+      group,
+      "replicas",
+      [...known].join(),
+      `${replica}, which is not said to be a standby,`,
     )
 }
 

@@ -7,7 +7,14 @@ import {
   type Outcome,
   SessionExpired,
 } from "@lockstep/core"
-import { type Appender, type AppendResult, type Connection, openAppender } from "@lockstep/nats"
+import {
+  type Appender,
+  type AppendResult,
+  type Connection,
+  LogUnavailable,
+  openAppender,
+  readRoster,
+} from "@lockstep/nats"
 import type {
   ClientCounts,
   ClientInput,
@@ -37,6 +44,7 @@ export class Lane {
   /** When the turn began in which calls are gathered. */
   #turnMs = 0
   #timer: NodeJS.Timeout | undefined
+  #refreshing = false
 
   constructor(lane: {
     readonly mode: ReplicationMode
@@ -119,6 +127,20 @@ export class Lane {
     this.#step({ _tag: "Tick", nowMs: performance.now() })
   }
 
+  /** Looks whether others vote by now. Where that cannot be read, the protocol asks again. */
+  async #refresh(): Promise<void> {
+    if (this.#refreshing) return
+    this.#refreshing = true
+    try {
+      const roster = await readRoster(this.#connection, this.#options)
+      this.#step({ _tag: "Roster", roster, nowMs: performance.now() })
+    } catch (cause) {
+      if (!(cause instanceof LogUnavailable)) throw cause
+    } finally {
+      this.#refreshing = false
+    }
+  }
+
   #carryOut(output: ClientOutput<Waiting>): void {
     switch (output._tag) {
       case "Append":
@@ -133,6 +155,8 @@ export class Lane {
       case "Fail":
         calls.set(output.error, { lane: this, call: output.call.call })
         return output.call.reject(output.error)
+      case "Refresh":
+        return void this.#refresh()
       case "Dissent":
         return tell(this.#onDissent, output)
     }

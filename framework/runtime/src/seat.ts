@@ -1,5 +1,5 @@
 import type { ActorDefinition, Determinism } from "@lockstep/actor"
-import { invariant, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
+import { genesisRoster, invariant, Malformed, type Partition, ReplicaId } from "@lockstep/core"
 import {
   type Appender,
   type Connection,
@@ -90,9 +90,8 @@ export class Seat {
     this.#make = (begin) =>
       hostable(actorClass, group).replica({
         group: group.group,
-        epoch: group.epoch,
-        replicas: group.replicas,
         partition,
+        roster: genesisRoster(group.replicas),
         logId,
         replica,
         definitions,
@@ -176,8 +175,8 @@ export class Seat {
 
   /** A peer fetches this replica's checkpoint, or answers with its own. */
   #transfer(from: string, bytes: Uint8Array): void {
-    const other = this.#group.replicas.find((replica) => replica === from && replica !== this.#replica)
-    if (other === undefined) return
+    if (from === this.#replica) return
+    const other = ReplicaId(from) // a token of the subject; the roster may not name it yet
     try {
       const message = decodeTransfer(bytes)
       if (message._tag === "Answers") this.#step({ _tag: "Answer", from: other, answer: message.answer })
@@ -257,6 +256,18 @@ export class Seat {
         return this.#tellPeer(output.to, { _tag: "Asks", request: output.request })
       case "Install":
         return this.#install(output.checkpoint)
+      case "Membership": {
+        const { epoch, voters, standbys } = output.roster
+        const { role } = output
+        return this.#onEvent({
+          event: "membership",
+          partition: this.#partition,
+          epoch,
+          role,
+          voters,
+          standbys,
+        })
+      }
       case "Reattach":
         return this.#tail.reattach()
       case "Halt":

@@ -71,7 +71,7 @@ describe("a client", () => {
     await using caller = await client()
     expect(caller.group).toMatchObject({
       group: "main",
-      epoch: 1,
+      rosters: Array.from({ length: 3 }, () => ({ epoch: 1, voters: ["r0", "r1", "r2"], standbys: [] })),
       replicas: ["r0", "r1", "r2"],
       partitions: 3,
     })

@@ -47,7 +47,7 @@ describe("a host", () => {
     const hosts = await Promise.all(replicas.map((replica) => start(replica)))
     for (const running of hosts) stack.use(running)
     const [first, ...others] = hosts.map((running) => running.group)
-    expect(first).toMatchObject({ group, replicas, partitions: 2, epoch: 1 })
+    expect(first).toMatchObject({ group, replicas, partitions: 2 })
     for (const other of others) expect(other).toEqual(first)
     await using found = await join("r1")
     expect(found.group).toEqual(first)

@@ -1,4 +1,4 @@
-import { ClientId, type LockstepError, type Outcome, type ReplicaId } from "@lockstep/core"
+import { ClientId, type LockstepError, type Outcome, type ReplicaId, type Roster } from "@lockstep/core"
 import type {
   ClientInput,
   ClientLimits,
@@ -41,6 +41,7 @@ export interface SimulatedClientOptions {
   readonly log: SimulatedLog
   readonly random: Random
   readonly toReplica: (from: string, replica: ReplicaId, bytes: Uint8Array) => void
+  readonly copiedRoster: () => Roster
   readonly onDissent: (replica: ReplicaId) => void
 }
 
@@ -143,9 +144,23 @@ export class SimulatedClient {
         return this.#settle(output.call, { _tag: "Settled", outcome: output.outcome, seq: output.seq })
       case "Fail":
         return this.#settle(output.call, { _tag: "Failed", error: output.error })
+      case "Refresh":
+        return this.#refresh()
       case "Dissent":
         return this.#options.onDissent(output.replica)
     }
+  }
+
+  #refresh(): void {
+    const { name, network, log, copiedRoster } = this.#options
+    const life = this.#life
+    network.send(name, "log", "asks who votes", "datagram", () => {
+      if (log.isAway) return
+      const roster = copiedRoster()
+      network.send("log", name, "who votes", "datagram", () => {
+        if (life === this.#life) this.#step({ _tag: "Roster", roster, nowMs: this.#nowMs() })
+      })
+    })
   }
 
   #append(token: number, bytes: Uint8Array): void {
@@ -187,6 +202,7 @@ export class SimulatedClient {
   #newProtocol(): ClientProtocol<Waiting> {
     const { mode, membership, limits, random } = this.#options
     this.#clockRate = random.pick([0.8, 1, 1, 1.25])
-    return mode.client<Waiting>({ ...membership, client: this.#id, limits })
+    const roster = this.#options.copiedRoster()
+    return mode.client<Waiting>({ ...membership, roster, client: this.#id, limits })
   }
 }

@@ -189,12 +189,14 @@ function finalCalls(run: Simulation) {
 
 /** A floor of answered calls while the faults last: a run in which nothing happens finds nothing. */
 function idle(run: Simulation): ReadonlyArray<string> {
-  const { events, durationMs } = run.scenario
+  const { events, changes, durationMs } = run.scenario
   const answered = run.records.filter(
     ({ returnedAtMs }) => returnedAtMs !== undefined && returnedAtMs < run.healedAtMs,
   ).length
   const cutOffMs = events
     .filter(({ kind }) => CUTS_OFF.has(kind))
+    .map((fault): Pick<typeof fault, "atMs" | "durationMs"> => fault)
+    .concat(changes.map(({ atMs, copiedAfterMs }) => ({ atMs, durationMs: copiedAfterMs })))
     .reduce((sum, fault) => sum + Math.min(4 * fault.durationMs, durationMs - fault.atMs), 0)
   const floor = cutOffMs < durationMs / 10 ? run.clients.length : 0
   return answered < floor
@@ -221,7 +223,9 @@ function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): Re
   const logFails = ["log-away", "log-flaps", "log-full", "log-silent", "client-isolated"].some((kind) =>
     happened.has(kind),
   )
-  const networkFails = network.loss > 0 || network.straggling > 0 || scenario.deadlineMs < 5000
+  // while callers cannot read who votes, nobody whom they believe answers them
+  const isLate = scenario.changes.some(({ copiedAfterMs }) => copiedAfterMs > scenario.deadlineMs / 4)
+  const networkFails = isLate || network.loss > 0 || network.straggling > 0 || scenario.deadlineMs < 5000
   const evicts = sessionLimits.sessionsMax < 100
   const isExplained = (error: LockstepError): boolean => {
     if (purpose !== "survive") return true

@@ -69,6 +69,8 @@ export class Liar {
   readonly #rate: number
   /** Makes lies of one replica differ from those of another. */
   readonly #salt: number
+  /** Whether it lies now; it is right before. */
+  readonly isActive: () => boolean
   readonly #said: Array<ReplicaOutput & { _tag: "Send" }> = []
   #healed = false
 
@@ -78,11 +80,13 @@ export class Liar {
     /** The share of messages that are distorted. */
     readonly rate: number
     readonly salt: number
+    readonly isActive: () => boolean
   }) {
     this.#random = options.random
     this.#lies = options.lies
     this.#rate = options.rate
     this.#salt = options.salt
+    this.isActive = options.isActive
   }
 
   distort(outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<ReplicaOutput> {
@@ -92,7 +96,7 @@ export class Liar {
 
   /** The checkpoints that it shows to a peer. */
   show(disk: Library): Library {
-    if (!this.#lies.includes("forged-checkpoint")) return disk
+    if (!this.#lies.includes("forged-checkpoint") || !this.isActive()) return disk
     const bucket = (seq: number, index: number): ReadonlyMap<string, Uint8Array> => {
       const rows = disk.bucket(seq, index)
       return new Map([...rows].map(([id, bytes]) => [id, id.startsWith("actor") ? flipped(bytes) : bytes]))
@@ -110,7 +114,7 @@ export class Liar {
 
   /** What it reads out to a peer, some of it wrong. */
   distortAnswers(answers: ReadonlyArray<TransferAnswer>): ReadonlyArray<TransferAnswer> {
-    if (!this.#lies.includes("wrong-chunk")) return answers
+    if (!this.#lies.includes("wrong-chunk") || !this.isActive()) return answers
     return answers.map((answer) =>
       answer._tag === "Piece" && this.#random.chance(this.#rate)
         ? { ...answer, bytes: flipped(answer.bytes) }

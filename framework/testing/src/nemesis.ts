@@ -16,6 +16,8 @@ export class Nemesis {
     const { scenario, schedule } = this.#world
     for (const fault of scenario.events)
       schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#begin(fault))
+    for (const change of scenario.changes)
+      schedule.after(change.atMs, `an operator: ${change.kind}`, () => this.#world.operator.change(change))
     const { brokenLog } = scenario
     if (brokenLog !== undefined)
       schedule.after(brokenLog.atMs, `the log: ${brokenLog.kind}`, () => this.#breakLog())
@@ -26,6 +28,7 @@ export class Nemesis {
     const { network, log, replicas } = this.#world
     network.heal()
     log.heal()
+    this.#world.operator.heal()
     for (const replica of replicas) {
       replica.slowDown(0)
       replica.resume()

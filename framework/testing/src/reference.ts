@@ -63,9 +63,8 @@ export class Reference {
     for (const entry of entries) {
       this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
       const envelope = tryDecode(entry.payload)
-      if (envelope === undefined || envelope._tag === "Attestation") continue
-      if (envelope._tag === "Opening") this.#open(envelope.client, entry.seq)
-      else if (this.#isNew(envelope)) this.#execute(envelope, entry.seq)
+      if (envelope?._tag === "Opening") this.#open(envelope.client, entry.seq)
+      else if (envelope?._tag === "Batch" && this.#isNew(envelope)) this.#execute(envelope, entry.seq)
     }
   }
 

@@ -1,5 +1,13 @@
 import type { ActorDefinition } from "@lockstep/actor"
-import { type ClientId, digest, type Digest, type Entry, Malformed, type ReplicaId } from "@lockstep/core"
+import {
+  type ClientId,
+  digest,
+  type Digest,
+  type Entry,
+  Malformed,
+  type ReplicaId,
+  type Roster,
+} from "@lockstep/core"
 import {
   answersTo,
   type Checkpoint,
@@ -9,6 +17,7 @@ import {
   type ReplicaOptions,
   type ReplicaOutput,
   type ReplicaProtocol,
+  type ReplicaStatus,
   type ReplicationMode,
   type StagedCheckpoint,
   type TransferAnswer,
@@ -35,6 +44,8 @@ export interface Surroundings {
   toPeers(from: ReplicaId, bytes: Uint8Array): void
   toPeer(from: ReplicaId, to: ReplicaId, request: TransferRequest): void
   onTruncatable(below: number): void
+  /** The roster as it is written beside the log. */
+  copiedRoster(): Roster
 }
 
 export interface SimulatedReplicaOptions extends Surroundings {
@@ -52,7 +63,9 @@ export interface SimulatedReplicaOptions extends Surroundings {
   /** The chain after each entry, as this replica computed it. */
   /** The state of a checkpoint that it took, or fetched. */
   readonly onCheckpoint: (seq: number, state: Digest) => void
-  readonly onExecuted: (replica: ReplicaId, seq: number, chain: Digest) => void
+  readonly onExecuted: (replica: ReplicaId, status: ReplicaStatus) => void
+  /** What it says, lies included. */
+  readonly onSaid?: ((output: ReplicaOutput) => void) | undefined
 }
 
 /**
@@ -203,15 +216,21 @@ export class SimulatedReplica {
   #step(input: ReplicaInput): void {
     if (this.#protocol === undefined || this.failure !== undefined) return
     try {
-      const outputs = this.#protocol.step(input)
       const { liar } = this.#options
-      for (const output of liar === undefined ? outputs : liar.distort(outputs)) this.#carryOut(output)
+      // what it says of entries before the one that makes it lie is said by a replica that is right
+      const lies = liar?.isActive() === true
+      const outputs = this.#protocol.step(input)
+      for (const output of lies ? liar.distort(outputs) : outputs) {
+        this.#options.onSaid?.(output)
+        this.say(output)
+      }
     } catch (cause) {
       this.failure = cause instanceof Error ? cause : new Error(String(cause))
     }
   }
 
-  #carryOut(output: ReplicaOutput): void {
+  /** Carries out what the protocol, or a liar in its place, says. */
+  say(output: ReplicaOutput): void {
     switch (output._tag) {
       case "Send":
         return this.#options.toClient(this.replica, output.to, output.bytes)
@@ -240,6 +259,8 @@ export class SimulatedReplica {
         return this.#options.disk.stage.add(output.bucket)
       case "Install":
         return this.#install(output.checkpoint)
+      case "Membership":
+        return this.#options.schedule.note(`${this.replica} is ${output.role} in ${output.roster.epoch}`)
       case "Reattach":
         return this.#reattach()
       case "Halt":
@@ -324,7 +345,8 @@ export class SimulatedReplica {
       2 * network.delayMs(),
       `${replica} attaches`,
       current(() => {
-        this.#step({ _tag: "Attached", ...log.state(replica, true), nowMs: this.#nowMs() })
+        const roster = this.#options.copiedRoster()
+        this.#step({ _tag: "Attached", ...log.state(replica, true), roster, nowMs: this.#nowMs() })
         if (attempt !== this.#attempt || this.#protocol === undefined) return
         this.#heardAtMs = schedule.nowMs
         this.#consumer = log.read(replica, this.#protocol.status.from, (entries) => {
@@ -343,7 +365,7 @@ export class SimulatedReplica {
       this.#step({ _tag: "Entries", entries: piece })
       const status = this.#protocol?.status
       if (status === undefined || status.halted !== undefined || attempt !== this.#attempt) return
-      this.#options.onExecuted(this.replica, status.applied, status.chain)
+      this.#options.onExecuted(this.replica, status)
     }
   }
 }

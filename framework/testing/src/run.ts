@@ -63,6 +63,7 @@ function faultsOf(
     for (const lie of lies) count(`liar: ${lie}`)
     if (damageRate > 0) count("liar: wrong-state")
   }
+  for (const { kind } of scenario.changes) count(`membership: ${kind}`)
   if (scenario.brokenLog !== undefined) count(`log: ${scenario.brokenLog.kind}`)
   count("message lost", network.lost)
   count("message doubled", network.doubled)

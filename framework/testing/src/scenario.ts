@@ -1,5 +1,6 @@
 import { SESSION_LIMITS, type SessionLimits, type FaultModel } from "@lockstep/core"
 import { LIES, type Lie } from "./liar.ts"
+import { drawMembership, type MembershipChange } from "./membership.ts"
 import type { NetworkRates } from "./network.ts"
 import { Random } from "./random.ts"
 import { WORKLOADS } from "./workloads.ts"
@@ -64,6 +65,8 @@ export interface LyingReplica {
   readonly rate: number
   /** How often its build damages an actor's state; 0 for a build that is right. */
   readonly damageRate: number
+  /** It is right until this other liar has lost its vote; from then on the two conspire. */
+  readonly heirOf?: number | undefined
 }
 
 /** What a run is for. */
@@ -100,6 +103,9 @@ export interface Scenario {
   readonly truncationMargin: number
   /** Bytes of actors that stay in memory although they are on the disk. */
   readonly actorBytesMax: number
+  /** Replicas that have no vote at first, and that no roster names. */
+  readonly spares: number
+  readonly changes: ReadonlyArray<MembershipChange>
 }
 
 /** A margin that no log reaches. (Scenarios are written as JSON, which has no infinity.) */
@@ -138,7 +144,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     ...(purpose === "broken-log" ? [] : drawOtherFaults(random, { clients, durationMs })),
   ].toSorted((a, b) => a.atMs - b.atMs)
   const flips = events.some(({ kind }) => kind === MEMORY_FLIP)
-  return {
+  const scenario: Scenario = {
     seed,
     purpose,
     faults,
@@ -173,7 +179,10 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     checkpointEveryBatches: random.pick(flips ? [3, 10] : [0, 3, 10, 30]),
     truncationMargin: purpose === "broken-log" ? NEVER : random.pick([NEVER, 0, 5, 60]),
     actorBytesMax: random.pick([0, 2000, NEVER]),
+    spares: 0,
+    changes: [],
   }
+  return drawMembership(scenario, replicas)
 }
 
 function drawLiars(

@@ -31,6 +31,7 @@ export function shrink(
 /** Scenarios with something taken away, the boldest first. */
 function* smaller(scenario: Scenario): Generator<Scenario> {
   yield* without(scenario.events, (events) => ({ ...scenario, events }))
+  yield* without(scenario.changes, (changes) => ({ ...scenario, changes }))
   yield* without(scenario.liars, (liars) => ({ ...scenario, liars }))
   for (const [i, liar] of scenario.liars.entries()) {
     const replace = (changed: Partial<typeof liar>): Scenario => ({
@@ -53,6 +54,7 @@ function* smaller(scenario: Scenario): Generator<Scenario> {
       durationMs: Math.floor(scenario.durationMs / 2),
       operations: Math.ceil(scenario.operations / 2),
       events: scenario.events.filter(({ atMs }) => atMs < scenario.durationMs / 2),
+      changes: scenario.changes.filter(({ atMs }) => atMs < scenario.durationMs / 2),
     }
 }
 

@@ -1,13 +1,22 @@
 import { type ActorDefinition, defineAll } from "@lockstep/actor"
-import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
-import { CLIENT_LIMITS, type Membership, stateMachine, type TransferRequest } from "@lockstep/replication"
+import { genesisRoster, GroupName, Partition, ReplicaId, type Roster } from "@lockstep/core"
+import {
+  CLIENT_LIMITS,
+  type Membership,
+  type ReplicaOutput,
+  type ReplicaStatus,
+  stateMachine,
+  type TransferRequest,
+} from "@lockstep/replication"
 import { Caller, type CallRecord } from "./caller.ts"
 import { SimulatedClient } from "./client.ts"
+import { echo } from "./conspiracy.ts"
 import { SimulatedDisk } from "./disk.ts"
 import { Liar } from "./liar.ts"
 import { SimulatedLog } from "./log.ts"
 import { Nemesis } from "./nemesis.ts"
 import { Network } from "./network.ts"
+import { SimulatedOperator } from "./operator.ts"
 import { Random } from "./random.ts"
 import { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
@@ -33,6 +42,7 @@ export class Simulation {
   readonly schedule = new Schedule()
   readonly network: Network
   readonly log: SimulatedLog
+  readonly operator: SimulatedOperator
   readonly replicas: ReadonlyArray<SimulatedReplica>
   readonly clients: ReadonlyArray<SimulatedClient>
   readonly callers: ReadonlyArray<Caller>
@@ -65,21 +75,38 @@ export class Simulation {
     this.log = new SimulatedLog(this.schedule, random.fork("log"), this.network)
     this.definitions = defineAll([workload.actorClass])
     const mode = stateMachine(scenario)
-    const names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
+    const names = Array.from({ length: mode.replicas + scenario.spares }, (_, i) => ReplicaId(`r${i}`))
+    const genesis = genesisRoster(names.slice(0, mode.replicas))
     const membership: Membership = {
       group: GroupName("simulated"),
-      epoch: Epoch(1),
-      replicas: names,
       partition: Partition(0),
+      roster: genesis,
       logId: "log",
     }
     this.#liars = new Map(
       scenario.liars.map((liar) => [
         liar.replica,
-        new Liar({ ...liar, random: random.fork("liar"), salt: liar.replica + 1 }),
+        new Liar({
+          ...liar,
+          random: random.fork("liar"),
+          // conspirators tell one lie
+          salt: (liar.heirOf ?? liar.replica) + 1,
+          isActive: () => liar.heirOf === undefined || this.#hasInherited(liar.replica, liar.heirOf),
+        }),
       ]),
     )
     const { schedule, network, log } = this
+    this.operator = new SimulatedOperator({
+      schedule,
+      network,
+      log,
+      random: new Random(`operator ${scenario.seed}`),
+      mode,
+      genesis,
+      replicas: () => this.replicas,
+      isTrusted: (index) => !this.isLiar(index),
+    })
+    const copiedRoster = (): Roster => this.operator.copy
     this.replicas = names.map(
       (replica, i) =>
         new SimulatedReplica({
@@ -106,7 +133,9 @@ export class Simulation {
           onTruncatable: (below) => this.log.truncate(below - scenario.truncationMargin),
           toPeers: (from, bytes) => this.#toPeers(from, bytes),
           onCheckpoint: (seq, state) => this.#compareCheckpoint(i, seq, state),
-          onExecuted: (_, seq, chain) => this.#compare(i, seq, chain),
+          onExecuted: (_, status) => this.#compare(i, status),
+          onSaid: this.#echoOf(i),
+          copiedRoster,
         }),
     )
     this.clients = Array.from(
@@ -122,6 +151,7 @@ export class Simulation {
           log,
           random: random.fork(`c${i}`),
           toReplica: (from, replica, bytes) => this.#toReplica(from, replica, bytes),
+          copiedRoster,
           onDissent: (replica) => void this.dissents.set(replica, (this.dissents.get(replica) ?? 0) + 1),
         }),
     )
@@ -167,6 +197,25 @@ export class Simulation {
   /** Is this replica one that is wrong on purpose? */
   isLiar(index: number): boolean {
     return this.#liars.has(index)
+  }
+
+  /** Has this replica read in the log that the other one has no vote any more? */
+  #hasInherited(heir: number, liar: number): boolean {
+    const { roster } = this.replicas[heir]?.protocol?.status ?? {}
+    return roster !== undefined && !roster.voters.some((voter) => voter === this.replicas[liar]?.replica)
+  }
+
+  /** A liar who was removed says what its heir says. */
+  #echoOf(index: number): ((output: ReplicaOutput) => void) | undefined {
+    const { heirOf } = this.scenario.liars.find(({ replica }) => replica === index) ?? {}
+    if (heirOf === undefined) return undefined
+    const random = new Random(`echo ${this.scenario.seed}`)
+    return (output) => {
+      const accomplice = this.replicas[heirOf]
+      if (accomplice?.isUp !== true || !this.#hasInherited(index, heirOf)) return
+      const echoed = echo(output, accomplice.replica, random)
+      if (echoed !== undefined) accomplice.say(echoed)
+    }
   }
 
   get #callerCount(): number {
@@ -221,7 +270,7 @@ export class Simulation {
   }
 
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
-  #compare(index: number, seq: number, chain: string): void {
+  #compare(index: number, { applied: seq, chain, roster }: ReplicaStatus): void {
     if (this.scenario.purpose === "broken-log") return
     if (this.isLiar(index) || this.hasFlipped(index)) {
       const digest = seq % DIGEST_EVERY === 0 ? this.#digests.get(seq) : undefined
@@ -229,9 +278,10 @@ export class Simulation {
       if (digest !== this.replicas[index]?.protocol?.status.stateDigest()) this.wrongSince.set(index, seq)
       return
     }
+    const said = `${chain} ${roster.epoch} ${roster.voters.join()}`
     const known = this.#chains.get(seq)
-    if (known === undefined) this.#chains.set(seq, chain)
-    else if (known !== chain) this.disagreements.push(`the chain at ${seq}`)
+    if (known === undefined) this.#chains.set(seq, said)
+    else if (known !== said) this.disagreements.push(`the chain, or who votes, at ${seq}`)
     if (seq % DIGEST_EVERY !== 0) return
     const digest = this.replicas[index]?.protocol?.status.stateDigest() ?? ""
     const knownDigest = this.#digests.get(seq)

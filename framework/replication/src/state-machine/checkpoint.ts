@@ -6,8 +6,11 @@ import {
   digest,
   Malformed,
   readDigest,
+  readRoster,
+  type Roster,
   SessionId,
   StateTree,
+  writeRoster,
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges, Shelf } from "../checkpoint.ts"
 
@@ -18,6 +21,8 @@ export interface CheckpointHeader {
   readonly chainBefore: Digest
   /** Replicated time. */
   readonly timeNs: bigint
+  /** Who votes from there on. */
+  readonly roster: Roster
   /** Of all rows. */
   readonly root: Digest
 }
@@ -103,6 +108,7 @@ export function decodeHeader(bytes: Uint8Array): CheckpointHeader {
     chain: readDigest(reader),
     chainBefore: readDigest(reader),
     timeNs: reader.uint64(),
+    roster: readRoster(reader),
     root: readDigest(reader),
   }
   reader.end()
@@ -117,6 +123,7 @@ export function encodeHeader(header: CheckpointHeader): Buffer {
   writer.ascii(header.chain)
   writer.ascii(header.chainBefore)
   writer.uint64(header.timeNs)
+  writeRoster(writer, header.roster)
   writer.ascii(header.root)
   return writer.take()
 }

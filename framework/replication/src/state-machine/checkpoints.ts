@@ -1,8 +1,15 @@
 import type { Actors } from "@lockstep/actor"
-import { type Attestation, type Digest, encodeAttestation, type SessionTable } from "@lockstep/core"
+import {
+  type Attestation,
+  type Digest,
+  encodeAttestation,
+  type Epoch,
+  type SessionTable,
+} from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
 import type { ReplicaOptions } from "../mode.ts"
 import { Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
+import type { Mandate } from "./mandate.ts"
 import { type Quorum, Stability } from "./stability.ts"
 
 /** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again. */
@@ -15,8 +22,10 @@ export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 interface Taken {
   readonly chain: Digest
   readonly state: Digest
-  /** It is in the past of the log: others have attested it, or nobody will. */
+  /** It is in the past of the log: others have attested it, or nobody will in that epoch. */
   readonly isReplayed: boolean
+  /** In which it was taken. */
+  readonly epoch: Epoch
   durable: boolean
 }
 
@@ -33,6 +42,7 @@ export interface Heard {
 /** When checkpoints are due, what they hold, and what all replicas say of them. */
 export class Checkpoints {
   readonly #options: ReplicaOptions
+  readonly #mandate: Mandate
   readonly #actors: Actors
   readonly #sessions: SessionTable
   readonly #checkpointer = new Checkpointer()
@@ -43,11 +53,18 @@ export class Checkpoints {
   #batches = 0
   #ticks = 0
 
-  constructor(options: ReplicaOptions, quorum: Quorum, actors: Actors, sessions: SessionTable) {
+  constructor(
+    options: ReplicaOptions,
+    quorum: Quorum,
+    mandate: Mandate,
+    actors: Actors,
+    sessions: SessionTable,
+  ) {
     this.#options = options
+    this.#mandate = mandate
     this.#actors = actors
     this.#sessions = sessions
-    this.#stability = new Stability(quorum, options.replicas)
+    this.#stability = new Stability(quorum, mandate.roster.voters)
     if (options.checkpointEveryBatches === undefined) return
     const { shelf, actorBytesMax: bytesMax = ACTOR_BYTES_MAX } = options
     actors.noteChanges(shelf && { shelf: this.#checkpointer.actorsOn(shelf), bytesMax })
@@ -70,7 +87,8 @@ export class Checkpoints {
       this.#actors.restore(row),
     )
     this.#sessions.restore(sessions)
-    this.#taken.set(header.seq, { chain: header.chain, state, isReplayed: true, durable: true })
+    const { chain, roster } = header
+    this.#taken.set(header.seq, { chain, state, isReplayed: true, epoch: roster.epoch, durable: true })
     return header
   }
 
@@ -83,7 +101,9 @@ export class Checkpoints {
       actors: this.#actors.takeChanges(position.seq),
       sessions: this.#sessions.takeChanges(),
     })
-    this.#taken.set(changes.seq, { chain: position.chain, state: changes.state, isReplayed, durable: false })
+    const { chain, roster } = position
+    const { state } = changes
+    this.#taken.set(changes.seq, { chain, state, isReplayed, epoch: roster.epoch, durable: false })
     this.#ticks = 0
     return changes
   }
@@ -97,11 +117,22 @@ export class Checkpoints {
     return this.attestation(seq)
   }
 
-  /** What to say of a checkpoint in the log; nothing where it is in the past. */
+  /**
+   * The roster is another one: what was said in the old epoch counts no longer, where it has not sufficed. So that replicas which
+   * join later find it attested by voters whom they know, the last checkpoint is attested again.
+   */
+  reconfigured(): void {
+    this.#stability.adopt(this.#mandate.roster.voters)
+    this.#ticks = 0
+  }
+
+  /** What to say of a checkpoint in the log; nothing where it is in the past of this epoch, or where it would not count. */
   attestation(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
-    if (taken === undefined || taken.isReplayed) return undefined
-    const { replica, epoch } = this.#options
+    const { epoch } = this.#mandate.roster
+    if (taken === undefined || (taken.isReplayed && taken.epoch === epoch) || !this.#mandate.isVoter)
+      return undefined
+    const { replica } = this.#options
     const { chain, state, durable } = taken
     return encodeAttestation({ replica, epoch, seq, chain, state, durable })
   }
@@ -118,7 +149,7 @@ export class Checkpoints {
   }
 
   hear(attestation: Attestation): Heard {
-    if (attestation.epoch !== this.#options.epoch) return {}
+    if (attestation.epoch !== this.#mandate.roster.epoch) return {}
     const before = this.durable
     this.#stability.hear(attestation)
     const { stable, durable } = this.#stability

@@ -8,16 +8,18 @@ import {
   type Outcome,
   Overloaded,
   type ReplicaId,
+  type Roster,
   SessionExpired,
   SessionId,
   type Statement,
   type Vote,
 } from "@lockstep/core"
 import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
-import type { Ballot } from "./ballot.ts"
 import { Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "./outbox.ts"
 import { Pending } from "./pending.ts"
+import { Rumour } from "./rumour.ts"
+import { dropFirst, Verdicts } from "./verdicts.ts"
 
 /** An entry that the log has not confirmed is sent again after this long. */
 export const APPEND_AGAIN_MS = 1000
@@ -28,8 +30,8 @@ export const ASK_MS = 100
 export const ASK_MS_MAX = 1000
 /** Bytes of outcomes that nobody sent are asked for after this long. */
 export const ASK_BYTES_MS = 20
-/** Decided batches that are remembered for the sake of votes that come late. */
-const SETTLED_MAX = 1024
+/** A batch that was asked about so often may wait for replicas that vote no longer. */
+const REFRESH_ASKS = 3
 
 /**
  * The caller's side of the state machine mode, in one partition: commands in, decisions out. It believes f+1 equal votes of
@@ -37,26 +39,27 @@ const SETTLED_MAX = 1024
  */
 export class StateMachineClient<Call> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
-  readonly #quorum: { readonly needed: number; readonly replicas: ReadonlyArray<ReplicaId> }
+  #quorum: { readonly needed: number; readonly replicas: ReadonlyArray<ReplicaId> }
+  #epoch: number
+  readonly #rumour = new Rumour()
   readonly #outbox: Outbox<Call>
   readonly #inbox: Inbox
   /** Entries that are not decided, by number. */
   readonly #inFlight = new Map<number, Pending<Call>>()
   /** Entries whose callers were told that they are undecided. They may still be decided, and be asked for again. */
   readonly #undecided = new Map<number, Pending<Call>>()
-  /** Decided entries, for votes that come late. */
-  readonly #settled = new Map<number, Ballot>()
+  readonly #verdicts = new Verdicts()
   #session: SessionId | undefined
   /** The last opening of a session that the log took, and too few replicas confirmed in time. */
   #unconfirmed: Pending<Call> | undefined
   #number = 0
-  #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
-  readonly #dissents = new Map<ReplicaId, number>()
+  #counts = { batches: 0, commands: 0, strangers: 0, appendedAgain: 0, asked: 0 }
   #outputs: Array<ClientOutput<Call>> = []
 
   constructor(options: ClientOptions, needed: number) {
     this.#options = options
-    this.#quorum = { needed, replicas: options.replicas }
+    this.#quorum = { needed, replicas: options.roster.voters }
+    this.#epoch = options.roster.epoch
     this.#outbox = new Outbox(options.limits)
     this.#inbox = new Inbox(options)
   }
@@ -66,7 +69,8 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   }
 
   get counts(): ClientCounts {
-    return { ...this.#counts, dissents: this.#dissents }
+    const { matched, dissents } = this.#verdicts
+    return { ...this.#counts, matched, dissents }
   }
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
@@ -94,6 +98,9 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       case "Reconnected":
         for (const pending of this.#inFlight.values()) pending.appendAtMs = pending.askAtMs = input.nowMs
         this.#tick(input.nowMs)
+        break
+      case "Roster":
+        this.#adopt(input.roster, input.nowMs)
         break
       case "Retry":
         this.#retry(input.number, input.call, input.nowMs)
@@ -193,7 +200,8 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   #vote(from: string, bytes: Uint8Array, nowMs: number): void {
     const heard = this.#inbox.read(from, bytes)
-    if (heard === undefined) {
+    if (heard === "later") this.#refresh(nowMs)
+    if (heard === undefined || heard === "later") {
       this.#counts.strangers++
       return
     }
@@ -218,15 +226,30 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     }
   }
 
+  #refresh(nowMs: number): void {
+    if (this.#rumour.heard(nowMs)) this.#outputs.push({ _tag: "Refresh" })
+  }
+
+  /**
+   * Other voters, other votes: whatever is undecided is asked of them, and nothing that was said before adds to what they say. A
+   * liar who was removed, and another one who was not, would be two otherwise.
+   */
+  #adopt(roster: Roster, nowMs: number): void {
+    if (roster.epoch <= this.#epoch) return
+    this.#epoch = roster.epoch
+    this.#quorum = { needed: this.#quorum.needed, replicas: roster.voters }
+    this.#inbox.adopt(roster)
+    this.#rumour.confirmed()
+    this.#verdicts.adopt()
+    for (const batches of [this.#inFlight, this.#undecided])
+      for (const pending of batches.values()) pending.adopt(this.#quorum, nowMs)
+    this.#tick(nowMs)
+  }
+
   /** The callers have been told: of the decision, or that there is none, in which case a retry will find the vote. */
-  #lateVote({ number, seq }: Statement, vote: Vote): void {
-    this.#undecided.get(number)?.ballot.add(vote, seq)
-    const ballot = this.#settled.get(number)
-    if (ballot === undefined || ballot.standing._tag !== "Decided") return
-    if (ballot.add(vote, seq) !== "counted") return
-    if (vote.statement === ballot.standing.statement) this.#counts.matched++
-    else this.#dissent(ballot, vote.replica)
-    if (ballot.missing.length === 0) this.#settled.delete(number)
+  #lateVote(statement: Statement, vote: Vote): void {
+    this.#undecided.get(statement.number)?.ballot.add(vote, statement.seq)
+    this.#outputs.push(...this.#verdicts.late(statement, vote))
   }
 
   #decide(pending: Pending<Call>, bytes: Buffer, nowMs: number): void {
@@ -234,10 +257,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     const { ballot } = pending
     const standing = ballot.standing
     invariant(standing._tag === "Decided", "only a decided batch is settled")
-    this.#counts.matched += ballot.holders.length
-    for (const { replica } of ballot.dissents()) this.#dissent(ballot, replica)
-    if (ballot.missing.length > 0) this.#settled.set(pending.number, ballot)
-    if (this.#settled.size > SETTLED_MAX) dropFirst(this.#settled)
+    this.#outputs.push(...this.#verdicts.decided(pending.number, ballot))
     const statement = decodeStatement(standing.statement)
     if (pending.isOpening) {
       this.#session ??= statement.session
@@ -270,24 +290,9 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     this.#outbox.putBack(pending.batch(), pending)
   }
 
-  #dissent(ballot: Ballot, replica: ReplicaId): void {
-    this.#dissents.set(replica, (this.#dissents.get(replica) ?? 0) + 1)
-    const standing = ballot.standing
-    const actual = ballot.votes.get(replica)
-    if (standing._tag !== "Decided" || actual === undefined) return
-    const expected = decodeStatement(standing.statement)
-    this.#outputs.push({
-      _tag: "Dissent",
-      replica,
-      seq: expected.seq,
-      expected: expected.outcomes,
-      actual: decodeStatement(actual).outcomes,
-    })
-  }
-
   #tick(nowMs: number): void {
     for (const pending of this.#inFlight.values()) {
-      if (nowMs >= pending.deadlineMs) this.#expire(pending)
+      if (nowMs >= pending.deadlineMs) this.#expire(pending, nowMs)
       else if (nowMs >= pending.askAtMs || nowMs >= pending.appendAtMs) this.#chase(pending, nowMs)
     }
     this.#failDrafts(this.#outbox.expired(nowMs), () => this.#unsent())
@@ -303,8 +308,9 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     )
   }
 
-  #expire(pending: Pending<Call>): void {
+  #expire(pending: Pending<Call>, nowMs: number): void {
     if (pending.isOpening) {
+      this.#refresh(nowMs)
       if (pending.isOrdered) this.#unconfirmed = pending
       this.#forget(pending)
     } else this.#giveUp(pending, "too-late")
@@ -315,6 +321,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     const { ballot } = pending
     if (pending.unconfirmed && !ballot.ordered && nowMs >= pending.appendAtMs) this.#append(pending, nowMs)
     if (pending.isOpening || nowMs < pending.askAtMs) return
+    if (pending.asks >= REFRESH_ASKS) this.#refresh(nowMs)
     const { holders } = ballot
     const next = holders[pending.asks % Math.max(1, holders.length)]
     for (const replica of next === undefined ? ballot.missing : [next]) {
@@ -388,10 +395,3 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 }
 
 const NOTHING: ReadonlyArray<never> = []
-
-function dropFirst<Key>(map: Map<Key, unknown>): void {
-  for (const key of map.keys()) {
-    map.delete(key)
-    return
-  }
-}

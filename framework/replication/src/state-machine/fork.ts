@@ -52,6 +52,12 @@ export class ForkDetector {
     return { seq, chain }
   }
 
+  /** Only these count from here on. */
+  retain(peers: ReadonlyArray<ReplicaId>): void {
+    for (const known of [this.#ahead, this.#differing, this.#contradicted])
+      for (const peer of known.keys()) if (!peers.includes(peer)) known.delete(peer)
+  }
+
   /** Why this replica's log must have forked, if it must. */
   get verdict(): string | undefined {
     if (this.#differing.size < this.#needed) return undefined

@@ -21,6 +21,7 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     kind: "state-machine",
     lane: `state-machine/${votes}`,
     replicas,
+    quorum: votes,
     // a checkpoint that f+1 replicas hold survives f of them, whatever the fault model
     replica: (init) => new StateMachineReplica(init, { votes, holders: options.faults + 1 }),
     client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>

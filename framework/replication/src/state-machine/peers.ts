@@ -1,6 +1,7 @@
 import { decodePeerReport, type Digest, encodePeerReport, Malformed, type PeerReport } from "@lockstep/core"
 import type { ReplicaOptions } from "../mode.ts"
 import { ForkDetector } from "./fork.ts"
+import type { Mandate } from "./mandate.ts"
 
 /** After so many ticks without news, peers are told again where this replica is: reports may be lost. */
 const TELL_AGAIN_TICKS = 10
@@ -8,14 +9,16 @@ const TELL_AGAIN_TICKS = 10
 /** What this replica and its peers tell each other of the logs that they read. */
 export class Peers {
   readonly #options: ReplicaOptions
+  readonly #mandate: Mandate
   readonly #fork: ForkDetector
   /** The position that peers were told of last. */
-  #told = 0
+  #told = -1
   #ticksSinceTold = 0
 
-  /** `votes` peers that say the same cannot all be wrong. */
-  constructor(options: ReplicaOptions, votes: number) {
+  /** `votes` voters that say the same cannot all be wrong. */
+  constructor(options: ReplicaOptions, mandate: Mandate, votes: number) {
     this.#options = options
+    this.#mandate = mandate
     this.#fork = new ForkDetector(votes)
   }
 
@@ -28,9 +31,13 @@ export class Peers {
     this.#fork.executed(seq, chain)
   }
 
-  /** What to tell all peers now, if anything. */
+  /** Those who vote no longer cannot accuse this replica of anything. */
+  reconfigured(): void {
+    this.#fork.retain(this.#mandate.roster.voters)
+  }
+
+  /** What to tell all peers now, if anything. An operator listens too, to see who is up and how far. */
   tick(applied: number, chain: Digest): Uint8Array | undefined {
-    if (applied === 0) return undefined
     if (this.#told === applied && ++this.#ticksSinceTold < TELL_AGAIN_TICKS) return undefined
     this.#told = applied
     this.#ticksSinceTold = 0
@@ -41,24 +48,27 @@ export class Peers {
   hear(from: string, bytes: Uint8Array): Uint8Array | "malformed" | undefined {
     const report = this.#understand(from, bytes)
     if (report === undefined) return "malformed"
+    if (!this.#mandate.roster.voters.includes(report.replica)) return undefined
     const contradiction = this.#fork.reported(report)
     return contradiction && this.#report(contradiction.seq, contradiction.chain)
   }
 
   #report(seq: number, chain: Digest): Uint8Array | undefined {
-    const { group, epoch, partition, replica, replicas } = this.#options
-    if (replicas.length === 1) return undefined
+    const { group, partition, replica } = this.#options
+    const { epoch } = this.#mandate.roster
     return encodePeerReport({ group, epoch, partition, replica, seq, chain })
   }
 
-  /** The report, if it is one, of a peer, under its own name, about this partition. */
+  /**
+   * The report, if it is one, of a peer, under its own name, about this partition. Of any epoch: a log that forked may hide from
+   * this replica that there is a later one.
+   */
   #understand(from: string, bytes: Uint8Array): PeerReport | undefined {
     try {
       const report = decodePeerReport(bytes)
-      const { group, epoch, partition, replica, replicas } = this.#options
-      const isOurs = report.group === group && report.epoch === epoch && report.partition === partition
-      const isPeer =
-        report.replica === from && report.replica !== replica && replicas.includes(report.replica)
+      const { group, partition, replica } = this.#options
+      const isOurs = report.group === group && report.partition === partition
+      const isPeer = report.replica === from && report.replica !== replica
       return isOurs && isPeer ? report : undefined
     } catch (cause) {
       if (cause instanceof Malformed) return undefined

@@ -32,7 +32,9 @@ export class Pending<Call> {
   appendAtMs = 0
   askAtMs = 0
   asks = 0
-  readonly #quorum: Quorum
+  #quorum: Quorum
+  /** f+1 voters of an earlier epoch said what they answered: so the log holds it. */
+  #wasOrdered = false
 
   constructor(
     entry: {
@@ -62,7 +64,7 @@ export class Pending<Call> {
 
   /** The log holds it: the log said so, or at least one correct replica has executed it. */
   get isOrdered(): boolean {
-    return this.ackedSeq !== undefined || this.ballot.ordered
+    return this.ackedSeq !== undefined || this.#wasOrdered || this.ballot.ordered
   }
 
   /** The opening of a session is answered with the session's id; everything else with the session that asked. */
@@ -72,6 +74,16 @@ export class Pending<Call> {
 
   holds(number: number): boolean {
     return number >= this.number && number < this.number + this.count
+  }
+
+  /** Others vote from here on: all of them are asked, and what was said before counts no longer. */
+  adopt(quorum: Quorum, nowMs: number): void {
+    this.#wasOrdered ||= this.ballot.ordered
+    if (this.#wasOrdered) this.unconfirmed = false
+    this.#quorum = quorum
+    this.ballot = new Ballot({ ...quorum, count: this.count })
+    this.asks = 0
+    this.askAtMs = nowMs
   }
 
   /**

@@ -7,10 +7,7 @@ import {
   type ClientId,
   decodeAsk,
   decodeEnvelope,
-  digest,
   type Digest,
-  encodeStatement,
-  encodeVote,
   type Entry,
   type Envelope,
   extend,
@@ -18,6 +15,7 @@ import {
   Malformed,
   type Opening,
   type Refusal,
+  type Roster,
   SessionId,
   SessionTable,
   writeRefused,
@@ -31,19 +29,19 @@ import type {
   ReplicaStatus,
 } from "../mode.ts"
 import { Checkpoints } from "./checkpoints.ts"
+import { Mandate } from "./mandate.ts"
 import { Overlap } from "./overlap.ts"
 import { Peers } from "./peers.ts"
 import type { Quorum } from "./stability.ts"
 import { type Asked, Transfer } from "./transfer.ts"
 
-/** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
-export const INLINE_BYTES_MAX = 64 * 1024
 /**
  * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
  * two replicas that are given the same log are equal, whenever and in whatever pieces they are given it.
  */
 export class StateMachineReplica implements ReplicaProtocol {
   readonly #options: ReplicaOptions
+  readonly #mandate: Mandate
   readonly #actors: Actors
   readonly #sessions: SessionTable
   readonly #outcomes = new ByteWriter(64 * 1024)
@@ -72,18 +70,21 @@ export class StateMachineReplica implements ReplicaProtocol {
   constructor(options: ReplicaOptions, quorum: Quorum) {
     this.#options = options
     this.#quorum = quorum
+    this.#mandate = new Mandate(options, quorum.votes)
     this.#onProbation = options.onProbation === true
-    this.#peers = new Peers(options, quorum.votes)
+    this.#peers = new Peers(options, this.#mandate, quorum.votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
-    this.#checkpoints = new Checkpoints(options, quorum, this.#actors, this.#sessions)
+    this.#checkpoints = new Checkpoints(options, quorum, this.#mandate, this.#actors, this.#sessions)
     if (options.restore === undefined) return
-    const { seq, chain, chainBefore, timeNs } = this.#checkpoints.restore(options.restore)
+    const { seq, chain, chainBefore, timeNs, roster } = this.#checkpoints.restore(options.restore)
     this.#applied = seq
     this.#chain = chain
     this.#chainBefore = chainBefore
     this.#timeNs = timeNs
+    this.#mandate.restore(roster)
+    this.#checkpoints.reconfigured()
     this.#peers.executed(seq, chain)
   }
 
@@ -101,6 +102,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       executed: this.#executed,
       stable: this.#checkpoints.stable,
       durable: this.#checkpoints.durable,
+      roster: this.#mandate.roster,
+      role: this.#mandate.role,
       onProbation: this.#onProbation,
       repeated: this.#repeated,
       malformed: this.#malformed,
@@ -149,18 +152,21 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (log.logId !== this.#options.logId)
       return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
     if (log.firstSeq > Math.max(1, this.#applied) || this.#transfer !== undefined)
-      return this.#catchUpFromPeers(log.firstSeq, outputs)
+      return this.#catchUpFromPeers(log, outputs)
     this.#replayUntil ??= log.lastSeq
     this.#overlap.attached(log, this.#applied)
   }
 
   /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
-  #catchUpFromPeers(firstSeq: number, outputs: Array<ReplicaOutput>): void {
-    const { checkpointEveryBatches, replica, replicas, staged = [] } = this.#options
+  #catchUpFromPeers(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
+    const { checkpointEveryBatches, replica, staged = [] } = this.#options
+    const { firstSeq, roster } = log
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
-    this.#transfer ??= new Transfer({ from: firstSeq, replica, replicas, quorum: this.#quorum, staged })
-    this.#transfer.from = firstSeq
+    const { roster: known } = this.#mandate
+    const quorum = this.#quorum
+    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, quorum, staged })
+    this.#transfer.attached(firstSeq, roster ?? known)
     this.#request(this.#transfer.tick(), outputs)
   }
 
@@ -175,8 +181,10 @@ export class StateMachineReplica implements ReplicaProtocol {
       const { staged, ask } = transfer.answered(input.from, input.answer)
       if (staged !== undefined) outputs.push({ _tag: "Stage", bucket: staged })
       this.#request(ask, outputs)
-    } else if (input._tag === "Tick") this.#request(transfer.tick(), outputs)
-    else if (input._tag === "Attached") this.#attach(input, outputs)
+    } else if (input._tag === "Tick") {
+      this.#request(transfer.tick(), outputs)
+      if (transfer.needsRoster) outputs.push({ _tag: "Reattach" })
+    } else if (input._tag === "Attached") this.#attach(input, outputs)
     const checkpoint = transfer.complete
     if (checkpoint === undefined) return
     this.#isDone = true
@@ -256,17 +264,22 @@ export class StateMachineReplica implements ReplicaProtocol {
       this.#malformed++
       return
     }
+    if (envelope._tag === "Reconfiguration") return this.#reconfigure(envelope.roster, entry.source, outputs)
     const writer =
       envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
-    if (entry.source !== writer) {
-      this.#malformed++ // somebody writes in another's name
-      return
-    }
+    if (entry.source !== writer) return void this.#malformed++ // somebody writes in another's name
     if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
     const answer = envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
     const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
     if (envelope._tag === "Batch") this.#checkpointWhenDue(replaying, outputs)
+  }
+
+  #reconfigure(roster: Roster, source: string, outputs: Array<ReplicaOutput>): void {
+    if (!this.#mandate.follow(roster, source)) return void this.#malformed++ // of two operators one comes too late
+    this.#checkpoints.reconfigured()
+    this.#peers.reconfigured()
+    outputs.push({ _tag: "Membership", roster, role: this.#mandate.role })
   }
 
   #checkpointWhenDue(replaying: boolean, outputs: Array<ReplicaOutput>): void {
@@ -275,6 +288,7 @@ export class StateMachineReplica implements ReplicaProtocol {
       chain: this.#chain,
       chainBefore: this.#chainBefore,
       timeNs: this.#timeNs,
+      roster: this.#mandate.roster,
     }
     const changes = this.#checkpoints.executed(position, replaying)
     if (changes === undefined) return
@@ -370,21 +384,7 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
     if (this.#onProbation) return
-    const { group, epoch, partition, replica, replicas } = this.#options
-    const { outcomes, ...rest } = answer
-    const statement = encodeStatement({
-      group,
-      epoch,
-      partition,
-      client,
-      ...rest,
-      outcomes: digest(outcomes),
-    })
-    const sendsBytes =
-      send === "bytes" ||
-      outcomes.length <= INLINE_BYTES_MAX ||
-      replicas[answer.seq % replicas.length] === replica
-    for (const bytes of encodeVote(replica, statement, sendsBytes ? outcomes : undefined))
+    for (const bytes of this.#mandate.vote(client, answer, send))
       outputs.push({ _tag: "Send", to: client, bytes })
   }
 

@@ -21,16 +21,18 @@ const PENDING_MAX = 16
 /** Counts what replicas attest in the log. All replicas read the same, so all of them see a checkpoint become stable alike. */
 export class Stability {
   readonly #quorum: Quorum
-  readonly #replicas: ReadonlyArray<ReplicaId>
-  /** By position; the first word of each replica counts. */
+  #voters: ReadonlyArray<ReplicaId>
+  /** By position; the first word of each voter counts. */
   readonly #said = new Map<number, Map<ReplicaId, Attestation>>()
+  /** By position, what enough of them have said. */
+  readonly #certified = new Map<number, StableCheckpoint>()
   #stable: StableCheckpoint | undefined
   #durable: StableCheckpoint | undefined
 
   /** `votes` attestations certify, `holders` durable ones keep. */
-  constructor(quorum: Quorum, replicas: ReadonlyArray<ReplicaId>) {
+  constructor(quorum: Quorum, voters: ReadonlyArray<ReplicaId>) {
     this.#quorum = quorum
-    this.#replicas = replicas
+    this.#voters = voters
   }
 
   /** The last checkpoint that f+1 replicas agree on. */
@@ -48,9 +50,15 @@ export class Stability {
     return this.#said.get(seq)?.get(replica)
   }
 
+  /** Others vote from here on. Words of two epochs never add up; what is certified stays so. */
+  adopt(voters: ReadonlyArray<ReplicaId>): void {
+    this.#voters = voters
+    this.#said.clear()
+  }
+
   hear(attestation: Attestation): void {
     const { replica, seq } = attestation
-    if (!this.#replicas.includes(replica) || seq < (this.#durable?.seq ?? 0)) return
+    if (!this.#voters.includes(replica) || seq < (this.#durable?.seq ?? 0)) return
     let said = this.#said.get(seq)
     if (said === undefined) this.#said.set(seq, (said = new Map()))
     const earlier = said.get(replica)
@@ -58,13 +66,14 @@ export class Stability {
     if (earlier !== undefined && (!attestation.durable || !isSame(earlier, attestation))) return
     said.set(replica, attestation)
     const alike = this.#alike(attestation)
-    if (alike.length >= this.#quorum.votes && seq > (this.#stable?.seq ?? 0))
-      this.#stable = { seq, chain: attestation.chain, state: attestation.state }
+    const checkpoint = { seq, chain: attestation.chain, state: attestation.state }
+    if (alike.length >= this.#quorum.votes) this.#certified.set(seq, checkpoint)
+    if (alike.length >= this.#quorum.votes && seq > (this.#stable?.seq ?? 0)) this.#stable = checkpoint
     if (
       alike.filter(({ durable }) => durable).length >= this.#quorum.holders &&
       seq > (this.#durable?.seq ?? 0)
     )
-      this.#durable = { seq, chain: attestation.chain, state: attestation.state }
+      this.#durable = checkpoint
     this.#forget()
   }
 
@@ -74,11 +83,9 @@ export class Stability {
   }
 
   #forget(): void {
-    for (const seq of this.#said.keys()) if (seq < (this.#durable?.seq ?? 0)) this.#said.delete(seq)
-    for (const seq of this.#said.keys()) {
-      if (this.#said.size <= PENDING_MAX) return
-      this.#said.delete(seq)
-    }
+    for (const positions of [this.#said, this.#certified])
+      for (const seq of positions.keys())
+        if (seq < (this.#durable?.seq ?? 0) || positions.size > PENDING_MAX) positions.delete(seq)
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  type Attestation,
   bucketDigest,
   BUCKETS,
   decodeEnvelope,
@@ -6,7 +7,9 @@ import {
   digest,
   type Entry,
   Malformed,
+  objectionTo,
   type ReplicaId,
+  type Roster,
   rootOf,
 } from "@lockstep/core"
 import { decodeBucket } from "../bucket.ts"
@@ -27,6 +30,8 @@ const BUCKETS_AT_ONCE = 64
 const ASK_AGAIN_TICKS = 2
 /** A peer whose answers lead to nothing for so many ticks is given up. */
 const IDLE_TICKS = 4
+/** After so many ticks in which voters of an epoch spoke that is not known here, the roster is read again. */
+const ROSTER_TICKS = 8
 
 /** What is to be asked of whom. */
 export interface Asked {
@@ -59,8 +64,13 @@ interface Source {
 export class Transfer {
   /** Where to read the log from: attestations are in what is left of it. */
   from: number
-  readonly #peers: ReadonlyArray<ReplicaId>
+  readonly #replica: ReplicaId
+  readonly #quorum: Quorum
   readonly #stability: Stability
+  #roster: Roster
+  /** Somebody attested in a later epoch than is known here. */
+  #isOutdated = false
+  #outdatedTicks = 0
   #peer = 0
   #source: Source | undefined
   /** Digests of buckets that were checked, and are kept: another checkpoint may have the same. */
@@ -69,24 +79,42 @@ export class Transfer {
   constructor(options: {
     readonly from: number
     readonly replica: ReplicaId
-    readonly replicas: ReadonlyArray<ReplicaId>
+    /** Whose attestations count, as far as is known. */
+    readonly roster: Roster
     readonly quorum: Quorum
     /** What an earlier attempt has kept. */
     readonly staged: Iterable<Digest>
   }) {
     this.from = options.from
-    this.#peers = options.replicas.filter((peer) => peer !== options.replica)
-    this.#stability = new Stability(options.quorum, options.replicas)
+    this.#replica = options.replica
+    this.#quorum = options.quorum
+    this.#roster = options.roster
+    this.#stability = new Stability(options.quorum, options.roster.voters)
     this.#staged = new Set(options.staged)
   }
 
-  /** Entries of the log, which are not executed: only what replicas attest is heard. */
+  /**
+   * The log, once more: it is read from its beginning. Rosters of the past may be missing in it, so the current one is taken from
+   * where operators write it down.
+   */
+  attached(from: number, roster: Roster): void {
+    this.from = from
+    if (roster.epoch > this.#roster.epoch) this.#adopt(roster)
+  }
+
+  /** What the log states cannot be judged without a roster that it no longer holds. */
+  get needsRoster(): boolean {
+    return this.#isOutdated && ++this.#outdatedTicks % ROSTER_TICKS === 0
+  }
+
+  /** Entries of the log, which are not executed: only what replicas attest is heard, and who may. */
   read(entries: ReadonlyArray<Entry>): void {
     for (const entry of entries) {
       try {
         const envelope = decodeEnvelope(entry.payload)
-        if (envelope._tag === "Attestation" && entry.source === `replica.${envelope.replica}`)
-          this.#stability.hear(envelope)
+        if (envelope._tag === "Reconfiguration") this.#follow(envelope.roster, entry.source)
+        else if (envelope._tag === "Attestation" && entry.source === `replica.${envelope.replica}`)
+          this.#hear(envelope)
       } catch (cause) {
         if (!(cause instanceof Malformed)) throw cause
       }
@@ -134,6 +162,28 @@ export class Transfer {
   /** What f+1 replicas hold on their disks, or, while that is not in the log, what f+1 of them attest. */
   get #certificate(): StableCheckpoint | undefined {
     return this.#stability.durable ?? this.#stability.stable
+  }
+
+  #hear(attestation: Attestation): void {
+    if (attestation.epoch > this.#roster.epoch) this.#isOutdated = true
+    else if (attestation.epoch === this.#roster.epoch) this.#stability.hear(attestation)
+  }
+
+  #follow(next: Roster, source: string): void {
+    const stated = { source, current: this.#roster, quorum: this.#quorum.votes }
+    if (objectionTo(next, stated) === undefined) this.#adopt(next)
+  }
+
+  #adopt(roster: Roster): void {
+    this.#roster = roster
+    this.#isOutdated = false
+    this.#stability.adopt(roster.voters)
+  }
+
+  /** Voters and standbys alike: what they send is checked. */
+  get #peers(): ReadonlyArray<ReplicaId> {
+    const { voters, standbys } = this.#roster
+    return [...voters, ...standbys].filter((peer) => peer !== this.#replica)
   }
 
   #takeManifest(from: ReplicaId, answer: TransferAnswer & { _tag: "Manifest" }): boolean {
@@ -209,7 +259,8 @@ export class Transfer {
         ? undefined
         : { to: source.peer, request: { _tag: "Pieces", seq: source.seq, wanted } }
     }
-    const to = this.#peers[this.#peer % Math.max(1, this.#peers.length)]
+    const peers = this.#peers
+    const to = peers[this.#peer % Math.max(1, peers.length)]
     const certificate = this.#certificate
     if (to === undefined || certificate === undefined) return undefined
     return { to, request: { _tag: "Manifest", seq: certificate.seq } }

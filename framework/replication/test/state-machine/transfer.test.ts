@@ -22,6 +22,7 @@ import { describe, expect, it } from "vitest"
 import { type Asked, Transfer } from "../../src/state-machine/transfer.ts"
 
 const [r0, r1, r2] = ["r0", "r1", "r2"].map(ReplicaId) as [ReplicaId, ReplicaId, ReplicaId] // three of them
+const roster = { epoch: Epoch(1), voters: [r0, r1, r2], standbys: [] }
 const CHAIN = digest("chain")
 
 /** The checkpoints of one peer, in memory. */
@@ -39,7 +40,14 @@ class Shelves implements Library {
     if (rows === undefined) return undefined
     const buckets = Array.from({ length: BUCKETS }, () => EMPTY_BUCKET)
     for (const [index, bucket] of rows) buckets[index] = bucketDigest(bucket)
-    const header = encodeHeader({ seq, chain: CHAIN, chainBefore: CHAIN, timeNs: 1n, root: rootOf(buckets) })
+    const header = encodeHeader({
+      seq,
+      chain: CHAIN,
+      chainBefore: CHAIN,
+      timeNs: 1n,
+      roster,
+      root: rootOf(buckets),
+    })
     return { header, buckets }
   }
 
@@ -70,7 +78,7 @@ class Fetching {
   readonly transfer = new Transfer({
     from: 1,
     replica: r2,
-    replicas: [r0, r1, r2],
+    roster,
     quorum: { votes: 2, holders: 2 },
     staged: [],
   })

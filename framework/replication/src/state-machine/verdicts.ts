@@ -1,0 +1,60 @@
+import { decodeStatement, invariant, type ReplicaId, type Statement, type Vote } from "@lockstep/core"
+import type { ClientOutput } from "../mode.ts"
+import type { Ballot } from "./ballot.ts"
+
+/** Decided batches that are remembered for the sake of votes that come late. */
+const SETTLED_MAX = 1024
+
+type Dissent = ClientOutput<never> & { readonly _tag: "Dissent" }
+
+/** What the votes on decided batches were, those included that come late. */
+export class Verdicts {
+  /** Votes for what was decided. */
+  matched = 0
+  /** Votes for something else, by replica. */
+  readonly dissents = new Map<ReplicaId, number>()
+  /** Ballots that lack votes still. */
+  readonly #open = new Map<number, Ballot>()
+
+  /** A batch is decided: yields who voted for something else. */
+  decided(number: number, ballot: Ballot): ReadonlyArray<Dissent> {
+    this.matched += ballot.holders.length
+    const dissents = ballot.dissents().map(({ replica }) => this.#dissent(ballot, replica))
+    if (ballot.missing.length > 0) this.#open.set(number, ballot)
+    if (this.#open.size > SETTLED_MAX) dropFirst(this.#open)
+    return dissents
+  }
+
+  /** A vote came late. */
+  late({ number, seq }: Statement, vote: Vote): ReadonlyArray<Dissent> {
+    const ballot = this.#open.get(number)
+    if (ballot === undefined || ballot.standing._tag !== "Decided") return []
+    if (ballot.add(vote, seq) !== "counted") return []
+    if (ballot.missing.length === 0) this.#open.delete(number)
+    if (vote.statement !== ballot.standing.statement) return [this.#dissent(ballot, vote.replica)]
+    this.matched++
+    return []
+  }
+
+  /** Others vote from here on: nobody is waited for. */
+  adopt(): void {
+    this.#open.clear()
+  }
+
+  #dissent(ballot: Ballot, replica: ReplicaId): Dissent {
+    this.dissents.set(replica, (this.dissents.get(replica) ?? 0) + 1)
+    const { standing } = ballot
+    const actual = ballot.votes.get(replica)
+    invariant(standing._tag === "Decided" && actual !== undefined, "who dissents differs from a decision")
+    const { seq, outcomes: expected } = decodeStatement(standing.statement)
+    return { _tag: "Dissent", replica, seq, expected, actual: decodeStatement(actual).outcomes }
+  }
+}
+
+/** Forgets the oldest. */
+export function dropFirst<Key>(map: Map<Key, unknown>): void {
+  for (const key of map.keys()) {
+    map.delete(key)
+    return
+  }
+}

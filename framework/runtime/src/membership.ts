@@ -1,0 +1,244 @@
+import {
+  decodePeerReport,
+  GroupName,
+  isSameMembership,
+  Malformed,
+  Partition,
+  ReplicaId,
+  type Roster,
+} from "@lockstep/core"
+import {
+  type Connection,
+  type ConnectionOptions,
+  copyRoster,
+  describeGroup,
+  type GroupDescriptor,
+  type Log,
+  LogUnavailable,
+  openConnection,
+  readRoster,
+  statedRoster,
+  stateRoster,
+  streamName,
+  streamState,
+} from "@lockstep/nats"
+import type { ReplicationMode } from "@lockstep/replication"
+import { replicaIds } from "./create.ts"
+import { peer, peersSubject } from "./subjects.ts"
+
+/** Who is to vote in a group from now on, and who is to follow. */
+export interface ChangeMembershipOptions extends Omit<ConnectionOptions, "name"> {
+  /** Default: `"main"`. */
+  readonly group?: string
+  /** The mode of the classes that the group hosts: it says how many voters a decision needs. */
+  readonly mode: ReplicationMode
+  /** All replicas that are to vote, those included that do so already. */
+  readonly voters: ReadonlyArray<string>
+  /** All replicas that are to follow without a vote. Default: none. */
+  readonly standbys?: ReadonlyArray<string>
+}
+
+/** A replica that is not fit to vote now. */
+export interface UnfitReplica {
+  readonly replica: ReplicaId
+  /** How far it has executed; undefined where nothing was heard of it. */
+  readonly applied: number | undefined
+}
+
+/** With these voters the group could not answer, or would stop at the next fault for want of one that is not there yet. Nothing was changed. */
+export class MarginTooSmall extends Error {
+  readonly _tag = "MarginTooSmall"
+  override readonly name = "MarginTooSmall"
+  readonly partition: Partition
+  /** Voters that are up and caught up, beyond those that a decision needs. */
+  readonly margin: number
+  /** Wanted voters that are not up, or are behind. */
+  readonly unfit: ReadonlyArray<UnfitReplica>
+
+  constructor(found: {
+    readonly partition: Partition
+    readonly lastSeq: number
+    readonly margin: number
+    readonly unfit: ReadonlyArray<UnfitReplica>
+  }) {
+    const { partition, lastSeq, margin, unfit } = found
+    const who = unfit.map(({ replica, applied }) =>
+      applied === undefined
+        ? `${replica} is not heard of`
+        : `${replica} has executed ${applied} of ${lastSeq}`,
+    )
+    const why =
+      margin < 0
+        ? `of the voters that were asked for, ${-margin} too few are fit to decide anything`
+        : "a replica that gets a vote must be fit to use it"
+    super(
+      `the membership was left as it was, because in partition ${partition} ${why}: ${who.join(", ")}. Start what is missing, as a standby where it is new, let it catch up, and say it again`,
+    )
+    this.partition = partition
+    this.margin = margin
+    this.unfit = unfit
+  }
+}
+
+/** Another operator was quicker, and wanted something else. What was asked for here was not done. */
+export class MembershipConflict extends Error {
+  readonly _tag = "MembershipConflict"
+  override readonly name = "MembershipConflict"
+  readonly partition: Partition
+  /** What the other one made of it. */
+  readonly roster: Roster
+
+  constructor(partition: Partition, roster: Roster) {
+    const { epoch, voters, standbys } = roster
+    super(
+      `another operator changed partition ${partition} at the same time: in epoch ${epoch} ${voters.join(", ")} vote, and ${standbys.join(", ") || "nobody"} stands by. Look at it, and say again what you want`,
+    )
+    this.partition = partition
+    this.roster = roster
+  }
+}
+
+/**
+ * Says who votes in a group from now on, and who follows: the whole of it, whatever it was. A replica that is left out is fenced:
+ * what it says counts no longer. Does nothing where all is so already, and completes what was begun and not finished.
+ *
+ * It listens for some seconds to what the replicas tell each other. A replica that is to vote and did not before must be up and
+ * caught up, and so must as many of all voters as a decision needs. Start a new replica with `standby: true` beforehand.
+ *
+ * An operator does this, with permissions that neither replicas nor callers have: to publish on `cmd.<group>.*.operator`,
+ * `$JS.API.STREAM.NAMES`, and `$JS.API.STREAM.INFO.*`, `$JS.API.STREAM.MSG.GET.*` and `$JS.API.STREAM.UPDATE.*` of the group's
+ * streams; to subscribe to `peer.<group>.>` and `_INBOX.>`.
+ *
+ * Rejects with MarginTooSmall (nothing was changed), MembershipConflict, LogUnavailable, ServerTooOld, UnknownGroup or
+ * UnsafeSetting, and with TypeError for names that no group could have. After LogUnavailable some partitions may be changed and
+ * others not: say it again.
+ */
+export async function changeMembership(options: ChangeMembershipOptions): Promise<GroupDescriptor> {
+  const group = GroupName(options.group ?? "main")
+  const wanted = wantedRoster(options)
+  const { quorum } = options.mode
+  const connection = await openConnection({ ...options, name: "lockstep-change-membership" })
+  try {
+    const { rosters } = await describeGroup(connection, group)
+    const logs = rosters.map((_, index) => ({ group, partition: Partition(index) }))
+    await Promise.all(
+      logs.map(async (log, index) => {
+        const current = await statedRoster(connection, log, rosters[index] as Roster, quorum) // one for each partition
+        if (!isSameMembership(wanted, current))
+          await checkMargin(connection, log, { current, wanted, quorum })
+      }),
+    )
+    for (const log of logs) await change(connection, log, wanted, quorum)
+    return await describeGroup(connection, group)
+  } finally {
+    await connection.close()
+  }
+}
+
+type Membership = Omit<Roster, "epoch">
+
+/** How long replicas may be silent about themselves: they report every five seconds at least. */
+const REPORTS_MS = 7000
+/** How often an entry that the log did not confirm is stated again. */
+const ATTEMPTS = 5
+
+function wantedRoster(options: ChangeMembershipOptions): Membership {
+  const { voters, standbys = [], mode } = options
+  const names = replicaIds([...voters, ...standbys])
+  if (voters.length < mode.quorum)
+    throw new TypeError(
+      `${voters.length} voters cannot decide anything where ${mode.quorum} equal votes are needed`,
+    )
+  return { voters: names.slice(0, voters.length), standbys: names.slice(voters.length) }
+}
+
+/** Rejects with MarginTooSmall. */
+async function checkMargin(
+  connection: Connection,
+  log: Log,
+  change: { readonly current: Roster; readonly wanted: Membership; readonly quorum: number },
+): Promise<void> {
+  const { current, wanted, quorum } = change
+  const { applied, lastSeq } = await listen(connection, log, wanted.voters)
+  const unfit = wanted.voters
+    .map((replica) => ({ replica, applied: applied.get(replica) }))
+    .filter((voter) => voter.applied === undefined || voter.applied < lastSeq)
+  const margin = wanted.voters.length - unfit.length - quorum
+  if (margin < 0 || unfit.some(({ replica }) => !current.voters.includes(replica)))
+    throw new MarginTooSmall({ partition: log.partition, lastSeq, margin, unfit })
+}
+
+/** How far these replicas have executed, by their own word; until all have got to where the log is now, or for some seconds. */
+async function listen(
+  connection: Connection,
+  log: Log,
+  replicas: ReadonlyArray<ReplicaId>,
+): Promise<{ readonly applied: ReadonlyMap<ReplicaId, number>; readonly lastSeq: number }> {
+  const applied = new Map<ReplicaId, number>()
+  let wake = (): void => undefined
+  const stop = connection.subscribe(peersSubject(log.group, log.partition), (subject, bytes) => {
+    const seq = reported(log, subject, bytes)
+    if (seq === undefined) return
+    applied.set(ReplicaId(peer(subject)), seq)
+    wake()
+  })
+  try {
+    const { lastSeq } = await streamState(connection, streamName(log.group, log.partition))
+    const deadlineMs = performance.now() + REPORTS_MS
+    const isFit = (replica: ReplicaId): boolean => (applied.get(replica) ?? -1) >= lastSeq
+    while (performance.now() < deadlineMs && !replicas.every(isFit))
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, deadlineMs - performance.now())
+        wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    return { applied, lastSeq }
+  } finally {
+    stop()
+  }
+}
+
+/** The position in a replica's report of its own. */
+function reported(log: Log, subject: string, bytes: Uint8Array): number | undefined {
+  try {
+    const { group, partition, replica, seq } = decodePeerReport(bytes)
+    return group === log.group && partition === log.partition && replica === peer(subject) ? seq : undefined
+  } catch (cause) {
+    if (cause instanceof Malformed) return undefined
+    throw cause
+  }
+}
+
+/** States the roster in the log, unless it is stated there, and then copies it beside the log. */
+async function change(connection: Connection, log: Log, wanted: Membership, quorum: number): Promise<void> {
+  let current = await statedRoster(connection, log, await readRoster(connection, log), quorum)
+  const before = current
+  for (let left = ATTEMPTS; left > 0 && !isSameMembership(wanted, current); left--) {
+    // an entry that comes twice takes effect once
+    const result = await stateRoster(connection, log, nextRoster(before, wanted))
+    if (result._tag === "Refused") throw new LogUnavailable(connection.nats.getServer(), result.detail)
+    current = await statedRoster(connection, log, current, quorum)
+    if (current.epoch > before.epoch) break
+  }
+  // also what another operator has stated: whoever finds it unfinished finishes it
+  await copyUntilCurrent(connection, log, quorum)
+  if (current.epoch === before.epoch && !isSameMembership(wanted, current))
+    throw new LogUnavailable(connection.nats.getServer(), "the log did not confirm the entry")
+  if (!isSameMembership(wanted, current)) throw new MembershipConflict(log.partition, current)
+}
+
+function nextRoster(current: Roster, wanted: Membership): Roster {
+  return { epoch: (current.epoch + 1) as Roster["epoch"], ...wanted } // one more than an epoch is one
+}
+
+/** Two operators may copy at once, and the older copy come last: so each looks again after it has written. */
+async function copyUntilCurrent(connection: Connection, log: Log, quorum: number): Promise<void> {
+  for (;;) {
+    const copy = await readRoster(connection, log)
+    const stated = await statedRoster(connection, log, copy, quorum)
+    if (stated.epoch === copy.epoch) return
+    await copyRoster(connection, log, stated)
+  }
+}
