@@ -1,4 +1,6 @@
 export * from "./mode.ts"
+export { placeOf } from "./bucket.ts"
+export { type Coding, erasureCoded } from "./erasure-coded.ts"
 export type {
   Checkpoint,
   CheckpointChanges,

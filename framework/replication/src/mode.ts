@@ -31,6 +31,8 @@ export interface ReplicationMode extends Mode {
   readonly lane: string
   /** How many voters must be up, and right, for a command to be answered. */
   readonly quorum: number
+  /** What a replica keeps of its checkpoints: enough to begin with, or one shard, which needs those of others. */
+  readonly storage: "copies" | "shards"
   replica(options: ReplicaOptions): ReplicaProtocol
   client<Call>(options: ClientOptions): ClientProtocol<Call>
 }

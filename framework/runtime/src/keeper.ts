@@ -48,18 +48,13 @@ export class Keeper {
     this.#onKept = onKept
   }
 
-  /** The rows on the disk, for actors that are not in memory. */
-  get shelf(): Shelf {
-    return this.#store
-  }
-
-  /** Buckets of peers' checkpoints that are on the disk. */
-  staged(): ReadonlyArray<Digest> {
-    return this.#store.staged()
+  /** What a protocol may use of the disk: rows of actors that are not in memory, and buckets that are there of peers' checkpoints. */
+  begin(): { readonly shelf: Shelf; readonly staged: ReadonlyArray<Digest> } {
+    return { shelf: this.#store, staged: this.#store.staged() }
   }
 
   /** What `make` makes of the newest checkpoint, if there is one and it is whole. */
-  restore<Protocol>(make: (checkpoint: Checkpoint) => Protocol): Protocol | undefined {
+  restore<Protocol>(make: (checkpoint: Checkpoint) => Protocol | undefined): Protocol | undefined {
     try {
       const checkpoint = this.#store.load()
       if (checkpoint === undefined) return undefined

@@ -46,6 +46,8 @@ export class Seat {
   readonly #truncateMarginEntries: number | undefined
   readonly #tail: Tail
   readonly #keeper: Keeper | undefined
+  /** What it keeps is nothing to begin with: it needs what others keep. */
+  readonly #keepsShards: boolean
   /** Where a checkpoint of peers is gathered, without a disk. */
   readonly #stage = new Stage()
   readonly #attestations: Appender
@@ -87,8 +89,10 @@ export class Seat {
           )
     this.#truncateMarginEntries = options.truncateMarginEntries
     const { actorBytesMax } = options
+    const mode = hostable(actorClass, group)
+    this.#keepsShards = mode.storage === "shards"
     this.#make = (begin) =>
-      hostable(actorClass, group).replica({
+      mode.replica({
         group: group.group,
         partition,
         roster: genesisRoster(group.replicas),
@@ -97,11 +101,13 @@ export class Seat {
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
-        ...(this.#keeper && { shelf: this.#keeper.shelf, staged: this.#keeper.staged() }),
+        ...(!this.#keepsShards && this.#keeper?.begin()),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
-    const restored = this.#keeper?.restore((restore) => this.#make({ restore }))
+    const restored = this.#keeper?.restore((restore) =>
+      this.#keepsShards ? undefined : this.#make({ restore }),
+    )
     this.#protocol = restored ?? this.#make({})
     if (restored !== undefined) {
       const { applied: seq, actors } = restored.status
@@ -144,6 +150,11 @@ export class Seat {
     ]
   }
 
+  /** The keeper, where what it keeps is enough to begin with. */
+  get #wholeCopies(): Keeper | undefined {
+    return this.#keepsShards ? undefined : this.#keeper
+  }
+
   get status(): ReplicaStatus {
     return this.#protocol.status
   }
@@ -173,9 +184,8 @@ export class Seat {
     this.#onEvent({ event: "caught-up", partition: this.#partition, seq: applied, executed })
   }
 
-  /** A peer fetches this replica's checkpoint, or answers with its own. */
+  /** A peer fetches this replica's checkpoint, or answers with its own. (A replica's own shard is one of those that it asks for.) */
   #transfer(from: string, bytes: Uint8Array): void {
-    if (from === this.#replica) return
     const other = ReplicaId(from) // a token of the subject; the roster may not name it yet
     try {
       const message = decodeTransfer(bytes)
@@ -209,11 +219,12 @@ export class Seat {
   #install(checkpoint: StagedCheckpoint): void {
     const { onProbation } = this.#protocol.status
     const begin = (restore: Checkpoint): ReplicaProtocol => this.#make({ restore, onProbation })
-    this.#keeper?.install(checkpoint)
+    const copies = this.#wholeCopies
+    copies?.install(checkpoint)
     this.#protocol =
-      this.#keeper === undefined
+      copies === undefined
         ? begin({ header: checkpoint.header, rows: this.#stage.take(checkpoint) })
-        : (this.#keeper.restore(begin) ?? this.#make({ onProbation })) // its disk may rot as fast as it is written
+        : (copies.restore(begin) ?? this.#make({ onProbation })) // its disk may rot as fast as it is written
     const { applied: seq, actors } = this.#protocol.status
     this.#onEvent({ event: "installed", partition: this.#partition, seq, actors })
     this.#tail.reattach()
@@ -251,7 +262,9 @@ export class Seat {
         this.#keeper?.release(output.below)
         return void this.#truncate(output.below)
       case "Stage":
-        return this.#keeper === undefined ? this.#stage.add(output.bucket) : this.#keeper.stage(output.bucket)
+        return this.#wholeCopies === undefined
+          ? this.#stage.add(output.bucket)
+          : this.#wholeCopies.stage(output.bucket)
       case "Request":
         return this.#tellPeer(output.to, { _tag: "Asks", request: output.request })
       case "Install":

@@ -3,20 +3,20 @@ import { join } from "node:path"
 import { DatabaseSync, type StatementSync } from "node:sqlite"
 import {
   bucketDigest,
-  bucketOf,
   BUCKETS,
   type Digest,
   type GroupName,
   type Partition,
   type ReplicaId,
 } from "@lockstep/core"
-import type {
-  Checkpoint,
-  CheckpointChanges,
-  Library,
-  Shelf,
-  StagedBucket,
-  StagedCheckpoint,
+import {
+  type Checkpoint,
+  type CheckpointChanges,
+  type Library,
+  placeOf,
+  type Shelf,
+  type StagedBucket,
+  type StagedCheckpoint,
 } from "@lockstep/replication"
 
 /**
@@ -75,7 +75,7 @@ export class CheckpointStore implements Shelf, Library {
 
   /** A row of the newest checkpoint. */
   read(id: string): Uint8Array | undefined {
-    const row = this.#statements.row.get(bucketOf(id), id) as VersionRow | undefined // by the schema below
+    const row = this.#statements.row.get(placeOf(id), id) as VersionRow | undefined // by the schema below
     return row?.bytes ?? undefined
   }
 
@@ -110,7 +110,7 @@ export class CheckpointStore implements Shelf, Library {
     const { seq, header, rows, buckets } = changes
     const { setRow, setBucket, setCheckpoint } = this.#statements
     this.#transaction(() => {
-      for (const [id, bytes] of rows) setRow.run(bucketOf(id), id, seq, bytes ?? null)
+      for (const [id, bytes] of rows) setRow.run(placeOf(id), id, seq, bytes ?? null)
       for (const [bucket, digest] of buckets) setBucket.run(bucket, seq, digest)
       setCheckpoint.run(seq, this.#logId, header)
       this.#prune(floor)
@@ -206,7 +206,7 @@ export class CheckpointStore implements Shelf, Library {
     for (const [at, ids] of this.#changed) {
       if (at <= oldest || at > seq) continue
       for (const id of ids) {
-        const bucket = bucketOf(id)
+        const bucket = placeOf(id)
         oldVersions.run(bucket, id, bucket, id, seq)
         goneRow.run(bucket, id, seq)
         buckets.add(bucket)

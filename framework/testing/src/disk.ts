@@ -1,8 +1,9 @@
-import { bucketDigest, bucketOf, BUCKETS, type Digest } from "@lockstep/core"
+import { bucketDigest, BUCKETS, type Digest } from "@lockstep/core"
 import {
   type Checkpoint,
   type CheckpointChanges,
   type Library,
+  placeOf,
   type Shelf,
   Stage,
   type StagedCheckpoint,
@@ -16,6 +17,7 @@ interface Kept {
   readonly seq: number
   readonly header: Uint8Array
   readonly rows: Map<string, Uint8Array>
+  readonly buckets: ReadonlyMap<number, Digest>
 }
 
 /**
@@ -58,12 +60,14 @@ export class SimulatedDisk implements Shelf, Library {
 
   manifest(seq: number): ReturnType<Library["manifest"]> {
     const kept = this.#kept.find((checkpoint) => checkpoint.seq === seq)
-    return kept && { header: kept.header, buckets: digestsOf(kept.rows) }
+    if (kept === undefined) return undefined
+    const buckets = Array.from({ length: BUCKETS }, (_, index) => kept.buckets.get(index) ?? EMPTY_BUCKET)
+    return { header: kept.header, buckets }
   }
 
   bucket(seq: number, index: number): ReadonlyMap<string, Uint8Array> {
     const kept = this.#kept.find((checkpoint) => checkpoint.seq === seq)
-    return new Map([...(kept?.rows ?? [])].filter(([id]) => bucketOf(id) === index))
+    return new Map([...(kept?.rows ?? [])].filter(([id]) => placeOf(id) === index))
   }
 
   write(next: CheckpointChanges, done: () => void): void {
@@ -93,8 +97,8 @@ export class SimulatedDisk implements Shelf, Library {
 
   /** A whole checkpoint, all of which is staged, in place of what is there. */
   install(checkpoint: StagedCheckpoint): void {
-    const { seq, header } = checkpoint
-    this.#kept = [{ seq, header, rows: new Map(this.#stage.take(checkpoint)) }]
+    const { seq, header, buckets } = checkpoint
+    this.#kept = [{ seq, header, buckets, rows: new Map(this.#stage.take(checkpoint)) }]
     this.#pending = []
     this.#overdue = undefined
   }
@@ -142,24 +146,19 @@ export class SimulatedDisk implements Shelf, Library {
     return this.#kept.at(-1)
   }
 
-  #apply({ seq, header, rows }: CheckpointChanges): void {
-    const kept = new Map(this.#newest?.rows)
+  #apply({ seq, header, rows, buckets }: CheckpointChanges): void {
+    const before = this.#kept.filter((checkpoint) => checkpoint.seq < seq)
+    const kept = new Map(before.at(-1)?.rows)
     for (const [id, bytes] of rows) {
       if (bytes === undefined) kept.delete(id)
       else kept.set(id, bytes)
     }
-    const all = [...this.#kept, { seq, header, rows: kept }]
+    const digests = new Map([...(before.at(-1)?.buckets ?? []), ...buckets])
+    const after = this.#kept.filter((checkpoint) => checkpoint.seq > seq)
+    const all = [...before, { seq, header, rows: kept, buckets: digests }, ...after]
     const base = all.findLastIndex((checkpoint) => checkpoint.seq <= this.#floor)
     this.#kept = all.slice(Math.max(0, base))
   }
-}
-
-function digestsOf(rows: ReadonlyMap<string, Uint8Array>): ReadonlyArray<Digest> {
-  const byBucket = Map.groupBy(rows, ([id]) => bucketOf(id))
-  return Array.from({ length: BUCKETS }, (_, index) => {
-    const bucket = byBucket.get(index)
-    return bucket === undefined ? EMPTY_BUCKET : bucketDigest(new Map(bucket))
-  })
 }
 
 const EMPTY_BUCKET = bucketDigest(new Map())

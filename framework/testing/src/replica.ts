@@ -124,8 +124,10 @@ export class SimulatedReplica {
 
   /** The protocol with what the disk holds; from the beginning, where that is damaged. */
   #restored(): ReplicaProtocol {
-    const { settings, disk } = this.#options
-    const restore = settings.checkpointEveryBatches === undefined ? undefined : disk.load()
+    const { mode, settings, disk } = this.#options
+    // a shard is nothing to begin with
+    const isWhole = settings.checkpointEveryBatches !== undefined && mode.storage === "copies"
+    const restore = isWhole ? disk.load() : undefined
     try {
       return this.#begin(restore)
     } catch (cause) {
@@ -315,10 +317,13 @@ export class SimulatedReplica {
     this.transfers++
     this.repairedAtSeq = this.#options.log.entries(this.replica).length
     this.#options.onCheckpoint(checkpoint.seq, digest(checkpoint.header))
-    disk.install(checkpoint)
+    const { header } = checkpoint
+    const isWhole = this.#options.mode.storage === "copies"
+    if (isWhole) disk.install(checkpoint)
+    const restore = isWhole ? disk.load() : { header, rows: disk.stage.take(checkpoint) }
     try {
       const wasOnProbation = this.#protocol?.status.onProbation === true
-      this.#protocol = this.#begin(disk.load(), wasOnProbation ? "on probation" : undefined)
+      this.#protocol = this.#begin(restore, wasOnProbation ? "on probation" : undefined)
     } catch (cause) {
       // what was fetched was checked, piece by piece: it cannot be damaged
       this.failure = cause instanceof Error ? cause : new Error(String(cause))

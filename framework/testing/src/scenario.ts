@@ -101,6 +101,8 @@ export interface Scenario {
   readonly checkpointEveryBatches: number
   /** Entries that are left below a checkpoint that f+1 replicas hold; none are truncated where it is infinite. */
   readonly truncationMargin: number
+  /** Shards that restore a checkpoint; 0 where each replica keeps a whole copy. */
+  readonly dataShards: number
   /** Bytes of actors that stay in memory although they are on the disk. */
   readonly actorBytesMax: number
   /** Replicas that have no vote at first, and that no roster names. */
@@ -179,6 +181,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     checkpointEveryBatches: random.pick(flips ? [3, 10] : [0, 3, 10, 30]),
     truncationMargin: purpose === "broken-log" ? NEVER : random.pick([NEVER, 0, 5, 60]),
     actorBytesMax: random.pick([0, 2000, NEVER]),
+    dataShards: faultModel === "byzantine" && random.chance(0.2) ? random.integer(2, faults + 1) : 0,
     spares: 0,
     changes: [],
   }

@@ -2,9 +2,11 @@ import { type ActorDefinition, defineAll } from "@lockstep/actor"
 import { genesisRoster, GroupName, Partition, ReplicaId, type Roster } from "@lockstep/core"
 import {
   CLIENT_LIMITS,
+  erasureCoded,
   type Membership,
   type ReplicaOutput,
   type ReplicaStatus,
+  type ReplicationMode,
   stateMachine,
   type TransferRequest,
 } from "@lockstep/replication"
@@ -74,7 +76,7 @@ export class Simulation {
     this.network = new Network(this.schedule, random.fork("network"), scenario.network)
     this.log = new SimulatedLog(this.schedule, random.fork("log"), this.network)
     this.definitions = defineAll([workload.actorClass])
-    const mode = stateMachine(scenario)
+    const mode = modeOf(scenario)
     const names = Array.from({ length: mode.replicas + scenario.spares }, (_, i) => ReplicaId(`r${i}`))
     const genesis = genesisRoster(names.slice(0, mode.replicas))
     const membership: Membership = {
@@ -288,4 +290,11 @@ export class Simulation {
     if (knownDigest === undefined) this.#digests.set(seq, digest)
     else if (knownDigest !== digest) this.disagreements.push(`the state at ${seq}`)
   }
+}
+
+function modeOf(scenario: Scenario): ReplicationMode {
+  const { faults, faultModel, dataShards: data } = scenario
+  if (data === 0) return stateMachine({ faults, faultModel })
+  const parity = stateMachine({ faults, faultModel }).replicas - data
+  return stateMachine({ faults, faultModel, checkpoints: erasureCoded({ data, parity }) })
 }

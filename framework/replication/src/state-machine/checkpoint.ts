@@ -13,6 +13,8 @@ import {
   writeRoster,
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges, Shelf } from "../checkpoint.ts"
+import type { Coding } from "../erasure-coded.ts"
+import { Shards } from "./shards.ts"
 
 /** What a checkpoint holds beside rows: where in the log it was taken. */
 export interface CheckpointHeader {
@@ -30,10 +32,17 @@ export interface CheckpointHeader {
 /** Gathers what changed since the last checkpoint, and knows the digest of everything. */
 export class Checkpointer {
   readonly #tree = new StateTree()
+  readonly #shards: Shards | undefined
 
-  /** What changed, and the digest of the whole state with it. */
+  /** With a coding, a replica keeps its shard of everything instead of rows. */
+  constructor(coding?: Coding) {
+    this.#shards = coding && new Shards(coding)
+  }
+
+  /** What changed, and the digest of the whole state with it. `slot` is the replica's place among those who keep shards. */
   take(
     position: Omit<CheckpointHeader, "root">,
+    slot: number,
     changes: {
       readonly actors: ReadonlyArray<ActorRow>
       readonly sessions: ReadonlyMap<SessionId, Buffer | undefined>
@@ -50,7 +59,8 @@ export class Checkpointer {
     }
     const buckets = this.#tree.takeChanges()
     const header = encodeHeader({ ...position, root: this.#tree.root() })
-    return { seq: position.seq, header, state: digest(header), rows, buckets }
+    const kept = this.#shards?.take(rows, slot) ?? rows
+    return { seq: position.seq, header, state: digest(header), rows: kept, buckets }
   }
 
   /**
@@ -69,6 +79,7 @@ export class Checkpointer {
     const sessions = new Map<SessionId, Uint8Array>()
     for (const [id, bytes] of checkpoint.rows) {
       this.#tree.set(id, bytes)
+      this.#shards?.restore(id, bytes)
       const actor = actorOf(id, bytes)
       if (actor === undefined) sessions.set(sessionOf(id), bytes)
       else onActor(actor)
@@ -77,6 +88,15 @@ export class Checkpointer {
       throw new Malformed("the rows of a checkpoint are not those of its header")
     this.#tree.takeChanges()
     return { header, state: digest(checkpoint.header), sessions }
+  }
+
+  /** All that a replica keeps of the checkpoint that it began with, where that is not what it was given. */
+  keep(checkpoint: Checkpoint, slot: number): CheckpointChanges | undefined {
+    if (this.#shards === undefined) return undefined
+    const { header } = checkpoint
+    const buckets = new Map(this.#tree.bucketDigests().entries())
+    const rows = this.#shards.take(new Map(), slot)
+    return { seq: decodeHeader(header).seq, header, state: digest(header), rows, buckets }
   }
 
   /** The actors of the last checkpoint, where they are not in memory. Throws Malformed for a row that is not what it was. */

@@ -7,6 +7,7 @@ import {
   type SessionTable,
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
+import type { Coding } from "../erasure-coded.ts"
 import type { ReplicaOptions } from "../mode.ts"
 import { Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
 import type { Mandate } from "./mandate.ts"
@@ -17,6 +18,12 @@ const ATTEST_AGAIN_TICKS = 4
 
 /** Bytes of actors in memory, about, where the others may be on the shelf. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
+
+/** How many say what of a checkpoint, and what they keep of it. */
+export interface Holding extends Quorum {
+  /** Undefined: whole copies. */
+  readonly coding: Coding | undefined
+}
 
 /** What this replica computed at a checkpoint. */
 interface Taken {
@@ -45,17 +52,19 @@ export class Checkpoints {
   readonly #mandate: Mandate
   readonly #actors: Actors
   readonly #sessions: SessionTable
-  readonly #checkpointer = new Checkpointer()
+  readonly #checkpointer: Checkpointer
   readonly #stability: Stability
   /** Checkpoints of this replica from the last durable one on, by position. */
   readonly #taken = new Map<number, Taken>()
+  /** How many shards there are of a checkpoint; 0 of whole copies. */
+  readonly #shards: number
   /** Batches since the last checkpoint. */
   #batches = 0
   #ticks = 0
 
   constructor(
     options: ReplicaOptions,
-    quorum: Quorum,
+    holding: Holding,
     mandate: Mandate,
     actors: Actors,
     sessions: SessionTable,
@@ -64,10 +73,14 @@ export class Checkpoints {
     this.#mandate = mandate
     this.#actors = actors
     this.#sessions = sessions
-    this.#stability = new Stability(quorum, mandate.roster.voters)
+    this.#stability = new Stability(holding, mandate.roster.voters)
+    this.#checkpointer = new Checkpointer(holding.coding)
+    const { data = 0, parity = 0 } = holding.coding ?? {}
+    this.#shards = data + parity
     if (options.checkpointEveryBatches === undefined) return
     const { shelf, actorBytesMax: bytesMax = ACTOR_BYTES_MAX } = options
-    actors.noteChanges(shelf && { shelf: this.#checkpointer.actorsOn(shelf), bytesMax })
+    const mayLeave = shelf !== undefined && holding.coding === undefined // a shard is no row
+    actors.noteChanges(mayLeave ? { shelf: this.#checkpointer.actorsOn(shelf), bytesMax } : undefined)
     sessions.noteChanges()
   }
 
@@ -92,12 +105,17 @@ export class Checkpoints {
     return header
   }
 
+  /** What is to be kept of the checkpoint that the replica began with, where that is not all that it was given. */
+  keep(checkpoint: Checkpoint): CheckpointChanges | undefined {
+    return this.#checkpointer.keep(checkpoint, this.#slot)
+  }
+
   /** A batch was executed: takes a checkpoint if one is due, at the same entry on all replicas. */
   executed(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
     const { checkpointEveryBatches = Number.POSITIVE_INFINITY } = this.#options
     if (++this.#batches < checkpointEveryBatches) return undefined
     this.#batches = 0
-    const changes = this.#checkpointer.take(position, {
+    const changes = this.#checkpointer.take(position, this.#slot, {
       actors: this.#actors.takeChanges(position.seq),
       sessions: this.#sessions.takeChanges(),
     })
@@ -112,7 +130,7 @@ export class Checkpoints {
   persisted(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
     if (taken === undefined) return undefined
-    taken.durable = true
+    taken.durable = this.#shards === 0 || this.#slot >= 0
     this.#actors.shelved(seq)
     return this.attestation(seq)
   }
@@ -146,6 +164,12 @@ export class Checkpoints {
     return taken === undefined || (said !== undefined && said.durable === taken.durable)
       ? undefined
       : this.attestation(last)
+  }
+
+  /** Its place among those who keep shards; −1 where it keeps none. */
+  get #slot(): number {
+    const slot = this.#mandate.roster.voters.indexOf(this.#options.replica)
+    return slot < this.#shards ? slot : -1
   }
 
   hear(attestation: Attestation): Heard {

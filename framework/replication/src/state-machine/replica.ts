@@ -20,6 +20,7 @@ import {
   SessionTable,
   writeRefused,
 } from "@lockstep/core"
+import type { CheckpointChanges } from "../checkpoint.ts"
 import type {
   HaltReport,
   ReplicaInput,
@@ -28,11 +29,10 @@ import type {
   ReplicaProtocol,
   ReplicaStatus,
 } from "../mode.ts"
-import { Checkpoints } from "./checkpoints.ts"
+import { Checkpoints, type Holding } from "./checkpoints.ts"
 import { Mandate } from "./mandate.ts"
 import { Overlap } from "./overlap.ts"
 import { Peers } from "./peers.ts"
-import type { Quorum } from "./stability.ts"
 import { type Asked, Transfer } from "./transfer.ts"
 
 /**
@@ -47,11 +47,13 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #outcomes = new ByteWriter(64 * 1024)
   readonly #peers: Peers
   readonly #checkpoints: Checkpoints
-  readonly #quorum: Quorum
+  readonly #holding: Holding
   /** It was wrong before: its votes do not count yet, so it casts none. */
   #onProbation: boolean
   /** A checkpoint is fetched from peers. */
   #transfer: Transfer | undefined
+  /** What is not on the disk of the checkpoint that it began with. */
+  #toKeep: CheckpointChanges | undefined
   /** The checkpoint is there: another protocol begins with it. */
   #isDone = false
   #applied = 0
@@ -67,18 +69,19 @@ export class StateMachineReplica implements ReplicaProtocol {
   #repeated = 0
   #malformed = 0
 
-  constructor(options: ReplicaOptions, quorum: Quorum) {
+  constructor(options: ReplicaOptions, holding: Holding) {
     this.#options = options
-    this.#quorum = quorum
-    this.#mandate = new Mandate(options, quorum.votes)
+    this.#holding = holding
+    this.#mandate = new Mandate(options, holding.votes)
     this.#onProbation = options.onProbation === true
-    this.#peers = new Peers(options, this.#mandate, quorum.votes)
+    this.#peers = new Peers(options, this.#mandate, holding.votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#chain = this.#chainBefore = genesis(options.logId)
-    this.#checkpoints = new Checkpoints(options, quorum, this.#mandate, this.#actors, this.#sessions)
-    if (options.restore === undefined) return
-    const { seq, chain, chainBefore, timeNs, roster } = this.#checkpoints.restore(options.restore)
+    this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
+    const { restore } = options
+    if (restore === undefined) return
+    const { seq, chain, chainBefore, timeNs, roster } = this.#checkpoints.restore(restore)
     this.#applied = seq
     this.#chain = chain
     this.#chainBefore = chainBefore
@@ -86,6 +89,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#mandate.restore(roster)
     this.#checkpoints.reconfigured()
     this.#peers.executed(seq, chain)
+    this.#toKeep = this.#checkpoints.keep(restore)
   }
 
   get status(): ReplicaStatus {
@@ -153,6 +157,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
     if (log.firstSeq > Math.max(1, this.#applied) || this.#transfer !== undefined)
       return this.#catchUpFromPeers(log, outputs)
+    if (this.#toKeep !== undefined) outputs.push({ _tag: "Persist", changes: this.#toKeep })
+    this.#toKeep = undefined
     this.#replayUntil ??= log.lastSeq
     this.#overlap.attached(log, this.#applied)
   }
@@ -164,26 +170,26 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
     const { roster: known } = this.#mandate
-    const quorum = this.#quorum
-    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, quorum, staged })
+    const holding = this.#holding
+    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, staged })
     this.#transfer.attached(firstSeq, roster ?? known)
     this.#request(this.#transfer.tick(), outputs)
   }
 
-  #request(asked: Asked | undefined, outputs: Array<ReplicaOutput>): void {
-    if (asked !== undefined) outputs.push({ _tag: "Request", ...asked })
+  #request(asks: ReadonlyArray<Asked>, outputs: Array<ReplicaOutput>): void {
+    for (const asked of asks) outputs.push({ _tag: "Request", ...asked })
   }
 
   /** While a checkpoint is fetched, nothing is executed and nothing is answered. */
   #stepTransfer(transfer: Transfer, input: ReplicaInput, outputs: Array<ReplicaOutput>): void {
     if (input._tag === "Entries") transfer.read(input.entries)
     else if (input._tag === "Answer") {
-      const { staged, ask } = transfer.answered(input.from, input.answer)
+      const { staged, asks } = transfer.answered(input.from, input.answer)
       if (staged !== undefined) outputs.push({ _tag: "Stage", bucket: staged })
-      this.#request(ask, outputs)
+      this.#request(asks, outputs)
     } else if (input._tag === "Tick") {
       this.#request(transfer.tick(), outputs)
-      if (transfer.needsRoster) outputs.push({ _tag: "Reattach" })
+      if (transfer.needsRoster()) outputs.push({ _tag: "Reattach" })
     } else if (input._tag === "Attached") this.#attach(input, outputs)
     const checkpoint = transfer.complete
     if (checkpoint === undefined) return

@@ -11,7 +11,7 @@ export interface StableCheckpoint {
 export interface Quorum {
   /** Before one of those that say the same is surely correct: f+1 where replicas may lie, one elsewhere. */
   readonly votes: number
-  /** Before one of those that hold something surely still holds it: f+1. */
+  /** Before something is surely still there when f of those that hold it are gone: f+1 of whole copies, f more than it takes of shards. */
   readonly holders: number
 }
 

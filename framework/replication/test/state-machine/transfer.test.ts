@@ -79,7 +79,7 @@ class Fetching {
     from: 1,
     replica: r2,
     roster,
-    quorum: { votes: 2, holders: 2 },
+    holding: { votes: 2, holders: 2, coding: undefined },
     staged: [],
   })
   readonly stage = new Stage()
@@ -105,16 +105,16 @@ class Fetching {
     return complete && this.stage.take(complete)
   }
 
-  #ask(asked: Asked | undefined): void {
-    const queue = [asked]
+  #ask(asks: ReadonlyArray<Asked>): void {
+    const queue = [...asks]
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       this.asked.push({ ...next.request, to: next.to })
       const library = this.#peers.get(next.to)
       for (const right of library === undefined ? [] : answersTo(library, next.request))
         for (const answer of this.#distort(next.to, right)) {
-          const { staged, ask } = this.transfer.answered(next.to, answer)
+          const { staged, asks: more } = this.transfer.answered(next.to, answer)
           if (staged !== undefined) this.stage.add(staged)
-          if (ask !== undefined) queue.push(ask)
+          queue.push(...more)
         }
     }
   }
@@ -192,7 +192,7 @@ describe("a replica that fetches a checkpoint", () => {
   it("does not take a checkpoint after which the log does not go on", () => {
     const fetching = new Fetching(new Map([[r0, library]]))
     fetching.transfer.read(attested(library, 7, [r0, r1]))
-    fetching.transfer.from = 20
+    fetching.transfer.attached(20, roster)
     expect(fetching.run(20)).toBeUndefined()
   })
 })

@@ -1,0 +1,89 @@
+import {
+  type Attestation,
+  decodeEnvelope,
+  type Entry,
+  Malformed,
+  objectionTo,
+  type ReplicaId,
+  type Roster,
+} from "@lockstep/core"
+import { type Quorum, Stability, type StableCheckpoint } from "./stability.ts"
+
+/** After so many ticks in which voters of an epoch spoke that is not known here, the roster is read again. */
+const ROSTER_TICKS = 8
+
+/** What the log says of checkpoints, for a replica that cannot execute it: f+1 attestations of one checkpoint certify it. */
+export class Certificates {
+  /** Where to read the log from: attestations are in what is left of it. */
+  from: number
+  readonly #quorum: Quorum
+  readonly #stability: Stability
+  #roster: Roster
+  /** Somebody attested in a later epoch than is known here. */
+  #isOutdated = false
+  #outdatedTicks = 0
+
+  /** `roster` is whose attestations count, as far as is known. */
+  constructor(options: { readonly from: number; readonly roster: Roster; readonly quorum: Quorum }) {
+    this.from = options.from
+    this.#quorum = options.quorum
+    this.#roster = options.roster
+    this.#stability = new Stability(options.quorum, options.roster.voters)
+  }
+
+  /** The last checkpoint that replicas surely hold on their disks, or, while that is not in the log, the last that they attest. */
+  get last(): StableCheckpoint | undefined {
+    const certificate = this.#stability.durable ?? this.#stability.stable
+    // the log must go on where the checkpoint ends
+    return certificate !== undefined && certificate.seq + 1 >= this.from ? certificate : undefined
+  }
+
+  /** Those who may have checkpoints: voters and standbys alike. */
+  get holders(): ReadonlyArray<ReplicaId> {
+    return [...this.#roster.voters, ...this.#roster.standbys]
+  }
+
+  /**
+   * The log, once more: it is read from its beginning. Rosters of the past may be missing in it, so the current one is taken from
+   * where operators write it down.
+   */
+  attached(from: number, roster: Roster): void {
+    this.from = from
+    if (roster.epoch > this.#roster.epoch) this.#adopt(roster)
+  }
+
+  /** A tick: whether what the log states cannot be judged without a roster that it no longer holds. */
+  needsRoster(): boolean {
+    return this.#isOutdated && ++this.#outdatedTicks % ROSTER_TICKS === 0
+  }
+
+  /** Entries of the log, which are not executed: only what replicas attest is heard, and who may. */
+  read(entries: ReadonlyArray<Entry>): void {
+    for (const entry of entries) {
+      try {
+        const envelope = decodeEnvelope(entry.payload)
+        if (envelope._tag === "Reconfiguration") this.#follow(envelope.roster, entry.source)
+        else if (envelope._tag === "Attestation" && entry.source === `replica.${envelope.replica}`)
+          this.#hear(envelope)
+      } catch (cause) {
+        if (!(cause instanceof Malformed)) throw cause
+      }
+    }
+  }
+
+  #hear(attestation: Attestation): void {
+    if (attestation.epoch > this.#roster.epoch) this.#isOutdated = true
+    else if (attestation.epoch === this.#roster.epoch) this.#stability.hear(attestation)
+  }
+
+  #follow(next: Roster, source: string): void {
+    const stated = { source, current: this.#roster, quorum: this.#quorum.votes }
+    if (objectionTo(next, stated) === undefined) this.#adopt(next)
+  }
+
+  #adopt(roster: Roster): void {
+    this.#roster = roster
+    this.#isOutdated = false
+    this.#stability.adopt(roster.voters)
+  }
+}
