@@ -98,7 +98,9 @@ export class Workload {
     if (first === undefined) throw new Error("there are no callers")
     for (const key of this.#keys.all) {
       const call = performance.now()
-      const returned = await readOf(first.client, key).invoke()
+      const ending = await this.#end(first.client, readOf(first.client, key).invoke, call)
+      if (ending._tag !== "Answered") throw new Error(`${key} could not be read: ${ending._tag}`)
+      const { returned } = ending
       const operation = { client: "last-reader", key, input: ["read"], output: { returned } } as const
       this.operations.push({ ...operation, call, return: performance.now() })
       this.answeredAtMs.push(performance.now())
