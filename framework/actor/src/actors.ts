@@ -17,7 +17,8 @@ import {
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
-import { type ActorRow, Asleep, Frozen, revive, rowBytes } from "./row.ts"
+import { WrongBuild } from "./migration.ts"
+import { type ActorRow, Asleep, checkRow, Frozen, revive, rowBytes } from "./row.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -101,12 +102,13 @@ export class Actors {
     return rows
   }
 
-  /** Puts back actors of a checkpoint: each is read when it is needed. Throws Malformed where a type is not hosted here. */
+  /** Puts back actors of a checkpoint: each is read when it is needed. Throws WrongBuild for one that could not be, ever. */
   restore(rows: Iterable<ActorRow>): void {
     for (const { type, key, bytes } of rows) {
-      const instances = this.#instances.get(type)
-      if (instances === undefined)
-        throw new Malformed(`the checkpoint has an actor of type ${type}, which is not hosted here`)
+      const [definition, instances] = [this.#definitions.get(type), this.#instances.get(type)]
+      if (definition === undefined || instances === undefined)
+        throw new WrongBuild(type, "which is not hosted here", "start the build that hosts it")
+      checkRow(definition, bytes)
       instances.set(key, new Asleep(bytes))
     }
   }
@@ -118,7 +120,7 @@ export class Actors {
     if (typeof args === "string") return writeRefused(writer, "InvalidArgument", args)
     target.touched?.add(key)
     let instance = target.instances.get(key) ?? this.#create(writer, target, key, position)
-    if (instance instanceof Asleep) target.instances.set(key, (instance = instance.wake(target.definition)))
+    if (instance instanceof Asleep) instance = this.#wake(target, key, instance, position)
     if (instance === undefined) return
     if (instance instanceof Frozen) return writeRefused(writer, "StateUnsupported", instance.reason)
     if (this.#checked) this.#executeTwice(writer, target, key, instance, args, argsBytes, position)
@@ -163,6 +165,20 @@ export class Actors {
       }
     }
     return digest(lines.toSorted().join("\n"))
+  }
+
+  /** An actor of a checkpoint, now that a command needs it. */
+  #wake(target: Target, key: string, asleep: Asleep, position: Position): object {
+    const { definition, instances } = target
+    const woken = asleep.wake(definition, { runs: this.#checked ? 2 : 1 })
+    instances.set(key, woken)
+    if (woken instanceof Frozen && woken.error !== undefined)
+      this.#tellUncaught({ target: `${definition.type}/migrations`, seq: position.seq, error: woken.error })
+    return woken
+  }
+
+  #tellUncaught(uncaught: UncaughtError): void {
+    if (this.#uncaught.length < 100) this.#uncaught.push(uncaught)
   }
 
   /** A new actor. Where its constructor does what a command may not, that is the command's outcome, and there is none. */
@@ -240,12 +256,11 @@ export class Actors {
   #writeError(writer: ByteWriter, target: Target, position: Position, error: unknown): void {
     try {
       if (error instanceof ActorError) return writeThrew(writer, String(error.code), error.data)
-      if (this.#uncaught.length < 100)
-        this.#uncaught.push({
-          target: `${target.definition.type}/${target.member.name}`,
-          seq: position.seq,
-          error,
-        })
+      this.#tellUncaught({
+        target: `${target.definition.type}/${target.member.name}`,
+        seq: position.seq,
+        error,
+      })
       writeThrew(writer, error instanceof Error ? String(error.name) : "NonError", null)
     } catch (cause) {
       const what = cause instanceof Unsupported ? cause.message : "code, data or name cannot be read"

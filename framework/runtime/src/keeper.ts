@@ -59,7 +59,10 @@ export class Keeper {
       return restored
     } catch (cause) {
       const isDamaged = cause instanceof Malformed || isSqlite(cause)
-      if (!isDamaged) throw cause
+      if (!isDamaged) {
+        this.close()
+        throw cause
+      }
       this.#onEvent({ event: "checkpoint-damaged", partition, error: cause.message })
       this.#store.recreate()
       return undefined
