@@ -1,24 +1,23 @@
 import {
   ActorError,
-  ByteReader,
   ByteWriter,
-  type Canonical,
-  decodeFrom,
   digest,
   type Digest,
   encodeState,
-  Malformed,
   type Refusal,
   Unsupported,
   writeRefused,
   writeReturned,
   writeThrew,
 } from "@lockstep/core"
+import { readArguments } from "./argument-bytes.ts"
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
+import { WrongBuild } from "./migration.ts"
+import { ignore, isThenable } from "./promise.ts"
 import { Residents } from "./residents.ts"
-import { type ActorRow, type ActorShelf, Asleep, Frozen, revive, rowBytes } from "./row.ts"
+import { type ActorRow, type ActorShelf, Asleep, checkRow, Frozen, revive, rowBytes } from "./row.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -123,17 +122,18 @@ export class Actors {
     })
   }
 
-  /** Puts back an actor of a checkpoint: it is read when it is needed. Throws Malformed where its type is not hosted here. */
+  /** Puts back an actor of a checkpoint: it is read when it is needed. Throws WrongBuild for one that could not be, ever. */
   restore({ type, key, bytes }: ActorRow): void {
-    const instances = this.#instances.get(type)
-    if (instances === undefined)
-      throw new Malformed(`the checkpoint has an actor of type ${type}, which is not hosted here`)
+    const [definition, instances] = [this.#definitions.get(type), this.#instances.get(type)]
+    if (definition === undefined || instances === undefined)
+      throw new WrongBuild(type, "which is not hosted here", "start the build that hosts it")
+    checkRow(definition, bytes)
     if (this.#passivation === undefined) instances.set(key, new Asleep(bytes))
     this.#size++
   }
 
   /**
-   * Executes one command and writes its outcome. Never throws for anything that the command does; throws {@link Malformed} where the
+   * Executes one command and writes its outcome. Never throws for anything that the command does; throws Malformed where the
    * shelf's row of the actor is damaged.
    */
   execute(writer: ByteWriter, target: Target, key: string, argsBytes: Buffer, position: Position): void {
@@ -141,13 +141,13 @@ export class Actors {
     const args = readArguments(target.member, argsBytes)
     if (typeof args === "string") return writeRefused(writer, "InvalidArgument", args)
     target.touched?.add(key)
-    let instance =
+    const instance =
       target.instances.get(key) ?? this.#takeDown(target, key) ?? this.#create(writer, target, key, position)
-    if (instance instanceof Asleep) target.instances.set(key, (instance = instance.wake(target.definition)))
-    if (instance === undefined) return
-    if (instance instanceof Frozen) return writeRefused(writer, "StateUnsupported", instance.reason)
-    if (this.#checked) this.#executeTwice(writer, target, key, instance, args, argsBytes, position)
-    else this.#run(writer, target, key, instance, args, position)
+    const awake = instance instanceof Asleep ? this.#wake(target, key, instance, position) : instance
+    if (awake === undefined) return
+    if (awake instanceof Frozen) return writeRefused(writer, "StateUnsupported", awake.reason)
+    if (this.#checked) this.#executeTwice(writer, target, key, awake, args, argsBytes, position)
+    else this.#run(writer, target, key, awake, args, position)
     const size = writer.length - start
     if (size > RESULT_BYTES_MAX || writer.length > BATCH_RESULT_BYTES_MAX) {
       writer.truncate(start)
@@ -201,6 +201,20 @@ export class Actors {
   #takeDown({ definition }: Target, key: string): Asleep | undefined {
     const bytes = this.#passivation?.shelf.read(definition.type, key)
     return bytes && new Asleep(bytes)
+  }
+
+  /** An actor of a checkpoint, now that a command needs it. */
+  #wake(target: Target, key: string, asleep: Asleep, position: Position): object {
+    const { definition, instances } = target
+    const woken = asleep.wake(definition, { runs: this.#checked ? 2 : 1 })
+    instances.set(key, woken)
+    if (woken instanceof Frozen && woken.error !== undefined)
+      this.#tellUncaught({ target: `${definition.type}/migrations`, seq: position.seq, error: woken.error })
+    return woken
+  }
+
+  #tellUncaught(uncaught: UncaughtError): void {
+    if (this.#uncaught.length < 100) this.#uncaught.push(uncaught)
   }
 
   /** A new actor. Where its constructor does what a command may not, that is the command's outcome, and there is none. */
@@ -279,12 +293,11 @@ export class Actors {
   #writeError(writer: ByteWriter, target: Target, position: Position, error: unknown): void {
     try {
       if (error instanceof ActorError) return writeThrew(writer, String(error.code), error.data)
-      if (this.#uncaught.length < 100)
-        this.#uncaught.push({
-          target: `${target.definition.type}/${target.member.name}`,
-          seq: position.seq,
-          error,
-        })
+      this.#tellUncaught({
+        target: `${target.definition.type}/${target.member.name}`,
+        seq: position.seq,
+        error,
+      })
       writeThrew(writer, error instanceof Error ? String(error.name) : "NonError", null)
     } catch (cause) {
       const what = cause instanceof Unsupported ? cause.message : "code, data or name cannot be read"
@@ -342,25 +355,6 @@ function line({ type, key, bytes }: ActorRow): string {
   return `${type} ${JSON.stringify(key)} ${digest(bytes)}`
 }
 
-/** The arguments, or what is wrong with them: a forged envelope may hold anything. */
-function readArguments(member: Member, bytes: Buffer): Array<unknown> | string {
-  let args: Canonical
-  try {
-    const reader = new ByteReader(bytes)
-    args = decodeFrom(reader)
-    reader.end()
-  } catch (cause) {
-    if (cause instanceof Malformed) return `the arguments are malformed: ${cause.message}`
-    throw cause
-  }
-  if (!Array.isArray(args)) return "the arguments are not a list"
-  const min = member.argumentsMin
-  const max = member.args?.length ?? member.parameters
-  if (args.length < min || args.length > max)
-    return `${args.length} arguments were given, and ${min === max ? max : `${min} or ${max}`} are taken`
-  return args as Array<unknown> // just checked; made for this call, so it may be changed
-}
-
 /** What an async command does later, at no log position, it does to an actor that is no longer there. */
 function detach({ definition, instances }: Target, key: string, instance: object): void {
   const state = tryEncodeState(instance)
@@ -379,18 +373,4 @@ function tryEncodeState(instance: object): Buffer | Unsupported {
 function isState(instance: object, state: Buffer): boolean {
   const other = tryEncodeState(instance)
   return !(other instanceof Unsupported) && other.equals(state)
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    (typeof value === "object" || typeof value === "function") &&
-    value !== null &&
-    "then" in value &&
-    typeof value.then === "function"
-  )
-}
-
-/** Nobody waits for what an async command promises, and its rejection must not end the process. */
-function ignore(promise: PromiseLike<unknown>): void {
-  if (promise instanceof Promise) void promise.catch(() => undefined)
 }

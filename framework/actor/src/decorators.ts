@@ -2,6 +2,7 @@ import "reflect-metadata"
 import type { Mode } from "@lockstep/core"
 import type { StandardSchemaV1 } from "@standard-schema/spec"
 import type { ActorContext } from "./context.ts"
+import type { Migrations } from "./migration.ts"
 
 export interface ReplicatedOptions {
   /** The type's address in logs and messages, such as `"bank/Account"`. Keep it when you rename the class. */
@@ -10,6 +11,12 @@ export interface ReplicatedOptions {
   readonly version: number
   /** How the class is replicated, and so what it survives. */
   readonly mode: Mode
+  /**
+   * How the state of earlier versions becomes that of this one, by the version that each begins with: `1` makes version 2 of
+   * version 1. An actor of a checkpoint is migrated when a command needs it, so keep a migration for as long as a checkpoint
+   * may have its version.
+   */
+  readonly migrations?: Migrations
 }
 
 export interface MethodOptions<

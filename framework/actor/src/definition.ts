@@ -2,6 +2,7 @@ import "reflect-metadata"
 import { encodeState, type Mode, Unsupported } from "@lockstep/core"
 import type { StandardSchemaV1 } from "@standard-schema/spec"
 import { METHOD, type RecordedMethod, REPLICATED, type ReplicatedOptions } from "./decorators.ts"
+import { type Migration, readMigrations } from "./migration.ts"
 import { findPrivateField } from "./private-field.ts"
 
 /** A class whose instances can be actors: it is constructed without arguments. */
@@ -13,6 +14,8 @@ export interface ActorDefinition {
   readonly version: number
   readonly mode: Mode
   readonly actorClass: ActorClass
+  /** By the version that each begins with, in their order: one for each version from the oldest that can be read. */
+  readonly migrations: ReadonlyMap<number, Migration>
   readonly members: ReadonlyMap<string, Member>
 }
 
@@ -64,6 +67,9 @@ export function define(actorClass: ActorClass): ActorDefinition {
     version: options.version,
     mode: options.mode,
     actorClass,
+    migrations: readMigrations(options.migrations, options.version, (problem, remedy) => {
+      throw new DefinitionError({ actorClass: actorClass.name, problem, remedy })
+    }),
     members: readMembers(actorClass),
   })
   checkState(actorClass)

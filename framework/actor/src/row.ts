@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter, decodeState, type Unsupported } from "@lockstep/core"
 import type { ActorDefinition } from "./definition.ts"
+import { checkVersion, migrate, MigrationFailed } from "./migration.ts"
 
 /** The state of one actor, as a checkpoint keeps it. */
 export interface ActorRow {
@@ -24,21 +25,40 @@ export class Asleep {
     this.bytes = bytes
   }
 
-  wake(definition: ActorDefinition): object {
+  /** The actor, in its class's version; or why there is none, which is the same on every replica. */
+  wake(definition: ActorDefinition, options: { readonly runs: 1 | 2 }): object {
     const reader = new ByteReader(this.bytes)
-    reader.varint() // the version: migrations will read it
-    if (reader.byte() === FROZEN) return new Frozen(reader.string())
-    return revive(definition, reader.raw(reader.remaining))
+    const version = reader.varint()
+    if (reader.byte() === FROZEN) return new Frozen(reader.string(), { row: this.bytes })
+    const state = reader.raw(reader.remaining)
+    if (version === definition.version) return revive(definition, state)
+    const migrated = migrate(definition, { version, state }, options)
+    if (!(migrated instanceof MigrationFailed)) return revive(definition, migrated)
+    return new Frozen(migrated.reason, { row: this.bytes, error: migrated.error })
   }
 }
 
-/** An actor whose state was not made of data when a checkpoint was taken. */
+/** An actor whose state was not made of data when a checkpoint was taken, or could not be migrated. It refuses everything. */
 export class Frozen {
   readonly reason: string
+  /** Its row in the checkpoint that it came from. It stays that one: a build with a corrected migration can still read it. */
+  readonly row: Uint8Array | undefined
+  /** What went wrong with a migration, for the operator's log. */
+  readonly error: unknown
 
-  constructor(reason: string) {
+  constructor(reason: string, from: { readonly row?: Uint8Array; readonly error?: unknown } = {}) {
     this.reason = reason
+    this.row = from.row
+    this.error = from.error
   }
+}
+
+/** Whether this build can read the row. Throws WrongBuild where it cannot. */
+export function checkRow(definition: ActorDefinition, bytes: Uint8Array): void {
+  const reader = new ByteReader(bytes)
+  const version = reader.varint()
+  // a frozen actor has no state that a migration could be asked for
+  checkVersion(definition, reader.byte() === FROZEN ? Math.max(version, definition.version) : version)
 }
 
 const LIVE = 0
@@ -46,7 +66,8 @@ const FROZEN = 1
 const row = new ByteWriter(1024)
 
 /** The row of an actor in this state. */
-export function rowBytes(version: number, state: Buffer | Unsupported | Frozen): Buffer {
+export function rowBytes(version: number, state: Buffer | Unsupported | Frozen): Uint8Array {
+  if (state instanceof Frozen && state.row !== undefined) return state.row
   row.reset()
   row.varint(version)
   if (Buffer.isBuffer(state)) {

@@ -107,7 +107,7 @@ describe("any shards that are enough", () => {
       const wrong = bit % some.data
       const given = new Map<number, Uint8Array>(shards.entries()).set(
         wrong,
-        flip(shards[wrong] as Uint8Array, bit),
+        flip(shards[wrong] ?? new Uint8Array(), bit),
       )
       const restored = understood(() => some.decode(given))
       return shards[0]?.length === 0 || restored === undefined || !restored.equals(written)

@@ -9,6 +9,7 @@ export {
   Nondeterminism,
   Query,
   Replicated,
+  WrongBuild,
 } from "@lockstep/actor"
 export {
   ActorError,

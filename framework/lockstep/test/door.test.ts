@@ -28,6 +28,7 @@ const VALUES = {
     "SessionExpired",
     "UnknownGroup",
     "UnsafeSetting",
+    "WrongBuild",
     "connect",
     "createGroup",
     "host",

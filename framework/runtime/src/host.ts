@@ -127,8 +127,9 @@ export const DEVELOPMENT_LOG: LogSettings = { copies: 1, maxBytes: 1024 ** 3, ma
 /**
  * Runs one replica: follows the log of every partition, executes, and votes.
  *
- * Rejects with DefinitionError, LogUnavailable, ServerTooOld, UnknownGroup, GroupMismatch or UnsafeSetting, and with
- * TypeError for options that no group could fulfil.
+ * Rejects with DefinitionError, LogUnavailable, ServerTooOld, UnknownGroup, GroupMismatch or UnsafeSetting, with
+ * WrongBuild where its checkpoint is of classes or versions that it does not have, and with TypeError for options that no
+ * group could fulfil.
  */
 export async function host(options: HostOptions): Promise<Host> {
   const { servers, user, password } = options

@@ -61,7 +61,10 @@ export class Keeper {
       return make(checkpoint)
     } catch (cause) {
       const isDamaged = cause instanceof Malformed || isSqlite(cause)
-      if (!isDamaged) throw cause
+      if (!isDamaged) {
+        this.close()
+        throw cause
+      }
       this.#onEvent({ event: "checkpoint-damaged", partition: this.#partition, error: cause.message })
       this.#store.recreate()
       return undefined
