@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { ReplicaId } from "@lockstep/core"
+import type { ReplicaProcess } from "@lockstep/replica-service/process"
 import { openConnection } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { describe, expect, it } from "vitest"
@@ -140,3 +141,35 @@ describe("a replica that keeps checkpoints", () => {
     await load.stopAndCheck()
   })
 })
+
+describe("replicas that keep shards of their checkpoints", () => {
+  it("get their state back from the others, one alone and all at once", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      const settings = { dataDir, createCheckpointEveryBatches: 50, truncateMarginEntries: 20 }
+      await using group = await LedgerGroup.start({}, settings, "shards")
+      await using client = await group.connect()
+      const load = new Load(client)
+      await load.progress(3000)
+      const victim = group.replica(2)
+      await victim.kill()
+      await load.progress(300)
+      await victim.start()
+      await load.progress(300)
+      await expect.poll(() => installs(victim), { timeout: 10_000 }).toBe(1)
+      await Promise.all(group.replicas.map((replica) => replica.kill()))
+      await Promise.all(group.replicas.map((replica) => replica.start()))
+      await load.progress(300)
+      await load.stopAndCheck()
+      await expectEqual(group.replicas)
+      expect(group.replicas.map(installs)).toEqual([1, 1, 2])
+      expect(client.counts.dissents.size).toBe(0)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  })
+})
+
+function installs(replica: ReplicaProcess): number {
+  return replica.log.filter(({ event }) => event === "installed").length
+}

@@ -16,7 +16,7 @@ const TYPESCRIPT = {
 /** A replica process that hosts the ledger. */
 export function ledgerReplica(
   settings: Omit<ReplicaSettings, "module"> & { readonly servers: string; readonly replica: string },
-  env: { readonly FAULT?: Fault; readonly NODE_ENV?: string } = {},
+  env: { readonly FAULT?: Fault; readonly NODE_ENV?: string; readonly CHECKPOINTS?: "shards" } = {},
 ): ReplicaProcess {
   return new ReplicaProcess(
     { createReplicas: "r0,r1,r2", determinism: "guarded", ...settings, module: MODULE },
@@ -33,11 +33,15 @@ export class LedgerGroup implements AsyncDisposable {
     server: Server,
     faults: Readonly<Record<string, Fault>>,
     settings: Readonly<Record<string, string | number>>,
+    checkpoints: "copies" | "shards",
   ) {
     this.server = server
     this.replicas = ["r0", "r1", "r2"].map((replica) => {
       const fault = faults[replica]
-      const env = fault === undefined ? {} : { FAULT: fault }
+      const env = {
+        ...(fault !== undefined && { FAULT: fault }),
+        ...(checkpoints === "shards" && { CHECKPOINTS: checkpoints }),
+      }
       return ledgerReplica({ servers: server.url, replica, ...settings }, env)
     })
   }
@@ -46,8 +50,9 @@ export class LedgerGroup implements AsyncDisposable {
   static async start(
     faults: Readonly<Record<string, Fault>> = {},
     settings: Readonly<Record<string, string | number>> = {},
+    checkpoints: "copies" | "shards" = "copies",
   ): Promise<LedgerGroup> {
-    const group = new LedgerGroup(await startServer(), faults, settings)
+    const group = new LedgerGroup(await startServer(), faults, settings, checkpoints)
     await Promise.all(group.replicas.map((replica) => replica.start()))
     return group
   }

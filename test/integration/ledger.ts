@@ -1,6 +1,7 @@
-import { ActorError, Command, Query, Replicated, stateMachine } from "lockstep"
+import { ActorError, Command, erasureCoded, Query, Replicated, stateMachine } from "lockstep"
 
-const mode = stateMachine({ faults: 1, faultModel: "byzantine" })
+const checkpoints = process.env["CHECKPOINTS"] === "shards" ? erasureCoded({ data: 2, parity: 1 }) : undefined
+const mode = stateMachine({ faults: 1, faultModel: "byzantine", ...(checkpoints && { checkpoints }) })
 
 /** Remembers what was recorded, in order: an entry that is lost, doubled or moved shows at once. */
 @Replicated({ name: "test/Ledger", version: 1, mode })

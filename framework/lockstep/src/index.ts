@@ -31,7 +31,7 @@ export {
   UnknownGroup,
   UnsafeSetting,
 } from "@lockstep/nats"
-export { stateMachine, type StateMachineOptions } from "@lockstep/replication"
+export { type Coding, erasureCoded, stateMachine, type StateMachineOptions } from "@lockstep/replication"
 export {
   type Client,
   connect,

@@ -65,7 +65,7 @@ export class Checkpointer {
 
   /**
    * Takes in a checkpoint that was kept: sessions are there afterwards, actors are given to `onActor`. Throws Malformed for one whose
-   * rows are not those of its header.
+   * rows are not those of its header, and whatever `onActor` throws for one that is whole.
    */
   restore(
     checkpoint: Checkpoint,
@@ -77,15 +77,22 @@ export class Checkpointer {
   } {
     const header = decodeHeader(checkpoint.header)
     const sessions = new Map<SessionId, Uint8Array>()
+    let refusal: unknown
     for (const [id, bytes] of checkpoint.rows) {
       this.#tree.set(id, bytes)
       this.#shards?.restore(id, bytes)
       const actor = actorOf(id, bytes)
       if (actor === undefined) sessions.set(sessionOf(id), bytes)
-      else onActor(actor)
+      else
+        try {
+          onActor(actor)
+        } catch (cause) {
+          refusal ??= cause // a row that is damaged may look like one of another build
+        }
     }
     if (this.#tree.root() !== header.root)
       throw new Malformed("the rows of a checkpoint are not those of its header")
+    if (refusal !== undefined) throw refusal
     this.#tree.takeChanges()
     return { header, state: digest(checkpoint.header), sessions }
   }

@@ -1,0 +1,44 @@
+import { digest, Epoch, Malformed, SessionId } from "@lockstep/core"
+import { describe, expect, it } from "vitest"
+import { Checkpointer } from "../../src/state-machine/checkpoint.ts"
+
+const chain = digest("chain")
+const roster = { epoch: Epoch(1), voters: [], standbys: [] }
+const position = { seq: 7, chain, chainBefore: chain, timeNs: 1n, roster }
+
+/** A checkpoint with one actor and one session, as a disk holds it. */
+function taken() {
+  const { header, rows } = new Checkpointer().take(position, -1, {
+    actors: [{ type: "T", key: "a\0b", bytes: Buffer.from("state") }],
+    sessions: new Map([[SessionId(3), Buffer.from("session")]]),
+  })
+  return { header, rows: new Map([...rows].map(([id, bytes]) => [id, bytes ?? Buffer.alloc(0)])) }
+}
+
+describe("a checkpoint", () => {
+  it("gives back what was taken", () => {
+    const actors: Array<unknown> = []
+    const restored = new Checkpointer().restore(taken(), (row) => actors.push(row))
+    expect(actors).toEqual([{ type: "T", key: "a\0b", bytes: Buffer.from("state") }])
+    expect(restored.sessions).toEqual(new Map([[SessionId(3), Buffer.from("session")]]))
+    expect(restored.header).toMatchObject(position)
+  })
+
+  it("is malformed where a row is damaged, although that row looks like one of another build", () => {
+    const damaged = taken()
+    damaged.rows.set("actor\0T\0a\0b", Buffer.from("other"))
+    const refuse = (): never => {
+      throw new TypeError("of another build")
+    }
+    expect(() => new Checkpointer().restore(damaged, refuse)).toThrow(Malformed)
+    expect(() => new Checkpointer().restore(taken(), refuse)).toThrow("of another build")
+  })
+
+  it("does not repeat rows that did not change", () => {
+    const checkpointer = new Checkpointer()
+    const actors = [{ type: "T", key: "a", bytes: Buffer.from("state") }]
+    expect(checkpointer.take(position, -1, { actors, sessions: new Map() }).rows.size).toBe(1)
+    const again = checkpointer.take({ ...position, seq: 9 }, -1, { actors, sessions: new Map() })
+    expect([again.rows.size, again.buckets.size]).toEqual([0, 0])
+  })
+})
