@@ -32,6 +32,8 @@ export {
 } from "@lockstep/nats"
 export { stateMachine, type StateMachineOptions } from "@lockstep/replication"
 export {
+  changeMembership,
+  type ChangeMembershipOptions,
   type Client,
   connect,
   type ConnectOptions,
@@ -42,4 +44,6 @@ export {
   type Host,
   type HostEvent,
   type HostOptions,
+  MarginTooSmall,
+  MembershipConflict,
 } from "@lockstep/runtime"

@@ -1,5 +1,5 @@
 import type { Random } from "./random.ts"
-import type { Fault } from "./scenario.ts"
+import type { Fault } from "./faults.ts"
 import type { Simulation } from "./simulation.ts"
 
 /** Makes things go wrong when the scenario says so, and in the end sets them right. */
@@ -115,6 +115,7 @@ export class Nemesis {
         return client?.reconnected()
       case "garbage-entry":
         log.append("mallory", "client.mallory", Buffer.from(this.#random.bits().toString(36)))
+        if (scenario.spares > 0) log.append("mallory", "client.mallory", this.#world.operator.usurpation())
     }
   }
 

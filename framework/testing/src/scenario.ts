@@ -1,48 +1,10 @@
 import { SESSION_LIMITS, type SessionLimits, type FaultModel } from "@lockstep/core"
+import { type Fault, MEMORY_FLIP, OTHER_FAULTS, REPLICA_FAULTS } from "./faults.ts"
 import { LIES, type Lie } from "./liar.ts"
 import { drawMembership, type MembershipChange } from "./membership.ts"
 import type { NetworkRates } from "./network.ts"
 import { Random } from "./random.ts"
 import { WORKLOADS } from "./workloads.ts"
-
-/** Something that goes wrong at a time, and for how long. `target` is an index of replicas or clients. */
-export interface Fault {
-  readonly kind: FaultKind
-  readonly atMs: number
-  readonly durationMs: number
-  readonly target: number
-  /** Of the kind's own making: a clock's skew, a delay, a direction. */
-  readonly amount: number
-}
-
-export const REPLICA_FAULTS = [
-  "crash",
-  "pause",
-  "slow",
-  "isolate",
-  "deaf",
-  "mute",
-  "consumer-lost",
-  "disk-lost",
-  "disk-rotten",
-  "disk-rolled-back",
-  "disk-full",
-] as const
-
-/** Alone in its run, because nobody can say how long it lasts: until a checkpoint shows it, and the replica has healed itself. */
-export const MEMORY_FLIP = "memory-flip"
-export const OTHER_FAULTS = [
-  "log-away",
-  "log-flaps",
-  "log-full",
-  "log-silent",
-  "client-crash",
-  "client-isolated",
-  "reconnect",
-  "garbage-entry",
-] as const
-
-export type FaultKind = typeof MEMORY_FLIP | (typeof REPLICA_FAULTS)[number] | (typeof OTHER_FAULTS)[number]
 
 /** How the log breaks its promises, in a run whose point is that this is noticed. */
 export const BROKEN_LOGS = ["lost-tail", "lost-middle", "rewritten", "recreated", "fork"] as const

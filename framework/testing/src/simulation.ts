@@ -62,6 +62,8 @@ export class Simulation {
   readonly #random: Random
   readonly #liars: ReadonlyMap<number, Liar>
   readonly #chains = new Map<number, string>()
+  /** Who votes, by epoch. */
+  readonly #voters = new Map<number, string>()
   readonly #digests = new Map<number, string>()
   readonly #checkpoints = new Map<number, string>()
   /** Where the state of a replica that is wrong on purpose was first seen to be wrong. */
@@ -277,10 +279,14 @@ export class Simulation {
       if (digest !== this.replicas[index]?.protocol?.status.stateDigest()) this.wrongSince.set(index, seq)
       return
     }
-    const said = `${chain} ${roster.epoch} ${roster.voters.join()}`
     const known = this.#chains.get(seq)
+    const said = `${chain} in ${roster.epoch}`
     if (known === undefined) this.#chains.set(seq, said)
-    else if (known !== said) this.disagreements.push(`the chain, or who votes, at ${seq}`)
+    else if (known !== said) this.disagreements.push(`the chain, or the epoch, at ${seq}`)
+    const voters = roster.voters.join()
+    const others = this.#voters.get(roster.epoch)
+    if (others === undefined) this.#voters.set(roster.epoch, voters)
+    else if (others !== voters) this.disagreements.push(`who votes in epoch ${roster.epoch}`)
     if (seq % DIGEST_EVERY !== 0) return
     const digest = this.replicas[index]?.protocol?.status.stateDigest() ?? ""
     const knownDigest = this.#digests.get(seq)
