@@ -55,7 +55,7 @@ const RISKS: Readonly<Record<Acceptance, true>> = {
 const SETTINGS = {
   SERVERS: "the NATS servers, comma separated, such as nats://127.0.0.1:4222",
   GROUP: "the name of the replica group; main where it is not set",
-  REPLICA: "the name of this replica, which is one of the group's, or a new one that is a standby",
+  REPLICA: "the name of this replica, which is one of the group's",
   MODULE: "the file of a JavaScript module that exports `actors`, a list of decorated classes",
   HEALTH_HOST: "the address that the health server listens on; 127.0.0.1 where it is not set",
   HEALTH_PORT: "the port of the health server: 0 to 65535, where 0 takes a free one",
