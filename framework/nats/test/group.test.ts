@@ -65,28 +65,28 @@ describe("a group", () => {
   })
 
   it("has the roster that was copied beside its log, and is the same group for those who made it", async () => {
-    const log = { group: GroupName("moved"), partition: Partition(1) }
+    const partition = { group: GroupName("moved"), partition: Partition(1) }
     await createGroup(connection, wanted("moved"))
     const roster = { epoch: Epoch(2), voters: ["r0", "r3"].map(ReplicaId), standbys: [ReplicaId("r1")] }
-    await copyRoster(connection, log, roster)
+    await copyRoster(connection, partition, roster)
     const found = await createGroup(connection, wanted("moved"))
     expect(found).toMatchObject({ replicas, rosters: [{ epoch: 1, voters: replicas }, roster] })
-    expect(await readRoster(connection, log)).toEqual(roster)
+    expect(await readRoster(connection, partition)).toEqual(roster)
     expect(await streamState(connection, "LOG_moved_1")).toMatchObject({ roster, lastSeq: 0 })
   })
 
   it("has the roster that operators stated in its log, of which the first one for each epoch counts", async () => {
-    const log = { group: GroupName("stated"), partition: Partition(0) }
+    const partition = { group: GroupName("stated"), partition: Partition(0) }
     await createGroup(connection, wanted("stated"))
-    const genesis = await readRoster(connection, log)
-    expect(await statedRoster(connection, log, genesis, 2)).toEqual(genesis)
+    const genesis = await readRoster(connection, partition)
+    expect(await statedRoster(connection, partition, genesis, 2)).toEqual(genesis)
     const next = (epoch: number, ...voters: ReadonlyArray<string>) => {
       return { epoch: Epoch(epoch), voters: voters.map(ReplicaId), standbys: [] }
     }
     const refused = [next(2, "r0"), next(3, "r0", "r1")]
     for (const roster of [...refused, next(2, "r0", "r1"), next(2, "r1", "r2"), next(3, "r0", "r3")])
-      expect(await stateRoster(connection, log, roster)).toMatchObject({ _tag: "Appended" })
-    expect(await statedRoster(connection, log, genesis, 2)).toEqual(next(3, "r0", "r3"))
+      expect(await stateRoster(connection, partition, roster)).toMatchObject({ _tag: "Appended" })
+    expect(await statedRoster(connection, partition, genesis, 2)).toEqual(next(3, "r0", "r3"))
   })
 
   it("that does not exist is an error that names those that do", async () => {
