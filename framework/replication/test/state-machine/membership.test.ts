@@ -154,7 +154,7 @@ describe("a client that follows a change of roster", () => {
     expect(call.settled).toBe(0)
     w.toClient.length = 0
     while (w.toReplica.length > 0) w.ask()
-    const [again] = w.toClient.filter(({ from }) => from === r3)
+    const again = w.toClient.find(({ from }) => from === r3)
     if (again === undefined) throw new Error("r3 was asked")
     const step = (from: ReplicaId, bytes: Uint8Array) =>
       w.toldClient(w.client.step({ _tag: "Vote", from, bytes, nowMs: w.nowMs }))
