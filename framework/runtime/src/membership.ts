@@ -32,7 +32,10 @@ import { peer, peersSubject } from "./subjects.ts"
 export interface ChangeMembershipOptions extends Omit<ConnectionOptions, "name"> {
   /** Default: `"main"`. */
   readonly group?: string
-  /** The mode of the classes that the group hosts: it says how many voters a decision needs. */
+  /**
+   * The mode of the classes that the group hosts: it says how many voters a decision needs. Where they have several, that of the first
+   * class in the hosts' `actors`: it is the one that replicas judge a roster by.
+   */
   readonly mode: ReplicationMode
   /** All replicas that are to vote, those included that do so already. */
   readonly voters: ReadonlyArray<string>
