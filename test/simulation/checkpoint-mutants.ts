@@ -1,7 +1,6 @@
 import type { Mutant } from "./mutant-list.ts"
 
 const ACTORS = "actor/src/actors.ts"
-const MODE = "replication/src/state-machine/mode.ts"
 const SHARDS = "replication/src/state-machine/shards.ts"
 const RESIDENTS = "actor/src/residents.ts"
 const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
@@ -82,22 +81,6 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     file: SHARDS,
     find: "if (rows !== undefined && bucketDigest(rows) === wanted) return rows",
     replace: "if (rows !== undefined) return rows",
-    seedsMax: 2000,
-  },
-  {
-    name: "shards-counted-as-copies",
-    bug: "the log is truncated behind a checkpoint of which f+1 shards are on disks, as if they were copies",
-    file: MODE,
-    find: "holders: faults + (coding?.data ?? 1)",
-    replace: "holders: faults + 1",
-    seedsMax: 2000,
-  },
-  {
-    name: "shards-of-the-old-place",
-    bug: "a replica that has another place among the voters keeps the shards of its old one",
-    file: SHARDS,
-    find: "for (const index of slot === before ? changed : this.#buckets.keys()) {",
-    replace: "for (const index of before !== NO_SLOT ? changed : this.#buckets.keys()) {",
     seedsMax: 2000,
   },
   {

@@ -1,4 +1,5 @@
 import { CHECKPOINT_MUTANTS } from "./checkpoint-mutants.ts"
+import { MEMBERSHIP_MUTANTS } from "./membership-mutants.ts"
 import type { Mutant } from "./mutant-list.ts"
 
 const CLIENT = "replication/src/state-machine/client.ts"
@@ -17,6 +18,7 @@ const CONTEXT = "actor/src/context.ts"
 /** The mutation gate of the state machine mode: the simulator is worth what it finds. */
 export const MUTANTS: ReadonlyArray<Mutant> = [
   ...CHECKPOINT_MUTANTS,
+  ...MEMBERSHIP_MUTANTS,
   {
     name: "first-vote-decides",
     bug: "a client believes the first answer",

@@ -201,7 +201,7 @@ function rewritten(envelope: Envelope): Buffer {
     writer.varint(envelope.roster.epoch)
     for (const names of [envelope.roster.voters, envelope.roster.standbys]) {
       writer.varint(names.length)
-      for (const name of names) writer.string(name)
+      for (const replica of names) writer.string(replica)
     }
     return writer.take()
   }

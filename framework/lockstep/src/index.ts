@@ -33,6 +33,8 @@ export {
 } from "@lockstep/nats"
 export { type Coding, erasureCoded, stateMachine, type StateMachineOptions } from "@lockstep/replication"
 export {
+  changeMembership,
+  type ChangeMembershipOptions,
   type Client,
   connect,
   type ConnectOptions,
@@ -43,4 +45,6 @@ export {
   type Host,
   type HostEvent,
   type HostOptions,
+  MarginTooSmall,
+  MembershipConflict,
 } from "@lockstep/runtime"

@@ -51,9 +51,15 @@ export class GroupMismatch extends Error {
   readonly _tag = "GroupMismatch"
   override readonly name = "GroupMismatch"
 
-  constructor(group: GroupName, what: string, found: string, wanted: string) {
+  constructor(
+    group: GroupName,
+    what: string,
+    found: string,
+    wanted: string,
+    remedy = "use the existing ones, or another name",
+  ) {
     super(
-      `the group ${JSON.stringify(group)} exists with ${what} ${found}, and ${wanted} was asked for: use the existing ones, or another name`,
+      `the group ${JSON.stringify(group)} exists with ${what} ${found}, and ${wanted} was asked for: ${remedy}`,
     )
   }
 }

@@ -1,12 +1,17 @@
-import { GroupName, ReplicaId } from "@lockstep/core"
+import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import {
   type Connection,
+  copyRoster,
   createGroup,
   describeGroup,
   GroupMismatch,
   openConnection,
+  readRoster,
   type Server,
   startServer,
+  statedRoster,
+  stateRoster,
+  streamState,
   UnknownGroup,
   UnsafeSetting,
 } from "@lockstep/nats"
@@ -57,6 +62,31 @@ describe("a group", () => {
     await expect(smaller).rejects.toThrow(GroupMismatch)
     await expect(smaller).rejects.toThrow(/replicas r0,r1,r2, and r0,r1 was asked for/)
     await expect(createGroup(connection, wanted("fixed", { partitions: 3 }))).rejects.toThrow(/partitions 2/)
+  })
+
+  it("has the roster that was copied beside its log, and is the same group for those who made it", async () => {
+    const partition = { group: GroupName("moved"), partition: Partition(1) }
+    await createGroup(connection, wanted("moved"))
+    const roster = { epoch: Epoch(2), voters: ["r0", "r3"].map(ReplicaId), standbys: [ReplicaId("r1")] }
+    await copyRoster(connection, partition, roster)
+    const found = await createGroup(connection, wanted("moved"))
+    expect(found).toMatchObject({ replicas, rosters: [{ epoch: 1, voters: replicas }, roster] })
+    expect(await readRoster(connection, partition)).toEqual(roster)
+    expect(await streamState(connection, "LOG_moved_1")).toMatchObject({ roster, lastSeq: 0 })
+  })
+
+  it("has the roster that operators stated in its log, of which the first one for each epoch counts", async () => {
+    const partition = { group: GroupName("stated"), partition: Partition(0) }
+    await createGroup(connection, wanted("stated"))
+    const genesis = await readRoster(connection, partition)
+    expect(await statedRoster(connection, partition, genesis, 2)).toEqual(genesis)
+    const next = (epoch: number, ...voters: ReadonlyArray<string>) => {
+      return { epoch: Epoch(epoch), voters: voters.map(ReplicaId), standbys: [] }
+    }
+    const refused = [next(2, "r0"), next(3, "r0", "r1")]
+    for (const roster of [...refused, next(2, "r0", "r1"), next(2, "r1", "r2"), next(3, "r0", "r3")])
+      expect(await stateRoster(connection, partition, roster)).toMatchObject({ _tag: "Appended" })
+    expect(await statedRoster(connection, partition, genesis, 2)).toEqual(next(3, "r0", "r3"))
   })
 
   it("that does not exist is an error that names those that do", async () => {

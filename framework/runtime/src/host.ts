@@ -197,13 +197,8 @@ function checkNames({ actors, create, standby }: HostOptions, replica: ReplicaId
 /** Throws GroupMismatch for a name that the group was not made with, and that no operator has added: it may be misspelt. */
 function checkKnown({ group, replicas, rosters }: GroupDescriptor, replica: ReplicaId): void {
   const known = new Set([...replicas, ...rosters.flatMap(({ voters, standbys }) => [...voters, ...standbys])])
-  if (!known.has(replica))
-    throw new GroupMismatch(
-      group,
-      "replicas",
-      [...known].join(),
-      `${replica}, which is not said to be a standby,`,
-    )
+  const remedy = "use one of them, or say that it is a new one, which an operator will name (`standby`)"
+  if (!known.has(replica)) throw new GroupMismatch(group, "replicas", [...known].join(), replica, remedy)
 }
 
 function joinGroup(connection: Connection, options: HostOptions): Promise<GroupDescriptor> {

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import {
   decodePeerReport,
+  Epoch,
   GroupName,
   isSameMembership,
   Malformed,
@@ -30,7 +32,10 @@ import { peer, peersSubject } from "./subjects.ts"
 export interface ChangeMembershipOptions extends Omit<ConnectionOptions, "name"> {
   /** Default: `"main"`. */
   readonly group?: string
-  /** The mode of the classes that the group hosts: it says how many voters a decision needs. */
+  /**
+   * The mode of the classes that the group hosts: it says how many voters a decision needs. Where they have several, that of the first
+   * class in the hosts' `actors`: it is the one that replicas judge a roster by.
+   */
   readonly mode: ReplicationMode
   /** All replicas that are to vote, those included that do so already. */
   readonly voters: ReadonlyArray<string>
@@ -139,6 +144,7 @@ type Membership = Omit<Roster, "epoch">
 
 /** How long replicas may be silent about themselves: they report every five seconds at least. */
 const REPORTS_MS = 7000
+const LOOK_AGAIN_MS = 20
 /** How often an entry that the log did not confirm is stated again. */
 const ATTEMPTS = 5
 
@@ -156,9 +162,9 @@ function wantedRoster(options: ChangeMembershipOptions): Membership {
 async function checkMargin(
   connection: Connection,
   log: Log,
-  change: { readonly current: Roster; readonly wanted: Membership; readonly quorum: number },
+  asked: { readonly current: Roster; readonly wanted: Membership; readonly quorum: number },
 ): Promise<void> {
-  const { current, wanted, quorum } = change
+  const { current, wanted, quorum } = asked
   const { applied, lastSeq } = await listen(connection, log, wanted.voters)
   const unfit = wanted.voters
     .map((replica) => ({ replica, applied: applied.get(replica) }))
@@ -175,25 +181,15 @@ async function listen(
   replicas: ReadonlyArray<ReplicaId>,
 ): Promise<{ readonly applied: ReadonlyMap<ReplicaId, number>; readonly lastSeq: number }> {
   const applied = new Map<ReplicaId, number>()
-  let wake = (): void => undefined
   const stop = connection.subscribe(peersSubject(log.group, log.partition), (subject, bytes) => {
     const seq = reported(log, subject, bytes)
-    if (seq === undefined) return
-    applied.set(ReplicaId(peer(subject)), seq)
-    wake()
+    if (seq !== undefined) applied.set(ReplicaId(peer(subject)), seq)
   })
   try {
     const { lastSeq } = await streamState(connection, streamName(log.group, log.partition))
     const deadlineMs = performance.now() + REPORTS_MS
     const isFit = (replica: ReplicaId): boolean => (applied.get(replica) ?? -1) >= lastSeq
-    while (performance.now() < deadlineMs && !replicas.every(isFit))
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs - performance.now())
-        wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
+    while (performance.now() < deadlineMs && !replicas.every(isFit)) await sleep(LOOK_AGAIN_MS)
     return { applied, lastSeq }
   } finally {
     stop()
@@ -230,7 +226,7 @@ async function change(connection: Connection, log: Log, wanted: Membership, quor
 }
 
 function nextRoster(current: Roster, wanted: Membership): Roster {
-  return { epoch: (current.epoch + 1) as Roster["epoch"], ...wanted } // one more than an epoch is one
+  return { epoch: Epoch(current.epoch + 1), ...wanted }
 }
 
 /** Two operators may copy at once, and the older copy come last: so each looks again after it has written. */

@@ -1,5 +1,12 @@
 import type { ActorDefinition, Determinism } from "@lockstep/actor"
-import { genesisRoster, invariant, Malformed, type Partition, ReplicaId } from "@lockstep/core"
+import {
+  genesisRoster,
+  invariant,
+  Malformed,
+  type Partition,
+  ReplicaId,
+  ROSTER_NAMES_MAX,
+} from "@lockstep/core"
 import {
   type Appender,
   type Connection,
@@ -57,6 +64,7 @@ export class Seat {
   readonly #partition: Partition
   readonly #onEvent: (event: HostEvent) => void
   readonly #stops: Array<() => void>
+  readonly #fetchers = new Set<string>()
   #caughtUp = false
   #failed = false
 
@@ -186,16 +194,25 @@ export class Seat {
 
   /** A peer fetches this replica's checkpoint, or answers with its own. (A replica's own shard is one of those that it asks for.) */
   #transfer(from: string, bytes: Uint8Array): void {
-    const other = ReplicaId(from) // a token of the subject; the roster may not name it yet
+    if (!this.#mayFetch(from)) return
     try {
+      const other = ReplicaId(from)
       const message = decodeTransfer(bytes)
       if (message._tag === "Answers") this.#step({ _tag: "Answer", from: other, answer: message.answer })
       else
         for (const answer of this.#keeper?.read(other, message.request) ?? [])
           this.#tellPeer(other, { _tag: "Answers", answer })
     } catch (cause) {
-      if (!(cause instanceof Malformed)) throw cause
+      // a name that is none is one in the subject, where anybody may write anything
+      if (!(cause instanceof Malformed || cause instanceof TypeError)) throw cause
     }
+  }
+
+  /** The roster need not name it yet. But each of them costs memory while it fetches, so there may be as many as in a roster. */
+  #mayFetch(from: string): boolean {
+    if (!this.#fetchers.has(from) && this.#fetchers.size >= ROSTER_NAMES_MAX) return false
+    this.#fetchers.add(from)
+    return true
   }
 
   #tellPeer(to: ReplicaId, message: TransferMessage): void {

@@ -139,7 +139,10 @@ describe("a host is refused", () => {
     const wrong: ReadonlyArray<readonly [find: () => Promise<Host>, complaint: RegExp]> = [
       [() => start("r0", { create: { replicas: ["r0", "r1"] } }), /replicas r0,r1,r2, and r0,r1 was/],
       [() => start("r0", { create: { replicas, partitions: 3 } }), /partitions 2, and 3 was asked for/],
-      [() => join("r9"), /exists with replicas r0,r1,r2, and r9 was asked for/],
+      [
+        () => join("r9"),
+        /exists with replicas r0,r1,r2, and r9 was asked for: use one of them, or say .*`standby`/,
+      ],
     ]
     for (const [find, complaint] of wrong) {
       const error = await rejection(find())

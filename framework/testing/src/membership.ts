@@ -1,5 +1,6 @@
+import { type Fault, MEMORY_FLIP, REPLICA_FAULTS } from "./faults.ts"
 import { Random } from "./random.ts"
-import { type LyingReplica, REPLICA_FAULTS, type Scenario } from "./scenario.ts"
+import type { LyingReplica, Scenario } from "./scenario.ts"
 
 /** An operator changes who votes. */
 export interface MembershipChange {
@@ -34,14 +35,16 @@ export function drawMembership(world: Scenario, replicas: number): Scenario {
   return {
     ...world,
     spares,
+    // by then the log may begin after what was executed first
+    sparesFromMs: random.pick([0, random.real() * durationMs]),
     changes: changes.toSorted((a, b) => a.atMs - b.atMs),
     liars: heir === undefined ? world.liars : [...world.liars, heir],
     events: world.events
       .filter(({ target, kind }) => !isOfReplica(kind) || target !== heir?.replica)
       // as many replicas are faulty at a time as before, and some of them are spare ones
       .map((event) =>
-        isOfReplica(event.kind) && event.kind !== "memory-flip" && random.chance(0.3)
-          ? { ...event, target: replicas + random.integer(0, spares - 1) }
+        isOfReplica(event.kind) && event.kind !== MEMORY_FLIP && random.chance(0.3)
+          ? elsewhere(event, replicas + random.integer(0, spares - 1))
           : event,
       ),
   }
@@ -75,5 +78,9 @@ function expulsion(heir: LyingReplica, durationMs: number, random: Random): Memb
 }
 
 function isOfReplica(kind: string): boolean {
-  return [...REPLICA_FAULTS, "memory-flip"].includes(kind)
+  return [...REPLICA_FAULTS, MEMORY_FLIP].some((known) => known === kind)
+}
+
+function elsewhere(fault: Fault, target: number): Fault {
+  return { ...fault, target }
 }

@@ -1,5 +1,5 @@
 import type { Random } from "./random.ts"
-import type { Fault } from "./scenario.ts"
+import type { Fault } from "./faults.ts"
 import type { Simulation } from "./simulation.ts"
 
 /** Makes things go wrong when the scenario says so, and in the end sets them right. */
@@ -13,7 +13,11 @@ export class Nemesis {
   }
 
   schedule(): void {
-    const { scenario, schedule } = this.#world
+    const { scenario, schedule, replicas } = this.#world
+    for (const spare of scenario.spares > 0 ? replicas.slice(-scenario.spares) : []) {
+      spare.crash()
+      schedule.after(scenario.sparesFromMs, "a spare replica starts", () => spare.start())
+    }
     for (const fault of scenario.events)
       schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#begin(fault))
     for (const change of scenario.changes)
@@ -115,6 +119,7 @@ export class Nemesis {
         return client?.reconnected()
       case "garbage-entry":
         log.append("mallory", "client.mallory", Buffer.from(this.#random.bits().toString(36)))
+        if (scenario.spares > 0) log.append("mallory", "client.mallory", this.#world.operator.usurpation())
     }
   }
 

@@ -1,10 +1,11 @@
 import {
   decodeEnvelope,
   encodeReconfiguration,
+  Epoch,
   Malformed,
   objectionTo,
   OPERATOR,
-  type ReplicaId,
+  ReplicaId,
   type Roster,
 } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
@@ -62,6 +63,13 @@ export class SimulatedOperator {
     this.copy = this.#follow()
   }
 
+  /** The next roster, as somebody states it who is no operator. */
+  usurpation(): Buffer {
+    const { epoch, voters } = this.#follow()
+    const strangers = voters.map((voter) => ReplicaId(`not-${voter}`))
+    return encodeReconfiguration({ epoch: Epoch(epoch + 1), voters: strangers, standbys: [] })
+  }
+
   #state(roster: Roster, { copiedAfterMs }: MembershipChange): void {
     const { network, log, schedule } = this.#options
     network.send(OPERATOR, "log", "roster", "connection", () => {
@@ -92,7 +100,7 @@ export class SimulatedOperator {
       standbys.add(leaving)
     const margin = [...voters].filter((voter) => this.#isFit(voter)).length - mode.quorum
     if (margin < 0) return undefined
-    return { epoch: (current.epoch + 1) as Roster["epoch"], voters: [...voters], standbys: [...standbys] } // one more
+    return { epoch: Epoch(current.epoch + 1), voters: [...voters], standbys: [...standbys] }
   }
 
   #isFit(name: ReplicaId): boolean {

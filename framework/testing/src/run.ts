@@ -24,7 +24,7 @@ export function runScenario(scenario: Scenario, workload: Workload = workloadNam
   const simulation = new Simulation(scenario, workload)
   simulation.run()
   const judgement = judge(simulation)
-  const { schedule, network, log } = simulation
+  const { schedule, network, log, operator } = simulation
   return {
     scenario,
     judgement,
@@ -32,7 +32,7 @@ export function runScenario(scenario: Scenario, workload: Workload = workloadNam
     traceHash: schedule.traceHash,
     virtualMs: schedule.nowMs,
     entries: log.entries().length,
-    faults: faultsOf(scenario, network.counts),
+    faults: faultsOf(scenario, { ...network.counts, changed: operator.changes }),
     operations: () => operationsOf(simulation),
   }
 }
@@ -52,7 +52,12 @@ export function workloadNamed(name: string): Workload {
 
 function faultsOf(
   scenario: Scenario,
-  network: { readonly lost: number; readonly doubled: number; readonly cut: number },
+  happened: {
+    readonly lost: number
+    readonly doubled: number
+    readonly cut: number
+    readonly changed: number
+  },
 ): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {}
   const count = (kind: string, times = 1): void => {
@@ -65,8 +70,9 @@ function faultsOf(
   }
   for (const { kind } of scenario.changes) count(`membership: ${kind}`)
   if (scenario.brokenLog !== undefined) count(`log: ${scenario.brokenLog.kind}`)
-  count("message lost", network.lost)
-  count("message doubled", network.doubled)
-  count("message cut off", network.cut)
+  count("message lost", happened.lost)
+  count("message doubled", happened.doubled)
+  count("message cut off", happened.cut)
+  count("membership changed", happened.changed)
   return counts
 }

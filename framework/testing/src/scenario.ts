@@ -1,48 +1,10 @@
 import { SESSION_LIMITS, type SessionLimits, type FaultModel } from "@lockstep/core"
+import { type Fault, MEMORY_FLIP, OTHER_FAULTS, REPLICA_FAULTS } from "./faults.ts"
 import { LIES, type Lie } from "./liar.ts"
 import { drawMembership, type MembershipChange } from "./membership.ts"
 import type { NetworkRates } from "./network.ts"
 import { Random } from "./random.ts"
 import { WORKLOADS } from "./workloads.ts"
-
-/** Something that goes wrong at a time, and for how long. `target` is an index of replicas or clients. */
-export interface Fault {
-  readonly kind: FaultKind
-  readonly atMs: number
-  readonly durationMs: number
-  readonly target: number
-  /** Of the kind's own making: a clock's skew, a delay, a direction. */
-  readonly amount: number
-}
-
-export const REPLICA_FAULTS = [
-  "crash",
-  "pause",
-  "slow",
-  "isolate",
-  "deaf",
-  "mute",
-  "consumer-lost",
-  "disk-lost",
-  "disk-rotten",
-  "disk-rolled-back",
-  "disk-full",
-] as const
-
-/** Alone in its run, because nobody can say how long it lasts: until a checkpoint shows it, and the replica has healed itself. */
-export const MEMORY_FLIP = "memory-flip"
-export const OTHER_FAULTS = [
-  "log-away",
-  "log-flaps",
-  "log-full",
-  "log-silent",
-  "client-crash",
-  "client-isolated",
-  "reconnect",
-  "garbage-entry",
-] as const
-
-export type FaultKind = typeof MEMORY_FLIP | (typeof REPLICA_FAULTS)[number] | (typeof OTHER_FAULTS)[number]
 
 /** How the log breaks its promises, in a run whose point is that this is noticed. */
 export const BROKEN_LOGS = ["lost-tail", "lost-middle", "rewritten", "recreated", "fork"] as const
@@ -107,6 +69,8 @@ export interface Scenario {
   readonly actorBytesMax: number
   /** Replicas that have no vote at first, and that no roster names. */
   readonly spares: number
+  /** When they start. */
+  readonly sparesFromMs: number
   readonly changes: ReadonlyArray<MembershipChange>
 }
 
@@ -181,8 +145,9 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     checkpointEveryBatches: random.pick(flips ? [3, 10] : [0, 3, 10, 30]),
     truncationMargin: purpose === "broken-log" ? NEVER : random.pick([NEVER, 0, 5, 60]),
     actorBytesMax: random.pick([0, 2000, NEVER]),
-    dataShards: faultModel === "byzantine" && random.chance(0.2) ? random.integer(2, faults + 1) : 0,
+    dataShards: faultModel === "byzantine" && random.chance(0.3) ? random.integer(2, faults + 1) : 0,
     spares: 0,
+    sparesFromMs: 0,
     changes: [],
   }
   return drawMembership(scenario, replicas)

@@ -64,10 +64,12 @@ export class Simulation {
   readonly #random: Random
   readonly #liars: ReadonlyMap<number, Liar>
   readonly #chains = new Map<number, string>()
+  /** Who votes, by epoch. */
+  readonly #voters = new Map<number, string>()
   readonly #digests = new Map<number, string>()
   readonly #checkpoints = new Map<number, string>()
-  /** Where the state of a replica that is wrong on purpose was first seen to be wrong. */
-  readonly wrongSince = new Map<number, number>()
+  /** The last checkpoint of each replica that may be wrong. */
+  readonly #suspects = new Map<number, { readonly seq: number; readonly state: string }>()
 
   constructor(scenario: Scenario, workload: Workload) {
     this.scenario = scenario
@@ -220,6 +222,14 @@ export class Simulation {
     }
   }
 
+  /** Replicas whose last checkpoint is not what it is on correct replicas, and its position. */
+  get wrong(): ReadonlyArray<readonly [index: number, seq: number]> {
+    return [...this.#suspects].flatMap(([index, { seq, state }]) => {
+      const right = this.#checkpoints.get(seq)
+      return right === undefined || right === state ? [] : [[index, seq] as const]
+    })
+  }
+
   get #callerCount(): number {
     return this.scenario.clients * this.scenario.callersPerClient
   }
@@ -265,7 +275,8 @@ export class Simulation {
 
   /** Correct replicas take, and fetch, one checkpoint at one position. */
   #compareCheckpoint(index: number, seq: number, state: string): void {
-    if (this.isLiar(index) || this.hasFlipped(index) || this.scenario.purpose !== "survive") return
+    if (this.scenario.purpose !== "survive") return
+    if (this.isLiar(index) || this.hasFlipped(index)) return void this.#suspects.set(index, { seq, state })
     const known = this.#checkpoints.get(seq)
     if (known === undefined) this.#checkpoints.set(seq, state)
     else if (known !== state) this.disagreements.push(`the checkpoint at ${seq}`)
@@ -274,16 +285,15 @@ export class Simulation {
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
   #compare(index: number, { applied: seq, chain, roster }: ReplicaStatus): void {
     if (this.scenario.purpose === "broken-log") return
-    if (this.isLiar(index) || this.hasFlipped(index)) {
-      const digest = seq % DIGEST_EVERY === 0 ? this.#digests.get(seq) : undefined
-      if (digest === undefined || this.wrongSince.has(index)) return
-      if (digest !== this.replicas[index]?.protocol?.status.stateDigest()) this.wrongSince.set(index, seq)
-      return
-    }
-    const said = `${chain} ${roster.epoch} ${roster.voters.join()}`
+    if (this.isLiar(index) || this.hasFlipped(index)) return
     const known = this.#chains.get(seq)
+    const said = `${chain} in ${roster.epoch}`
     if (known === undefined) this.#chains.set(seq, said)
-    else if (known !== said) this.disagreements.push(`the chain, or who votes, at ${seq}`)
+    else if (known !== said) this.disagreements.push(`the chain, or the epoch, at ${seq}`)
+    const voters = roster.voters.join()
+    const others = this.#voters.get(roster.epoch)
+    if (others === undefined) this.#voters.set(roster.epoch, voters)
+    else if (others !== voters) this.disagreements.push(`who votes in epoch ${roster.epoch}`)
     if (seq % DIGEST_EVERY !== 0) return
     const digest = this.replicas[index]?.protocol?.status.stateDigest() ?? ""
     const knownDigest = this.#digests.get(seq)

@@ -24,6 +24,7 @@ export const readConfig = Effect.fnUntraced(function* (env: Environment) {
     module: read("MODULE", Config.String("MODULE")),
     healthHost: read("HEALTH_HOST", Config.String("HEALTH_HOST").pipe(Config.withDefault("127.0.0.1"))),
     healthPort: read("HEALTH_PORT", Config.schema(Port, "HEALTH_PORT").pipe(Config.withDefault(0))),
+    standby: read("STANDBY", Config.Boolean("STANDBY").pipe(Config.withDefault(false))),
     createReplicas: optional("CREATE_REPLICAS", texts("CREATE_REPLICAS")),
     createCheckpointEveryBatches: optional(
       "CREATE_CHECKPOINT_EVERY_BATCHES",
@@ -58,6 +59,8 @@ const SETTINGS = {
   MODULE: "the file of a JavaScript module that exports `actors`, a list of decorated classes",
   HEALTH_HOST: "the address that the health server listens on; 127.0.0.1 where it is not set",
   HEALTH_PORT: "the port of the health server: 0 to 65535, where 0 takes a free one",
+  STANDBY:
+    "true, where the group need not know this replica: it follows without a vote until an operator names it",
   CREATE_REPLICAS: "the names of the group's replicas, comma separated, where the group is to be made",
   CREATE_CHECKPOINT_EVERY_BATCHES:
     "a whole number: the batches from one checkpoint to the next, where the group is to be made",

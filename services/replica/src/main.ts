@@ -20,7 +20,7 @@ const program = Effect.gen(function* () {
 })
 
 function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): HostOptions {
-  const { servers, group, replica, accept, dataDir, determinism, user, password } = config
+  const { servers, group, replica, standby, accept, dataDir, determinism, user, password } = config
   const { createReplicas: replicas, createPartitions: partitions = 1, createCopies } = config
   const log = createCopies === undefined ? {} : { copies: createCopies }
   const every = config.createCheckpointEveryBatches
@@ -29,6 +29,7 @@ function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): 
     servers,
     group,
     replica,
+    standby,
     actors,
     accept,
     onEvent: report,

@@ -27,6 +27,9 @@ export interface PartitionStatus {
   /** The last checkpoint that f+1 replicas agree on, and the last one that f+1 of them hold on their disks. */
   readonly stable: number
   readonly durable: number
+  /** Which roster it has read of last, and what that makes it. */
+  readonly epoch: number
+  readonly role: "voter" | "standby" | "unlisted"
   readonly onProbation: boolean
   readonly repeated: number
   readonly malformed: number

@@ -13,6 +13,8 @@ function hosting(state: { readonly live: boolean; readonly caughtUp: boolean }):
     chain: "c0ffee",
     caughtUp: state.caughtUp,
     malformed: 2,
+    roster: { epoch: 3 },
+    role: "voter",
     stateDigest: () => "",
   }
   return { replica: "r0", group: { group: "main" }, status: [partition], ...state } as unknown as Host
@@ -50,7 +52,17 @@ describe("the health server", () => {
         replica: "r0",
         group: "main",
         ...state,
-        partitions: [{ partition: 0, applied: 7, chain: "c0ffee", caughtUp: state.caughtUp, malformed: 2 }],
+        partitions: [
+          {
+            partition: 0,
+            applied: 7,
+            chain: "c0ffee",
+            caughtUp: state.caughtUp,
+            malformed: 2,
+            epoch: 3,
+            role: "voter",
+          },
+        ],
       })
     }),
   )

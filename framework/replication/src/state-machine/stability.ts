@@ -24,8 +24,6 @@ export class Stability {
   #voters: ReadonlyArray<ReplicaId>
   /** By position; the first word of each voter counts. */
   readonly #said = new Map<number, Map<ReplicaId, Attestation>>()
-  /** By position, what enough of them have said. */
-  readonly #certified = new Map<number, StableCheckpoint>()
   #stable: StableCheckpoint | undefined
   #durable: StableCheckpoint | undefined
 
@@ -67,7 +65,6 @@ export class Stability {
     said.set(replica, attestation)
     const alike = this.#alike(attestation)
     const checkpoint = { seq, chain: attestation.chain, state: attestation.state }
-    if (alike.length >= this.#quorum.votes) this.#certified.set(seq, checkpoint)
     if (alike.length >= this.#quorum.votes && seq > (this.#stable?.seq ?? 0)) this.#stable = checkpoint
     if (
       alike.filter(({ durable }) => durable).length >= this.#quorum.holders &&
@@ -83,9 +80,8 @@ export class Stability {
   }
 
   #forget(): void {
-    for (const positions of [this.#said, this.#certified])
-      for (const seq of positions.keys())
-        if (seq < (this.#durable?.seq ?? 0) || positions.size > PENDING_MAX) positions.delete(seq)
+    for (const seq of this.#said.keys())
+      if (seq < (this.#durable?.seq ?? 0) || this.#said.size > PENDING_MAX) this.#said.delete(seq)
   }
 }
 
