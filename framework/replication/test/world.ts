@@ -61,7 +61,7 @@ export class World {
     this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
     for (const name of this.names) this.restart(name)
     this.client = mode.client<TestCall>({
-      ...this.#membership(),
+      ...this.membership(),
       client: ClientId("client"),
       limits: { ...CLIENT_LIMITS, ...limits },
     })
@@ -122,7 +122,7 @@ export class World {
   /** A new process: nothing is remembered, the log is read from the beginning. */
   restart(name: ReplicaId, definitions = this.#definitions): void {
     const replica = this.#mode.replica({
-      ...this.#membership(),
+      ...this.membership(),
       replica: name,
       definitions,
       determinism: "guarded",
@@ -198,7 +198,8 @@ export class World {
     }
   }
 
-  #membership() {
+  /** What replicas and the client begin with. */
+  membership() {
     return {
       group: GroupName("group"),
       partition: Partition(0),

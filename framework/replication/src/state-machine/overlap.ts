@@ -14,6 +14,8 @@ export class Overlap {
   #endsTooEarly = false
   /** Attachments in a row that said so, and after which the entry did not come. */
   #missed = 0
+  /** Attachments in a row after which a later entry came than the next one, and the last one that was executed then. */
+  #gap = { attachments: 0, after: -1 }
 
   /** The entry has not come yet. */
   get isAwaited(): boolean {
@@ -29,6 +31,16 @@ export class Overlap {
   arrived(): void {
     this.#sinceMs = undefined
     this.#missed = 0
+  }
+
+  /**
+   * A later entry came than the next one. A reader that the log's truncation has overtaken is moved on without a word: the log
+   * says so when it is attached to again. One that says each time that it holds what it does not deliver is broken.
+   */
+  skipped(applied: number): "reattach" | "lost" {
+    const attachments = this.#gap.after === applied ? this.#gap.attachments + 1 : 1
+    this.#gap = { attachments, after: applied }
+    return attachments < LOST_TAIL_ATTACHMENTS ? "reattach" : "lost"
   }
 
   tick(nowMs: number): "wait" | "reattach" | "lost" {

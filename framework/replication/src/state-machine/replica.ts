@@ -224,6 +224,10 @@ export class StateMachineReplica implements ReplicaProtocol {
       return true
     }
     if (entry.seq !== this.#applied + 1 || this.#overlap.isAwaited) {
+      if (entry.seq > this.#applied && this.#overlap.skipped(this.#applied) === "reattach") {
+        outputs.push({ _tag: "Reattach" })
+        return false
+      }
       const reason = entry.seq > this.#applied ? "log-gap" : "log-regression"
       this.#halt(outputs, reason, `entry ${entry.seq} came after entry ${this.#applied}`)
       return false

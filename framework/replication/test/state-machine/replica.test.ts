@@ -174,12 +174,41 @@ describe("a replica of the state machine mode", () => {
     expect(w.replica(r0).status.malformed).toBe(1)
   })
 
-  it("halts at a gap in the log", () => {
+  it("halts at a gap in the log, once the log has said three times that it holds what it does not deliver", () => {
     const w = world()
-    w.toldReplica(r0, w.replica(r0).step({ _tag: "Entries", entries: [entry(1), entry(3)] }))
-    expect(w.halts.map((halt) => halt.report.reason)).toEqual(["log-gap"])
-    expect(w.replica(r0).status.applied).toBe(1)
-    expect(w.replica(r0).step({ _tag: "Entries", entries: [entry(2)] })).toEqual([])
+    w.call("add", "a", 1)
+    w.run()
+    const { applied } = w.replica(r0).status
+    const steps = [1, 2, 3].map(() => {
+      const replica = w.replica(r0)
+      const last = w.log.at(-1)
+      if (last === undefined) throw new Error("the log holds entries")
+      replica.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: applied + 2, nowMs: 0 })
+      replica.step({ _tag: "Entries", entries: [last] })
+      return replica.step({ _tag: "Entries", entries: [{ ...last, seq: applied + 2 }] })
+    })
+    expect(steps.map(([output]) => output?._tag)).toEqual(["Reattach", "Reattach", "Halt"])
+    expect(w.replica(r0).status.halted?.reason).toBe("log-gap")
+  })
+
+  it("that the log's truncation has overtaken asks its peers, and does not take that for a gap", () => {
+    const w = world()
+    w.call("add", "a", 1)
+    w.run()
+    const replica = byzantine.replica({
+      ...w.membership(),
+      replica: r0,
+      definitions: new Map(),
+      determinism: "guarded",
+      checkpointEveryBatches: 1,
+    })
+    replica.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 9, nowMs: 0 })
+    const [first] = w.log
+    if (first === undefined) throw new Error("the log holds entries")
+    expect(replica.step({ _tag: "Entries", entries: [{ ...first, seq: 5 }] })).toEqual([{ _tag: "Reattach" }])
+    const [request] = replica.step({ _tag: "Attached", logId: "log", firstSeq: 5, lastSeq: 9, nowMs: 0 })
+    expect(request?._tag).toBe("Request")
+    expect(replica.status.halted).toBeUndefined()
   })
 
   it("halts when the log goes back", () => {
