@@ -148,7 +148,7 @@ export class Checkpoints {
   attestation(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
     const { epoch } = this.#mandate.roster
-    if (taken === undefined || (taken.isReplayed && taken.epoch === epoch) || !this.#mandate.isVoter)
+    if (taken === undefined || (taken.isReplayed && taken.epoch === epoch) || !this.#mandate.maySpeak)
       return undefined
     const { replica } = this.#options
     const { chain, state, durable } = taken

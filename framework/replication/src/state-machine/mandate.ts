@@ -21,11 +21,28 @@ export class Mandate {
   /** How many voters a decision needs. */
   readonly quorum: number
   #roster: Roster
+  #onProbation: boolean
 
   constructor(options: ReplicaOptions, quorum: number) {
     this.#options = options
     this.quorum = quorum
     this.#roster = options.roster
+    this.#onProbation = options.onProbation === true
+  }
+
+  /** It was wrong before: until f+1 others agree with what it computes, it says nothing. */
+  get onProbation(): boolean {
+    return this.#onProbation
+  }
+
+  /** f+1 others attest what it has computed. */
+  confirm(): void {
+    this.#onProbation = false
+  }
+
+  /** Whether its votes and attestations are worth anything. */
+  get maySpeak(): boolean {
+    return this.isVoter && !this.#onProbation
   }
 
   /** The current one, at the last position that was executed. */
@@ -59,7 +76,7 @@ export class Mandate {
    * the one in which the batch was executed: so a client that follows a change of roster can have everything said once more.
    */
   vote(client: ClientId, answer: Answer, send: "designated" | "bytes"): ReadonlyArray<Buffer> {
-    if (!this.isVoter) return []
+    if (!this.maySpeak) return []
     const { group, partition, replica } = this.#options
     const { epoch, voters } = this.#roster
     const { outcomes, ...rest } = answer

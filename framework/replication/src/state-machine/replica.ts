@@ -10,8 +10,6 @@ import {
   type Digest,
   type Entry,
   type Envelope,
-  extend,
-  genesis,
   Malformed,
   type Opening,
   type Refusal,
@@ -31,7 +29,7 @@ import type {
 } from "../mode.ts"
 import { Checkpoints, type Holding } from "./checkpoints.ts"
 import { Mandate } from "./mandate.ts"
-import { Overlap } from "./overlap.ts"
+import { Past } from "./past.ts"
 import { Peers } from "./peers.ts"
 import { type Asked, Transfer } from "./transfer.ts"
 
@@ -48,22 +46,15 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #peers: Peers
   readonly #checkpoints: Checkpoints
   readonly #holding: Holding
-  /** It was wrong before: its votes do not count yet, so it casts none. */
-  #onProbation: boolean
   /** A checkpoint is fetched from peers. */
   #transfer: Transfer | undefined
   /** What is not on the disk of the checkpoint that it began with. */
   #toKeep: CheckpointChanges | undefined
   /** The checkpoint is there: another protocol begins with it. */
   #isDone = false
-  #applied = 0
-  #chain: Digest
-  /** The chain before the last executed entry: what it must still extend to when it comes once more. */
-  #chainBefore: Digest
-  #timeNs = 0n
+  readonly #past: Past
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
-  readonly #overlap = new Overlap()
   #halted: HaltReport | undefined
   #executed = 0
   #repeated = 0
@@ -73,32 +64,30 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#options = options
     this.#holding = holding
     this.#mandate = new Mandate(options, holding.votes)
-    this.#onProbation = options.onProbation === true
     this.#peers = new Peers(options, this.#mandate, holding.votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
-    this.#chain = this.#chainBefore = genesis(options.logId)
+    this.#past = new Past(options.logId)
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore } = options
     if (restore === undefined) return
-    const { seq, chain, chainBefore, timeNs, roster } = this.#checkpoints.restore(restore)
-    this.#applied = seq
-    this.#chain = chain
-    this.#chainBefore = chainBefore
-    this.#timeNs = timeNs
-    this.#mandate.restore(roster)
+    const header = this.#checkpoints.restore(restore)
+    this.#past.restore(header)
+    this.#mandate.restore(header.roster)
     this.#checkpoints.reconfigured()
-    this.#peers.executed(seq, chain)
+    this.#peers.executed(header.seq, header.chain)
     this.#toKeep = this.#checkpoints.keep(restore)
   }
 
   get status(): ReplicaStatus {
     return {
-      applied: this.#applied,
-      chain: this.#chain,
-      from: this.#transfer?.from ?? Math.max(1, this.#applied),
+      applied: this.#past.seq,
+      chain: this.#past.chain,
+      from: this.#transfer?.from ?? Math.max(1, this.#past.seq),
       caughtUp:
-        this.#transfer === undefined && this.#replayUntil !== undefined && this.#applied >= this.#replayUntil,
+        this.#transfer === undefined &&
+        this.#replayUntil !== undefined &&
+        this.#past.seq >= this.#replayUntil,
       halted: this.#halted,
       actors: this.#actors.size,
       resident: this.#actors.resident,
@@ -108,7 +97,7 @@ export class StateMachineReplica implements ReplicaProtocol {
       durable: this.#checkpoints.durable,
       roster: this.#mandate.roster,
       role: this.#mandate.role,
-      onProbation: this.#onProbation,
+      onProbation: this.#mandate.onProbation,
       repeated: this.#repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
@@ -145,7 +134,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
-        this.#tell(this.#peers.tick(this.#applied, this.#chain), outputs)
+        this.#tell(this.#peers.tick(this.#past.seq, this.#past.chain), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
     }
@@ -155,12 +144,12 @@ export class StateMachineReplica implements ReplicaProtocol {
   #attach(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     if (log.logId !== this.#options.logId)
       return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
-    if (log.firstSeq > Math.max(1, this.#applied) || this.#transfer !== undefined)
+    if (log.firstSeq > Math.max(1, this.#past.seq) || this.#transfer !== undefined)
       return this.#catchUpFromPeers(log, outputs)
     if (this.#toKeep !== undefined) outputs.push({ _tag: "Persist", changes: this.#toKeep })
     this.#toKeep = undefined
     this.#replayUntil ??= log.lastSeq
-    this.#overlap.attached(log, this.#applied)
+    this.#past.attached(log)
   }
 
   /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
@@ -198,45 +187,24 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
-    switch (this.#overlap.tick(nowMs)) {
-      case "wait":
-        return
-      case "reattach":
-        outputs.push({ _tag: "Reattach" })
-        return
-      case "lost":
-        this.#halt(
-          outputs,
-          "log-lost-tail",
-          `the log no longer holds entry ${this.#applied}, which was executed`,
-        )
-    }
+    const standing = this.#past.tick(nowMs)
+    if (standing === "reattach") outputs.push({ _tag: "Reattach" })
+    else if (standing !== "wait") this.#halt(outputs, standing.reason, standing.detail)
   }
 
-  /** Checks that the entry continues the history, and executes it. False when the replica halted. */
+  /** Executes the entry, if it continues the past. False where nothing may follow it. */
   #follow(entry: Entry, outputs: Array<ReplicaOutput>): boolean {
-    if (entry.seq === this.#applied && this.#overlap.isAwaited) {
-      if (extend(this.#chainBefore, entry) !== this.#chain) {
-        this.#halt(outputs, "log-rewritten", `entry ${entry.seq} is no longer what was executed`)
-        return false
-      }
-      this.#overlap.arrived()
-      return true
-    }
-    if (entry.seq !== this.#applied + 1 || this.#overlap.isAwaited) {
-      if (entry.seq > this.#applied && this.#overlap.skipped(this.#applied) === "reattach") {
-        outputs.push({ _tag: "Reattach" })
-        return false
-      }
-      const reason = entry.seq > this.#applied ? "log-gap" : "log-regression"
-      this.#halt(outputs, reason, `entry ${entry.seq} came after entry ${this.#applied}`)
+    const continuation = this.#past.follow(entry)
+    if (continuation === "again") return true
+    if (continuation === "reattach") {
+      outputs.push({ _tag: "Reattach" })
       return false
     }
-    this.#chainBefore = this.#chain
-    this.#chain = extend(this.#chain, entry)
-    this.#applied = entry.seq
-    this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
-    this.#peers.executed(entry.seq, this.#chain)
+    if (continuation !== "next") {
+      this.#halt(outputs, continuation.reason, continuation.detail)
+      return false
+    }
+    this.#peers.executed(entry.seq, this.#past.chain)
     if (this.#haltIfForked(outputs)) return false
     try {
       this.#execute(entry, outputs)
@@ -293,14 +261,8 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #checkpointWhenDue(replaying: boolean, outputs: Array<ReplicaOutput>): void {
-    const position = {
-      seq: this.#applied,
-      chain: this.#chain,
-      chainBefore: this.#chainBefore,
-      timeNs: this.#timeNs,
-      roster: this.#mandate.roster,
-    }
-    const changes = this.#checkpoints.executed(position, replaying)
+    const { roster } = this.#mandate
+    const changes = this.#checkpoints.executed({ ...this.#past.position, roster }, replaying)
     if (changes === undefined) return
     outputs.push({ _tag: "Persist", changes })
     this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
@@ -313,20 +275,20 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
   #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
     const { confirmed, diverged, truncatable } = this.#checkpoints.hear(attestation)
-    if (confirmed === true) this.#onProbation = false
+    if (confirmed === true) this.#mandate.confirm()
     if (diverged !== undefined) this.#halt(outputs, "state-diverged", diverged)
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
   }
 
   #open(opening: Opening): Answer {
-    const session = SessionId(this.#applied)
+    const session = SessionId(this.#past.seq)
     this.#sessions.open(session, opening.client)
     return this.#answerHere(session, opening.number, 0, NO_OUTCOMES)
   }
 
   /** Exactly once: only a batch that was never seen is executed. */
   #admit(batch: Batch): Answer | undefined {
-    const admission = this.#sessions.admit(batch, this.#applied)
+    const admission = this.#sessions.admit(batch, this.#past.seq)
     switch (admission._tag) {
       case "Fresh": {
         const answer = this.#apply(batch)
@@ -349,7 +311,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   #apply(batch: Batch): Answer {
     const writer = this.#outcomes
     writer.reset()
-    const nowMs = Number(this.#timeNs / 1_000_000n)
+    const nowMs = Number(this.#past.timeNs / 1_000_000n)
     const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
     const { partition } = this.#options
     for (const [index, command] of batch.commands.entries()) {
@@ -362,7 +324,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         writeRefused(writer, target, detail)
         continue
       }
-      const position: Position = { partition, seq: this.#applied, index, nowMs, caller: batch.client }
+      const position: Position = { partition, seq: this.#past.seq, index, nowMs, caller: batch.client }
       this.#actors.execute(writer, target, command.key, command.args, position)
     }
     this.#executed += batch.commands.length
@@ -377,7 +339,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
-    return { seq: this.#applied, chain: this.#chain, session, number, count, outcomes }
+    return { seq: this.#past.seq, chain: this.#past.chain, session, number, count, outcomes }
   }
 
   /** A client asks for a vote once more: it gets the kept answer, with its bytes. */
@@ -393,13 +355,12 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
-    if (this.#onProbation) return
     for (const bytes of this.#mandate.vote(client, answer, send))
       outputs.push({ _tag: "Send", to: client, bytes })
   }
 
   #halt(outputs: Array<ReplicaOutput>, reason: HaltReport["reason"], detail: string): void {
-    this.#halted = { reason, detail, applied: this.#applied, chain: this.#chain }
+    this.#halted = { reason, detail, applied: this.#past.seq, chain: this.#past.chain }
     outputs.push({ _tag: "Halt", report: this.#halted })
   }
 }
