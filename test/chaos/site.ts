@@ -301,7 +301,7 @@ const TOLD: ReadonlySet<string> = new Set([
   "checkpoint-damaged",
   "checkpoint-failed",
   "truncation-failed",
-  "diverged",
+  "rejoining",
   "halted",
   "failed",
 ])

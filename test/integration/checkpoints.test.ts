@@ -110,7 +110,7 @@ describe("a replica that keeps checkpoints", () => {
       const victim = group.replica(1)
       await load.progress(1000)
       await expect
-        .poll(() => victim.log.some(({ event }) => event === "diverged"), { timeout: 10_000 })
+        .poll(() => victim.log.some(({ event }) => event === "rejoining"), { timeout: 10_000 })
         .toBe(true)
       await expect.poll(async () => (await victim.status())[0]?.onProbation, { timeout: 20_000 }).toBe(false)
       const before = client.counts.dissents.get(ReplicaId("r1")) ?? 0
@@ -120,7 +120,7 @@ describe("a replica that keeps checkpoints", () => {
       expect(client.counts.dissents.get(ReplicaId("r1")) ?? 0).toBe(before)
       expect(client.counts.matched).toBeGreaterThan(matched)
       expect(victim.log.some(({ event }) => event === "halted")).toBe(false)
-      const evidence = victim.log.find(({ event }) => event === "diverged")?.["evidence"]
+      const evidence = victim.log.find(({ event }) => event === "rejoining")?.["evidence"]
       expect(existsSync(String(evidence))).toBe(true)
     } finally {
       rmSync(dataDir, { recursive: true, force: true })

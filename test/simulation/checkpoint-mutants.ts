@@ -2,6 +2,7 @@ import type { Mutant } from "./mutant-list.ts"
 
 const ACTORS = "actor/src/actors.ts"
 const SHARDS = "replication/src/state-machine/shards.ts"
+const MANDATE = "replication/src/state-machine/mandate.ts"
 const RESIDENTS = "actor/src/residents.ts"
 const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
 const CHECKPOINTS = "replication/src/state-machine/checkpoints.ts"
@@ -114,6 +115,22 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     find: 'outputs.push({ _tag: "Install", checkpoint })',
     replace: "",
     seedsMax: 500,
+  },
+  {
+    name: "probation-skipped",
+    bug: "a replica that was wrong votes at once",
+    file: MANDATE,
+    find: 'return this.isVoter && this.#probation !== "open"',
+    replace: "return this.isVoter",
+    seedsMax: 500,
+  },
+  {
+    name: "no-other-server",
+    bug: "a replica that halted at a broken log stays halted although the others go on",
+    file: REPLICA,
+    find: "if (this.#ahead.size >= this.#holding.votes) this.#rejoin",
+    replace: "if (this.#ahead.size > 99) this.#rejoin",
+    seedsMax: 1500,
   },
   {
     name: "probation-for-life",

@@ -58,8 +58,8 @@ export interface ReplicaOptions extends Membership {
   readonly sessionLimits?: SessionLimits
   /** A checkpoint is taken each time that so many batches were executed. A part of the replicated state, too. */
   readonly checkpointEveryBatches?: number
-  /** This replica was wrong: it does not vote before f+1 replicas agree with a checkpoint of its own. */
-  readonly onProbation?: boolean
+  /** This replica was wrong before. */
+  readonly probation?: Probation
   /** Where to begin: a checkpoint of this replica's own, in place of the beginning of the log. */
   readonly restore?: Checkpoint
   /** Where the rows of what was persisted can be read again: actors that are not needed leave memory. */
@@ -118,12 +118,25 @@ export type ReplicaOutput =
   | { readonly _tag: "Install"; readonly checkpoint: StagedCheckpoint }
   /** The log has stated another roster. */
   | { readonly _tag: "Membership"; readonly roster: Roster; readonly role: ReplicaRole }
-  /** Attach to the log again, at `status.from`. */
-  | { readonly _tag: "Reattach" }
+  /** Attach to the log again, at `status.from`; through another server, where this one's log is complained of. */
+  | { readonly _tag: "Reattach"; readonly complaint?: HaltReport }
+  /**
+   * f+1 others contradict this replica, or go on where it cannot, or its disk is damaged: keep what it knows as evidence, forget it,
+   * and begin anew, on probation, through another server. This protocol is done.
+   */
+  | { readonly _tag: "Rejoin"; readonly report: HaltReport }
+  /** f+1 others attest what a replica on probation computes: from now on it speaks again. */
+  | { readonly _tag: "Trusted" }
   /** The replica refuses to go on: what it would do next could be wrong. Nothing follows. */
   | { readonly _tag: "Halt"; readonly report: HaltReport }
   /** For the operator's log. */
   | { readonly _tag: "Uncaught"; readonly uncaught: UncaughtError }
+
+/**
+ * A replica that was wrong, or read a log that was, begins anew, and says nothing until f+1 others attest what it computes. One that
+ * passed goes on as before; but the next time that it is wrong is no accident, and it halts.
+ */
+export type Probation = "open" | "passed"
 
 /** Why a replica halted. */
 export interface HaltReport {
@@ -167,6 +180,8 @@ export interface ReplicaStatus {
   readonly role: ReplicaRole
   /** It was wrong before: it executes, and does not vote. */
   readonly onProbation: boolean
+  /** To be handed to the protocol that takes this one's place. */
+  readonly probation: Probation | undefined
   readonly repeated: number
   readonly malformed: number
   /** A digest of all state: equal on correct replicas at equal positions. Costs time in proportion to the state. */

@@ -93,13 +93,15 @@ export type HostEvent =
       readonly standbys: ReadonlyArray<string>
     }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
-  /** f+1 others attest another state: it forgets its own (`evidence` is a copy), and begins anew, on probation. */
-  | {
-      readonly event: "diverged"
-      readonly partition: number
-      readonly detail: string
-      readonly evidence?: string
-    }
+  /** The log, as its server shows it, is not what it was: it attaches through another server, where there is one. */
+  | ({ readonly event: "log-suspect"; readonly partition: number } & HaltReport)
+  /**
+   * f+1 others contradict it, or go on where it cannot, or its disk is damaged: it forgets what it knows (`evidence` is a copy), and
+   * begins anew, on probation.
+   */
+  | ({ readonly event: "rejoining"; readonly partition: number; readonly evidence?: string } & HaltReport)
+  /** f+1 others attest what it computes, on probation: it votes again. */
+  | { readonly event: "trusted"; readonly partition: number }
   /** Its checkpoint is damaged, and forgotten: it begins at the first entry. */
   | { readonly event: "checkpoint-damaged"; readonly partition: number; readonly error: string }
   /** A checkpoint could not be kept; it is tried again with the next one. */

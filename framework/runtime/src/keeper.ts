@@ -1,8 +1,10 @@
+import { join } from "node:path"
 import { type Digest, type GroupName, Malformed, type Partition, type ReplicaId } from "@lockstep/core"
 import {
   answersTo,
   type Checkpoint,
   type CheckpointChanges,
+  type Probation,
   type Shelf,
   type StagedBucket,
   type StagedCheckpoint,
@@ -12,6 +14,7 @@ import {
 } from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
 import { CheckpointStore } from "./store.ts"
+import { Trial } from "./trial.ts"
 
 /** A checkpoint is kept for so long after a peer has asked for it last, milliseconds. */
 const PINNED_MS = 30_000
@@ -19,6 +22,7 @@ const PINNED_MS = 30_000
 /** Keeps one partition's checkpoints on disk, begins with the newest of them, and reads them out to peers. */
 export class Keeper {
   readonly #store: CheckpointStore
+  readonly #trial: Trial
   readonly #partition: Partition
   readonly #onEvent: (event: HostEvent) => void
   readonly #onKept: (seq: number) => void
@@ -43,6 +47,7 @@ export class Keeper {
     onKept: (seq: number) => void,
   ) {
     this.#store = new CheckpointStore(dataDir, of)
+    this.#trial = new Trial(join(dataDir, `${of.group}-${of.partition}-${of.replica}.trial`))
     this.#partition = of.partition
     this.#onEvent = onEvent
     this.#onKept = onKept
@@ -51,6 +56,17 @@ export class Keeper {
   /** What a protocol may use of the disk: rows of actors that are not in memory, and buckets that are there of peers' checkpoints. */
   begin(): { readonly shelf: Shelf; readonly staged: ReadonlyArray<Digest> } {
     return { shelf: this.#store, staged: this.#store.staged() }
+  }
+
+  /** Whether this replica was wrong before: that outlives its process, and its store. */
+  trial(): { readonly probation?: Probation } {
+    return this.#trial.isOpen ? { probation: "open" } : {}
+  }
+
+  /** The replica is on probation from here on, or has passed it. */
+  putOn(probation: Probation): void {
+    if (probation === "open") this.#trial.begin()
+    else this.#trial.end()
   }
 
   /** What `make` makes of the newest checkpoint, if there is one and it is whole. */

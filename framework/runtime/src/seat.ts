@@ -48,10 +48,9 @@ const TICK_MS = 500
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 export class Seat {
   #protocol: ReplicaProtocol
-  readonly #make: (begin: Pick<ReplicaOptions, "onProbation" | "restore">) => ReplicaProtocol
-  #repairs = 0
+  readonly #make: (begin: Pick<ReplicaOptions, "probation" | "restore">) => ReplicaProtocol
   readonly #truncateMarginEntries: number | undefined
-  readonly #tail: Tail
+  #tail: Tail
   readonly #keeper: Keeper | undefined
   /** What it keeps is nothing to begin with: it needs what others keep. */
   readonly #keepsShards: boolean
@@ -110,6 +109,7 @@ export class Seat {
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
         ...(!this.#keepsShards && this.#keeper?.begin()),
+        ...this.#keeper?.trial(),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
@@ -126,19 +126,7 @@ export class Seat {
       { group: group.group, partition, writer: { replica } },
       () => undefined, // the protocol says it again when the log does not show it
     )
-    this.#tail = openTail(
-      connection,
-      { group: group.group, partition, from: () => this.#protocol.status.from },
-      {
-        onAttached: (log) => {
-          const { firstSeq, lastSeq } = log
-          this.#onEvent({ event: "attached", partition, firstSeq, lastSeq })
-          this.#step({ _tag: "Attached", ...log, nowMs: performance.now() })
-        },
-        onAway: (detail) => this.#onEvent({ event: "log-away", partition, detail }),
-        onEntries: (entries) => this.#step({ _tag: "Entries", entries }),
-      },
-    )
+    this.#tail = this.#openTail()
     const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), TICK_MS)
     this.#stops = [
       () => this.#tail.close(),
@@ -220,28 +208,53 @@ export class Seat {
     this.#connection.publish(subject, encodeTransfer(message))
   }
 
-  /**
-   * f+1 others contradict this replica: what it knows is put aside as evidence, and it begins anew, from the log or from their
-   * checkpoint. It votes again when they agree with it. A second time is no accident: then it halts.
-   */
-  #repair(report: HaltReport): void {
+  #openTail(): Tail {
+    const partition = this.#partition
+    return openTail(
+      this.#connection,
+      { group: this.#group.group, partition, from: () => this.#protocol.status.from },
+      {
+        onAttached: (log) => {
+          const { firstSeq, lastSeq } = log
+          this.#onEvent({ event: "attached", partition, firstSeq, lastSeq })
+          this.#step({ _tag: "Attached", ...log, nowMs: performance.now() })
+        },
+        onAway: (detail) => this.#onEvent({ event: "log-away", partition, detail }),
+        onEntries: (entries) => this.#step({ _tag: "Entries", entries }),
+      },
+    )
+  }
+
+  /** What is known here is put aside as evidence, and forgotten. */
+  #rejoin(report: HaltReport): void {
     const evidence = this.#keeper?.putAside(report.applied)
     const partition = this.#partition
-    this.#onEvent({ event: "diverged", partition, detail: report.detail, ...(evidence && { evidence }) })
-    this.#protocol = this.#make({ onProbation: true })
+    this.#onEvent({ event: "rejoining", partition, ...report, ...(evidence && { evidence }) })
+    this.#keeper?.putOn("open")
+    this.#protocol = this.#make({ probation: "open" })
+    this.#caughtUp = false
+    this.#connection.leave()
+    this.#tail.close() // as it is already, where the replica had halted
+    this.#tail = this.#openTail()
+  }
+
+  /** Through another server, where there is one. */
+  #attachElsewhere(): void {
+    this.#connection.leave()
     this.#tail.reattach()
   }
 
   /** Begins anew with a checkpoint of the others. */
   #install(checkpoint: StagedCheckpoint): void {
-    const { onProbation } = this.#protocol.status
-    const begin = (restore: Checkpoint): ReplicaProtocol => this.#make({ restore, onProbation })
+    const { probation } = this.#protocol.status
+    const trial = probation === undefined ? {} : { probation }
+    const begin = (restore: Checkpoint): ReplicaProtocol => this.#make({ restore, ...trial })
     const copies = this.#wholeCopies
     copies?.install(checkpoint)
     this.#protocol =
       copies === undefined
         ? begin({ header: checkpoint.header, rows: this.#stage.take(checkpoint) })
-        : (copies.restore(begin) ?? this.#make({ onProbation })) // its disk may rot as fast as it is written
+        : (copies.restore(begin) ?? this.#make(trial)) // its disk may rot as fast as it is written
     const { applied: seq, actors } = this.#protocol.status
     this.#onEvent({ event: "installed", partition: this.#partition, seq, actors })
     this.#tail.reattach()
@@ -299,10 +312,15 @@ export class Seat {
         })
       }
       case "Reattach":
-        return this.#tail.reattach()
+        if (output.complaint === undefined) return this.#tail.reattach()
+        this.#onEvent({ event: "log-suspect", partition: this.#partition, ...output.complaint })
+        return this.#attachElsewhere()
+      case "Trusted":
+        this.#keeper?.putOn("passed")
+        return this.#onEvent({ event: "trusted", partition: this.#partition })
+      case "Rejoin":
+        return this.#rejoin(output.report)
       case "Halt":
-        if (output.report.reason === "state-diverged" && this.#repairs++ === 0)
-          return this.#repair(output.report)
         this.#onEvent({ event: "halted", partition: this.#partition, ...output.report })
         return this.#tail.close()
       case "Uncaught": {

@@ -3,6 +3,7 @@ import {
   type Checkpoint,
   type CheckpointChanges,
   type Library,
+  type Probation,
   placeOf,
   type Shelf,
   Stage,
@@ -38,6 +39,8 @@ export class SimulatedDisk implements Shelf, Library {
   #syncedAtMs = 0
   #floor = 0
   isFull = false
+  /** Whether the replica was wrong before, and has passed its probation. */
+  probation: Probation | undefined
 
   constructor(schedule: Schedule, random: Random, name: string) {
     this.#schedule = schedule
@@ -116,6 +119,7 @@ export class SimulatedDisk implements Shelf, Library {
   /** Everything is gone. */
   wipe(): void {
     this.#kept = []
+    this.probation = undefined
     this.#pending = []
     this.#overdue = undefined
     this.#stage = new Stage()

@@ -75,7 +75,10 @@ export function judge(run: Simulation): Judgement {
           ),
         ),
       )
-  } else found("a broken log is noticed", unnoticed(run))
+  } else {
+    found("a broken log is noticed", unnoticed(run))
+    found("who halted begins anew where f+1 others go on", stranded(run))
+  }
   const history = operationsOf(run)
   const linearizable = workload.checkHistory?.(history, { stepsMax: STEPS_MAX })
   if (linearizable?._tag === "NotLinearizable")
@@ -247,6 +250,19 @@ function unnoticed(run: Simulation): ReadonlyArray<string> {
     const [halt] = halts
     if (halt === undefined) return [`${replica} went on although the log is broken: ${kind}`]
     return REASONS[kind].includes(halt.reason) ? [] : [`${replica} took ${kind} for ${halt.reason}`]
+  })
+}
+
+/** Replicas that stay halted although f+1 others have executed more: those prove that the log can be read. */
+function stranded(run: Simulation): ReadonlyArray<string> {
+  return run.replicas.flatMap(({ replica, protocol, repairs }) => {
+    const { halted, applied = 0 } = protocol?.status ?? {}
+    const ahead = run.replicas.filter(({ protocol: other }) => {
+      const status = other?.status
+      return status !== undefined && status.halted === undefined && status.applied > applied
+    })
+    const isFinal = halted === undefined || halted.reason === "log-recreated" || repairs > 0
+    return isFinal || ahead.length <= run.scenario.faults ? [] : [`${replica} stays halted at ${applied}`]
   })
 }
 

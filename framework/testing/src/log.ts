@@ -186,6 +186,13 @@ export class SimulatedLog {
     for (const node of nodes) this.#branchOf.set(node, branch)
   }
 
+  /** A reader goes to another server: that one may show a log that is whole, or the same as the first. */
+  moveOn(node: string): void {
+    if (this.#random.chance(0.5)) return
+    this.#tampered.delete(node)
+    this.#branchOf.delete(node)
+  }
+
   #branch(node: string): Branch {
     const branch = this.#branches[this.#branchOf.get(node) ?? 0]
     if (branch === undefined) throw new RangeError(`the log has no branch for ${node}`)

@@ -4,6 +4,7 @@ import {
   digest,
   type Digest,
   type Entry,
+  invariant,
   Malformed,
   type ReplicaId,
   type Roster,
@@ -137,16 +138,25 @@ export class SimulatedReplica {
     }
   }
 
-  /** Once, as in production: what is wrong is forgotten, and the others are asked. */
-  #repair(): void {
-    if (this.repairs++ > 0) return
+  /** As in production: what is known is forgotten, and another server is asked. */
+  #rejoin(report: HaltReport): void {
+    this.halts.push(report)
+    this.#options.schedule.note(`${this.replica} rejoins: ${report.reason}`)
+    this.repairs++
     this.repairedAtSeq = this.#options.log.entries(this.replica).length
-    this.#options.disk.wipe()
-    this.#protocol = this.#begin(undefined, "on probation")
+    const { disk } = this.#options
+    disk.wipe()
+    disk.probation = "open"
+    this.#protocol = this.#begin(undefined)
+    this.#attachElsewhere()
+  }
+
+  #attachElsewhere(): void {
+    this.#options.log.moveOn(this.replica)
     this.#reattach()
   }
 
-  #begin(restore: Checkpoint | undefined, how?: "on probation"): ReplicaProtocol {
+  #begin(restore: Checkpoint | undefined): ReplicaProtocol {
     const { mode, membership, definitions, settings, disk, replica } = this.#options
     return mode.replica({
       ...membership,
@@ -156,7 +166,7 @@ export class SimulatedReplica {
       shelf: disk,
       staged: disk.stage.digests(),
       ...(restore && { restore }),
-      ...(how !== undefined && { onProbation: true }),
+      ...(disk.probation !== undefined && { probation: disk.probation }),
     })
   }
 
@@ -222,6 +232,7 @@ export class SimulatedReplica {
       // what it says of entries before the one that makes it lie is said by a replica that is right
       const lies = liar?.isActive() === true
       const outputs = this.#protocol.step(input)
+      this.#checkProbation(outputs)
       for (const output of lies ? liar.distort(outputs) : outputs) {
         this.#options.onSaid?.(output)
         this.say(output)
@@ -229,6 +240,13 @@ export class SimulatedReplica {
     } catch (cause) {
       this.failure = cause instanceof Error ? cause : new Error(String(cause))
     }
+  }
+
+  /** What it says on probation may be wrong. */
+  #checkProbation(outputs: ReadonlyArray<ReplicaOutput>): void {
+    if (this.#options.disk.probation !== "open" || this.#protocol?.status.onProbation === false) return
+    const speaks = outputs.some(({ _tag }) => _tag === "Send" || _tag === "Attest")
+    invariant(!speaks, "a replica on probation neither votes nor attests")
   }
 
   /** Carries out what the protocol, or a liar in its place, says. */
@@ -264,15 +282,20 @@ export class SimulatedReplica {
       case "Membership":
         return this.#options.schedule.note(`${this.replica} is ${output.role} in ${output.roster.epoch}`)
       case "Reattach":
-        return this.#reattach()
+        if (output.complaint === undefined) return this.#reattach()
+        this.halts.push(output.complaint)
+        return this.#attachElsewhere()
+      case "Trusted":
+        this.#options.disk.probation = "passed" // until the process ends; that is near enough
+        return
+      case "Rejoin":
+        return this.#rejoin(output.report)
       case "Halt":
         this.halts.push(output.report)
         this.#options.schedule.note(`${this.replica} halts: ${output.report.reason}`)
         this.#attempt++
         this.#consumer?.close()
         this.#consumer = undefined
-        if (output.report.reason === "state-diverged" || output.report.reason === "store-damaged")
-          this.#repair()
         return
       case "Uncaught":
         return
@@ -322,8 +345,7 @@ export class SimulatedReplica {
     if (isWhole) disk.install(checkpoint)
     const restore = isWhole ? disk.load() : { header, rows: disk.stage.take(checkpoint) }
     try {
-      const wasOnProbation = this.#protocol?.status.onProbation === true
-      this.#protocol = this.#begin(restore, wasOnProbation ? "on probation" : undefined)
+      this.#protocol = this.#begin(restore)
     } catch (cause) {
       // what was fetched was checked, piece by piece: it cannot be damaged
       this.failure = cause instanceof Error ? cause : new Error(String(cause))
@@ -352,13 +374,22 @@ export class SimulatedReplica {
       current(() => {
         const roster = this.#options.copiedRoster()
         this.#step({ _tag: "Attached", ...log.state(replica, true), roster, nowMs: this.#nowMs() })
-        if (attempt !== this.#attempt || this.#protocol === undefined) return
+        if (attempt !== this.#attempt) return
         this.#heardAtMs = schedule.nowMs
-        this.#consumer = log.read(replica, this.#protocol.status.from, (entries) => {
-          if (attempt === this.#attempt) this.#receive("entries", () => this.#follow(attempt, entries))
-        })
+        // until it reads, the log goes on, and may be truncated
+        const read = current(() => this.#read(attempt))
+        schedule.after(2 * network.delayMs(), `${replica} reads`, read)
       }),
     )
+  }
+
+  #read(attempt: number): void {
+    const { schedule, log, replica } = this.#options
+    if (this.#protocol === undefined) return
+    this.#heardAtMs = schedule.nowMs
+    this.#consumer = log.read(replica, this.#protocol.status.from, (entries) => {
+      if (attempt === this.#attempt) this.#receive("entries", () => this.#follow(attempt, entries))
+    })
   }
 
   #follow(attempt: number, entries: ReadonlyArray<Entry>): void {

@@ -7,7 +7,7 @@ import {
   objectionTo,
   type Roster,
 } from "@lockstep/core"
-import type { ReplicaOptions, ReplicaRole } from "../mode.ts"
+import type { Probation, ReplicaOptions, ReplicaRole } from "../mode.ts"
 
 /** Outcomes up to this many bytes come from every replica; larger ones from one of them, and a digest from the rest. */
 export const INLINE_BYTES_MAX = 64 * 1024
@@ -21,28 +21,30 @@ export class Mandate {
   /** How many voters a decision needs. */
   readonly quorum: number
   #roster: Roster
-  #onProbation: boolean
+  #probation: Probation | undefined
 
   constructor(options: ReplicaOptions, quorum: number) {
     this.#options = options
     this.quorum = quorum
     this.#roster = options.roster
-    this.#onProbation = options.onProbation === true
+    this.#probation = options.probation
   }
 
-  /** It was wrong before: until f+1 others agree with what it computes, it says nothing. */
-  get onProbation(): boolean {
-    return this.#onProbation
+  /** Undefined: it was never wrong. */
+  get probation(): Probation | undefined {
+    return this.#probation
   }
 
-  /** f+1 others attest what it has computed. */
-  confirm(): void {
-    this.#onProbation = false
+  /** f+1 others attest what it has computed. Whether that ends a probation. */
+  confirm(): boolean {
+    if (this.#probation !== "open") return false
+    this.#probation = "passed"
+    return true
   }
 
   /** Whether its votes and attestations are worth anything. */
   get maySpeak(): boolean {
-    return this.isVoter && !this.#onProbation
+    return this.isVoter && this.#probation !== "open"
   }
 
   /** The current one, at the last position that was executed. */

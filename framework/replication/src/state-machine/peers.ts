@@ -1,4 +1,11 @@
-import { decodePeerReport, type Digest, encodePeerReport, Malformed, type PeerReport } from "@lockstep/core"
+import {
+  decodePeerReport,
+  type Digest,
+  encodePeerReport,
+  Malformed,
+  type PeerReport,
+  type ReplicaId,
+} from "@lockstep/core"
 import type { ReplicaOptions } from "../mode.ts"
 import { ForkDetector } from "./fork.ts"
 import type { Mandate } from "./mandate.ts"
@@ -51,6 +58,13 @@ export class Peers {
     if (!this.#mandate.roster.voters.includes(report.replica)) return undefined
     const contradiction = this.#fork.reported(report)
     return contradiction && this.#report(contradiction.seq, contradiction.chain)
+  }
+
+  /** The voter whose report this is, if it says that it has executed more than this. */
+  voterAhead(from: string, bytes: Uint8Array, applied: number): ReplicaId | undefined {
+    const report = this.#understand(from, bytes)
+    const isVoter = report !== undefined && this.#mandate.roster.voters.includes(report.replica)
+    return isVoter && report.seq > applied ? report.replica : undefined
   }
 
   #report(seq: number, chain: Digest): Uint8Array | undefined {

@@ -13,6 +13,7 @@ import {
   Malformed,
   type Opening,
   type Refusal,
+  type ReplicaId,
   type Roster,
   SessionId,
   SessionTable,
@@ -29,7 +30,7 @@ import type {
 } from "../mode.ts"
 import { Checkpoints, type Holding } from "./checkpoints.ts"
 import { Mandate } from "./mandate.ts"
-import { Past } from "./past.ts"
+import { type Broken, Past } from "./past.ts"
 import { Peers } from "./peers.ts"
 import { type Asked, Transfer } from "./transfer.ts"
 
@@ -55,7 +56,11 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #past: Past
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
+  /** The log broke its promise, and has not gone on since. */
+  #hasComplained = false
   #halted: HaltReport | undefined
+  /** Voters that go on although this replica has halted. */
+  readonly #ahead = new Set<ReplicaId>()
   #executed = 0
   #repeated = 0
   #malformed = 0
@@ -97,7 +102,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       durable: this.#checkpoints.durable,
       roster: this.#mandate.roster,
       role: this.#mandate.role,
-      onProbation: this.#mandate.onProbation,
+      onProbation: this.#mandate.probation === "open",
+      probation: this.#mandate.probation,
       repeated: this.#repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
@@ -106,7 +112,11 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   step(input: ReplicaInput): ReadonlyArray<ReplicaOutput> {
     const outputs: Array<ReplicaOutput> = []
-    if (this.#halted !== undefined || this.#isDone) return outputs
+    if (this.#isDone) return outputs
+    if (this.#halted !== undefined) {
+      if (input._tag === "Peer") this.#hearAfterHalt(this.#halted, input.from, input.bytes, outputs)
+      return outputs
+    }
     if (this.#transfer !== undefined) {
       this.#stepTransfer(this.#transfer, input, outputs)
       return outputs
@@ -189,7 +199,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
     const standing = this.#past.tick(nowMs)
     if (standing === "reattach") outputs.push({ _tag: "Reattach" })
-    else if (standing !== "wait") this.#halt(outputs, standing.reason, standing.detail)
+    else if (standing !== "wait") this.#complain(outputs, standing)
   }
 
   /** Executes the entry, if it continues the past. False where nothing may follow it. */
@@ -201,18 +211,19 @@ export class StateMachineReplica implements ReplicaProtocol {
       return false
     }
     if (continuation !== "next") {
-      this.#halt(outputs, continuation.reason, continuation.detail)
+      this.#complain(outputs, continuation)
       return false
     }
+    this.#hasComplained = false
     this.#peers.executed(entry.seq, this.#past.chain)
     if (this.#haltIfForked(outputs)) return false
     try {
       this.#execute(entry, outputs)
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
-      this.#halt(outputs, "store-damaged", cause.message)
+      this.#rejoin(outputs, "store-damaged", cause.message)
     }
-    return this.#halted === undefined
+    return this.#halted === undefined && !this.#isDone
   }
 
   #tell(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
@@ -229,7 +240,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   #haltIfForked(outputs: Array<ReplicaOutput>): boolean {
     const verdict = this.#peers.verdict
     if (verdict === undefined) return false
-    this.#halt(outputs, "log-forked", verdict)
+    this.#rejoin(outputs, "log-forked", verdict)
     return true
   }
 
@@ -275,8 +286,8 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
   #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
     const { confirmed, diverged, truncatable } = this.#checkpoints.hear(attestation)
-    if (confirmed === true) this.#mandate.confirm()
-    if (diverged !== undefined) this.#halt(outputs, "state-diverged", diverged)
+    if (confirmed === true && this.#mandate.confirm()) outputs.push({ _tag: "Trusted" })
+    if (diverged !== undefined) this.#rejoin(outputs, "state-diverged", diverged)
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
   }
 
@@ -359,9 +370,39 @@ export class StateMachineReplica implements ReplicaProtocol {
       outputs.push({ _tag: "Send", to: client, bytes })
   }
 
+  /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */
+  #complain(outputs: Array<ReplicaOutput>, { reason, detail }: Broken): void {
+    if (this.#hasComplained) return this.#halt(outputs, reason, detail)
+    this.#hasComplained = true
+    outputs.push({ _tag: "Reattach", complaint: this.#report(reason, detail) })
+  }
+
+  /**
+   * f+1 voters that go on where this replica halted prove that it is the one that is wrong: no answer can have been decided by those
+   * who read what it read, because any f+1 of them would have halted as well.
+   */
+  #hearAfterHalt(report: HaltReport, from: string, bytes: Uint8Array, outputs: Array<ReplicaOutput>): void {
+    if (report.reason === "log-recreated") return // there is nothing to go on with
+    const voter = this.#peers.voterAhead(from, bytes, this.#past.seq)
+    if (voter !== undefined) this.#ahead.add(voter)
+    if (this.#ahead.size >= this.#holding.votes) this.#rejoin(outputs, report.reason, report.detail)
+  }
+
+  /** Begins anew; but only once: a second time is no accident. */
+  #rejoin(outputs: Array<ReplicaOutput>, reason: HaltReport["reason"], detail: string): void {
+    if (this.#mandate.probation !== undefined) return this.#halt(outputs, reason, detail)
+    this.#isDone = true
+    outputs.push({ _tag: "Rejoin", report: this.#report(reason, detail) })
+  }
+
   #halt(outputs: Array<ReplicaOutput>, reason: HaltReport["reason"], detail: string): void {
-    this.#halted = { reason, detail, applied: this.#past.seq, chain: this.#past.chain }
+    if (this.#halted !== undefined) return
+    this.#halted = this.#report(reason, detail)
     outputs.push({ _tag: "Halt", report: this.#halted })
+  }
+
+  #report(reason: HaltReport["reason"], detail: string): HaltReport {
+    return { reason, detail, applied: this.#past.seq, chain: this.#past.chain }
   }
 }
 
