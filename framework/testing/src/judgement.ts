@@ -286,7 +286,8 @@ function mustHalt(run: Simulation, broken: { readonly kind: BrokenLog; readonly 
   const others = replicas.filter((replica) => replica !== target && isBeyond(replica))
   switch (broken.kind) {
     case "recreated":
-      return replicas
+      // one that had executed nothing has lost nothing: it notices when it attaches next
+      return replicas.filter((_, i) => (applied[i] ?? 0) > 0)
     case "lost-tail":
       return replicas.filter((_, i) => (applied[i] ?? 0) > lastSeq - run.lost)
     case "lost-middle":
