@@ -6,6 +6,7 @@ const MANDATE = "replication/src/state-machine/mandate.ts"
 const RESIDENTS = "actor/src/residents.ts"
 const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
 const CHECKPOINTS = "replication/src/state-machine/checkpoints.ts"
+const PAST = "replication/src/state-machine/past.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
 const TRANSFER = "replication/src/state-machine/transfer.ts"
 const STABILITY = "replication/src/state-machine/stability.ts"
@@ -31,9 +32,9 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "restored-before-its-entry",
     bug: "a replica that begins at a checkpoint executes its last entry again",
-    file: REPLICA,
-    find: "this.#applied = seq\n    this.#chain = chain",
-    replace: "this.#applied = seq - 1\n    this.#chain = chainBefore",
+    file: PAST,
+    find: "this.#seq = seq\n    this.#chain = chain\n",
+    replace: "this.#seq = seq - 1\n    this.#chain = chainBefore\n",
     seedsMax: 500,
   },
   {
@@ -144,7 +145,7 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "reads-on-after-a-halt",
     bug: "a replica that halted at an entry goes on to the next one",
     file: REPLICA,
-    find: "return this.#halted === undefined",
+    find: "return this.#halted === undefined && !this.#isDone",
     replace: "return true",
     seedsMax: 1500,
   },

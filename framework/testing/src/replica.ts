@@ -1,73 +1,22 @@
-import type { ActorDefinition } from "@lockstep/actor"
-import {
-  type ClientId,
-  digest,
-  type Digest,
-  type Entry,
-  invariant,
-  Malformed,
-  type ReplicaId,
-  type Roster,
-} from "@lockstep/core"
+import { digest, type Entry, invariant, Malformed, type ReplicaId } from "@lockstep/core"
 import {
   answersTo,
   type Checkpoint,
   type HaltReport,
-  type Membership,
   type ReplicaInput,
-  type ReplicaOptions,
   type ReplicaOutput,
   type ReplicaProtocol,
-  type ReplicaStatus,
-  type ReplicationMode,
   type StagedCheckpoint,
   type TransferAnswer,
   type TransferRequest,
 } from "@lockstep/replication"
-import type { SimulatedDisk } from "./disk.ts"
-import type { Liar } from "./liar.ts"
 import type { SimulatedLog } from "./log.ts"
-import type { Network } from "./network.ts"
-import type { Random } from "./random.ts"
-import type { Schedule } from "./schedule.ts"
+import type { SimulatedReplicaOptions } from "./surroundings.ts"
 
 /** As in production: how often time is told, and how long a tail is silent before it is made anew. */
 const TICK_MS = 500
 const SILENCE_MS_MAX = 1250
 const ATTACH_AGAIN_MS = 100
-
-/** Where a replica sends things. */
-export interface Surroundings {
-  readonly schedule: Schedule
-  readonly network: Network
-  readonly log: SimulatedLog
-  toClient(from: ReplicaId, to: ClientId, bytes: Uint8Array): void
-  toPeers(from: ReplicaId, bytes: Uint8Array): void
-  toPeer(from: ReplicaId, to: ReplicaId, request: TransferRequest): void
-  onTruncatable(below: number): void
-  /** The roster as it is written beside the log. */
-  copiedRoster(): Roster
-}
-
-export interface SimulatedReplicaOptions extends Surroundings {
-  readonly replica: ReplicaId
-  readonly mode: ReplicationMode
-  readonly membership: Membership
-  readonly definitions: ReadonlyMap<string, ActorDefinition>
-  readonly settings: Pick<
-    ReplicaOptions,
-    "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "sessionLimits"
-  >
-  readonly disk: SimulatedDisk
-  readonly random: Random
-  readonly liar: Liar | undefined
-  /** The chain after each entry, as this replica computed it. */
-  /** The state of a checkpoint that it took, or fetched. */
-  readonly onCheckpoint: (seq: number, state: Digest) => void
-  readonly onExecuted: (replica: ReplicaId, status: ReplicaStatus) => void
-  /** What it says, lies included. */
-  readonly onSaid?: ((output: ReplicaOutput) => void) | undefined
-}
 
 /**
  * A replica process: the production protocol, in a shell that crashes, stands still, is slow, has a clock of its own, and

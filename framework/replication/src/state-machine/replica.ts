@@ -1,23 +1,16 @@
-import { Actors, BATCH_RESULT_BYTES_MAX, type Position, type Target } from "@lockstep/actor"
+import { Actors } from "@lockstep/actor"
 import {
   type Answer,
   type Attestation,
-  type Batch,
-  ByteWriter,
   type ClientId,
   decodeAsk,
   decodeEnvelope,
-  type Digest,
   type Entry,
   type Envelope,
   Malformed,
-  type Opening,
-  type Refusal,
   type ReplicaId,
   type Roster,
-  SessionId,
   SessionTable,
-  writeRefused,
 } from "@lockstep/core"
 import type { CheckpointChanges } from "../checkpoint.ts"
 import type {
@@ -29,6 +22,7 @@ import type {
   ReplicaStatus,
 } from "../mode.ts"
 import { Checkpoints, type Holding } from "./checkpoints.ts"
+import { Execution } from "./execution.ts"
 import { Mandate } from "./mandate.ts"
 import { type Broken, Past } from "./past.ts"
 import { Peers } from "./peers.ts"
@@ -43,7 +37,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #mandate: Mandate
   readonly #actors: Actors
   readonly #sessions: SessionTable
-  readonly #outcomes = new ByteWriter(64 * 1024)
+  readonly #execution: Execution
   readonly #peers: Peers
   readonly #checkpoints: Checkpoints
   readonly #holding: Holding
@@ -61,8 +55,6 @@ export class StateMachineReplica implements ReplicaProtocol {
   #halted: HaltReport | undefined
   /** Voters that go on although this replica has halted. */
   readonly #ahead = new Set<ReplicaId>()
-  #executed = 0
-  #repeated = 0
   #malformed = 0
 
   constructor(options: ReplicaOptions, holding: Holding) {
@@ -73,6 +65,9 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
+    const { partition } = options
+    const [past, actors, sessions] = [this.#past, this.#actors, this.#sessions]
+    this.#execution = new Execution({ partition, past, actors, sessions })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore } = options
     if (restore === undefined) return
@@ -97,14 +92,14 @@ export class StateMachineReplica implements ReplicaProtocol {
       actors: this.#actors.size,
       resident: this.#actors.resident,
       sessions: this.#sessions.size,
-      executed: this.#executed,
+      executed: this.#execution.executed,
       stable: this.#checkpoints.stable,
       durable: this.#checkpoints.durable,
       roster: this.#mandate.roster,
       role: this.#mandate.role,
       onProbation: this.#mandate.probation === "open",
       probation: this.#mandate.probation,
-      repeated: this.#repeated,
+      repeated: this.#execution.repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
     }
@@ -258,7 +253,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
     if (entry.source !== writer) return void this.#malformed++ // somebody writes in another's name
     if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
-    const answer = envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
+    const answer =
+      envelope._tag === "Opening" ? this.#execution.open(envelope) : this.#execution.admit(envelope)
     const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
     if (envelope._tag === "Batch") this.#checkpointWhenDue(replaying, outputs)
@@ -289,68 +285,6 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (confirmed === true && this.#mandate.confirm()) outputs.push({ _tag: "Trusted" })
     if (diverged !== undefined) this.#rejoin(outputs, "state-diverged", diverged)
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
-  }
-
-  #open(opening: Opening): Answer {
-    const session = SessionId(this.#past.seq)
-    this.#sessions.open(session, opening.client)
-    return this.#answerHere(session, opening.number, 0, NO_OUTCOMES)
-  }
-
-  /** Exactly once: only a batch that was never seen is executed. */
-  #admit(batch: Batch): Answer | undefined {
-    const admission = this.#sessions.admit(batch, this.#past.seq)
-    switch (admission._tag) {
-      case "Fresh": {
-        const answer = this.#apply(batch)
-        this.#sessions.record(answer)
-        return answer
-      }
-      case "Answered":
-        this.#repeated++
-        return admission.answer
-      case "Settled":
-        this.#repeated++
-        return undefined
-      case "Expired":
-        return this.#refuse(batch, "SessionExpired", "the session or the answer is no longer kept")
-      case "Overlapping":
-        return this.#refuse(batch, "NumberReused", "numbers of this batch belong to another one")
-    }
-  }
-
-  #apply(batch: Batch): Answer {
-    const writer = this.#outcomes
-    writer.reset()
-    const nowMs = Number(this.#past.timeNs / 1_000_000n)
-    const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
-    const { partition } = this.#options
-    for (const [index, command] of batch.commands.entries()) {
-      const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
-      if (typeof target === "string") {
-        const name = batch.methods[command.method]
-        // a forged batch may name it a hundred thousand times, and outcomes have a bound
-        const detail =
-          writer.length > BATCH_RESULT_BYTES_MAX ? "" : `this group hosts no ${name?.type}/${name?.member}`
-        writeRefused(writer, target, detail)
-        continue
-      }
-      const position: Position = { partition, seq: this.#past.seq, index, nowMs, caller: batch.client }
-      this.#actors.execute(writer, target, command.key, command.args, position)
-    }
-    this.#executed += batch.commands.length
-    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
-  }
-
-  #refuse(batch: Batch, reason: Refusal, detail: string): Answer {
-    const writer = this.#outcomes
-    writer.reset()
-    for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
-    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
-  }
-
-  #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
-    return { seq: this.#past.seq, chain: this.#past.chain, session, number, count, outcomes }
   }
 
   /** A client asks for a vote once more: it gets the kept answer, with its bytes. */
@@ -405,5 +339,3 @@ export class StateMachineReplica implements ReplicaProtocol {
     return { reason, detail, applied: this.#past.seq, chain: this.#past.chain }
   }
 }
-
-const NO_OUTCOMES = Buffer.alloc(0)
