@@ -1,108 +1,71 @@
-import { cpus, release } from "node:os"
-import { startServer } from "lockstep/develop"
-import type { Contender } from "./contender.ts"
-import { startFloor } from "./floor.ts"
-import { startFramework } from "./framework.ts"
-import { median, percentile, spread } from "./measure.ts"
+import { cpus, release, totalmem } from "node:os"
+import { NatsServerMissing } from "lockstep"
+import { measureCheckpointCost } from "./checkpoint-cost.ts"
+import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
+import { measureComparison } from "./comparison.ts"
+import { measureIdleActors } from "./idle-actors.ts"
+import { measureRecovery } from "./recovery.ts"
+import type { Scale } from "./scale.ts"
+import { measureSizes } from "./sizes.ts"
+import { bytes, render, type Table } from "./table.ts"
 
 /**
- * npm run bench [-- --quick] [-- --json]: the framework beside plain code that does the same work on the same server, in one
- * run, in rounds that take turns. Quote the ratios: the figures are this machine's. Nothing fails on a slow machine.
+ * npm run bench [-- --quick] [-- --json] [-- comparison sizes …]: what the framework costs, one table for each subject; all of them
+ * where none is named. The figures are this machine's: quote ratios. Nothing fails on a slow machine.
  */
-const quick = process.argv.includes("--quick")
-const json = process.argv.includes("--json")
-const rounds = quick ? 3 : 7
-const sequentialCalls = quick ? 300 : 1000
-const commands = quick ? 200_000 : 400_000
-const IN_FLIGHT = 4096
-const keys = Array.from({ length: 1000 }, (_, i) => `key-${i}`)
-
-interface Result {
-  readonly name: string
-  readonly p50Ms: Array<number>
-  readonly p99Ms: Array<number>
-  readonly perSecond: Array<number>
+const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
+  comparison: measureComparison,
+  sizes: measureSizes,
+  recovery: measureRecovery,
+  "checkpoint-cost": measureCheckpointCost,
+  "idle-actors": measureIdleActors,
+  "coded-checkpoints": measureCodedCheckpoints,
 }
 
-async function measure(contender: Contender, result: Result): Promise<void> {
-  const counters = keys.map((key) => contender.counter(key))
-  const latencies: Array<number> = []
-  for (let i = 0; i < sequentialCalls; i++) {
-    const start = performance.now()
-    await counters[i % counters.length]?.()
-    latencies.push(performance.now() - start)
-  }
-  latencies.sort((a, b) => a - b)
-  result.p50Ms.push(percentile(latencies, 0.5))
-  result.p99Ms.push(percentile(latencies, 0.99))
-  result.perSecond.push(await throughput(counters))
-}
-
-/** Commands a second, with many callers that each wait for their own answer before they call again. */
-async function throughput(counters: ReadonlyArray<() => Promise<number>>): Promise<number> {
-  let sent = 0
-  const caller = async (): Promise<void> => {
-    while (sent < commands) await counters[sent++ % counters.length]?.()
-  }
-  const start = performance.now()
-  await Promise.all(Array.from({ length: IN_FLIGHT }, caller))
-  return sent / ((performance.now() - start) / 1000)
-}
-
-async function run(): Promise<void> {
-  await using server = await startServer()
-  await using floor = await startFloor(server.url, 1)
-  await using framework = await startFramework(server.url, 1)
-  const contenders = [floor, framework]
-  const results = contenders.map(({ name }): Result => ({ name, p50Ms: [], p99Ms: [], perSecond: [] }))
-  for (let round = 0; round <= rounds; round++)
-    for (const [i, contender] of contenders.entries()) {
-      const result = results[i]
-      // the first round warms up, and counts for nothing
-      if (result !== undefined)
-        await measure(contender, round === 0 ? { name: "", p50Ms: [], p99Ms: [], perSecond: [] } : result)
-      process.stderr.write(".")
-    }
-  process.stderr.write("\n")
-  report(results)
-}
-
-function report(results: ReadonlyArray<Result>): void {
-  const [cpu] = cpus()
+async function run(args: ReadonlyArray<string>): Promise<void> {
+  const scale: Scale = args.includes("--quick") ? "quick" : "full"
+  const json = args.includes("--json")
+  const names = args.filter((arg) => !arg.startsWith("--"))
+  const unknown = names.find((name) => !(name in SUBJECTS))
+  if (unknown !== undefined)
+    throw new Error(`there is no subject ${unknown}: there are ${Object.keys(SUBJECTS).join(", ")}`)
   const settings = {
-    machine: `${cpus().length} × ${cpu?.model ?? "unknown"}, Linux ${release()}, Node ${process.version}`,
+    scale,
+    machine: machine(),
     log: "one nats-server, one copy, file storage, sync_interval always",
-    rounds,
-    sequentialCalls,
-    commands,
-    inFlight: IN_FLIGHT,
-    keys: keys.length,
   }
-  const [floor, framework] = results
-  if (floor === undefined || framework === undefined) return
-  const ratios = {
-    p50: median(framework.p50Ms) / median(floor.p50Ms),
-    p99: median(framework.p99Ms) / median(floor.p99Ms),
-    throughput: median(framework.perSecond) / median(floor.perSecond),
+  const tables: Record<string, Table | { readonly skipped: string }> = {}
+  if (!json) print(Object.entries(settings).map(([name, value]) => `  ${name.padEnd(24)}${value}`))
+  for (const [name, measure] of Object.entries(SUBJECTS)) {
+    if (names.length > 0 && !names.includes(name)) continue
+    process.stderr.write(`${name} …\n`)
+    const table = await measured(measure, scale)
+    tables[name] = table
+    if (!json) print(["skipped" in table ? `  ${name} is skipped: ${table.skipped}` : render(table)])
   }
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ settings, results, ratios }, undefined, 2)}\n`)
-    return
-  }
-  const lines = [
-    "",
-    ...Object.entries(settings).map(([name, value]) => `  ${name.padEnd(16)}${value}`),
-    "",
-    `  ${"medians of rounds (spread)".padEnd(48)}${"p50".padStart(16)}${"p99".padStart(16)}${"commands/s".padStart(24)}`,
-    ...results.map(
-      ({ name, p50Ms, p99Ms, perSecond }) =>
-        `  ${name.padEnd(48)}${`${median(p50Ms).toFixed(2)} ms ${spread(p50Ms)}`.padStart(16)}${`${median(p99Ms).toFixed(2)} ms ${spread(p99Ms)}`.padStart(16)}${`${Math.round(median(perSecond)).toLocaleString("en-US")} ${spread(perSecond)}`.padStart(24)}`,
-    ),
-    "",
-    `  latency p50: ${ratios.p50.toFixed(2)} × plain code; p99: ${ratios.p99.toFixed(2)} ×; throughput: ${ratios.throughput.toFixed(2)} ×`,
-    "",
-  ]
-  process.stdout.write(lines.join("\n"))
+  if (json) print([JSON.stringify({ settings, tables }, undefined, 2)])
 }
 
-await run()
+/** What needs something that is not on this machine says what. */
+async function measured(
+  measure: (scale: Scale) => Promise<Table>,
+  scale: Scale,
+): Promise<Table | { readonly skipped: string }> {
+  try {
+    return await measure(scale)
+  } catch (cause) {
+    if (cause instanceof NatsServerMissing) return { skipped: cause.message }
+    throw cause
+  }
+}
+
+function machine(): string {
+  const [cpu] = cpus()
+  return `${cpus().length} × ${cpu?.model ?? "unknown"}, ${bytes(totalmem())}, ${process.platform} ${release()}, Node ${process.version}`
+}
+
+function print(lines: ReadonlyArray<string>): void {
+  process.stdout.write(`${lines.join("\n")}\n`)
+}
+
+await run(process.argv.slice(2))

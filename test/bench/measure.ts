@@ -10,9 +10,8 @@ export function percentile(sorted: ReadonlyArray<number>, share: number): number
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 }
 
-/** How far the rounds lay apart, half of them to each side: `±8 %`. */
-export function spread(values: ReadonlyArray<number>): string {
+/** How far the rounds lay apart, half of them to each side, as a share of the median. */
+export function spread(values: ReadonlyArray<number>): number {
   const sorted = values.toSorted((a, b) => a - b)
-  const width = (percentile(sorted, 0.75) - percentile(sorted, 0.25)) / 2
-  return `±${Math.round((100 * width) / median(values))} %`
+  return (percentile(sorted, 0.75) - percentile(sorted, 0.25)) / 2 / median(values)
 }

@@ -110,7 +110,7 @@ export class CheckpointStore implements Shelf, Library {
     const { seq, header, rows, buckets } = changes
     const { setRow, setBucket, setCheckpoint } = this.#statements
     this.#transaction(() => {
-      for (const [id, bytes] of rows) setRow.run(placeOf(id), id, seq, bytes ?? null)
+      for (const [bucket, id, bytes] of inPlace(rows)) setRow.run(bucket, id, seq, bytes ?? null)
       for (const [bucket, digest] of buckets) setBucket.run(bucket, seq, digest)
       setCheckpoint.run(seq, this.#logId, header)
       this.#prune(floor)
@@ -285,6 +285,13 @@ class Statements {
     )
     this.oldCheckpoints = prepare("DELETE FROM checkpoint WHERE seq < ?")
   }
+}
+
+/** Rows as they stand in the file, bucket by bucket: so each page of it is touched once, and not once for each of its rows. */
+function inPlace(
+  rows: CheckpointChanges["rows"],
+): ReadonlyArray<readonly [bucket: number, id: string, bytes: Uint8Array | undefined]> {
+  return [...rows].map(([id, bytes]) => [placeOf(id), id, bytes] as const).toSorted(([a], [b]) => a - b)
 }
 
 /** The database, which is made if it is not there. One that is there is looked at when it is read, not before. */
