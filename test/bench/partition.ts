@@ -40,7 +40,7 @@ export class LonePartition implements Disposable {
 
   constructor(actorClass: ActorClass, mode: ReplicationMode, actorBytesMax: number) {
     const of = { group: GroupName("bench"), replica: REPLICA, partition: Partition(0), logId: "log" }
-    this.#store = new CheckpointStore(this.#directory, of)
+    this.#store = new CheckpointStore(this.#directory, of, mode.storage === "shards" ? "large" : "small")
     this.#type = define(actorClass).type
     this.#replica = mode.replica({
       ...of,

@@ -5,6 +5,7 @@ import {
   type Checkpoint,
   type CheckpointChanges,
   type Probation,
+  type ReplicationMode,
   type Shelf,
   type StagedBucket,
   type StagedCheckpoint,
@@ -42,11 +43,12 @@ export class Keeper {
       readonly replica: ReplicaId
       readonly partition: Partition
       readonly logId: string
+      readonly storage: ReplicationMode["storage"]
     },
     onEvent: (event: HostEvent) => void,
     onKept: (seq: number) => void,
   ) {
-    this.#store = new CheckpointStore(dataDir, of)
+    this.#store = new CheckpointStore(dataDir, of, of.storage === "shards" ? "large" : "small")
     this.#trial = new Trial(join(dataDir, `${of.group}-${of.partition}-${of.replica}.trial`))
     this.#partition = of.partition
     this.#onEvent = onEvent

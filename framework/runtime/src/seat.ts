@@ -85,19 +85,19 @@ export class Seat {
     const [actorClass] = options.actors
     invariant(actorClass !== undefined, "a host has at least one actor class")
     const logId = group.logIds[partition] ?? ""
+    const mode = hostable(actorClass, group)
+    this.#keepsShards = mode.storage === "shards"
     this.#keeper =
       options.dataDir === undefined
         ? undefined
         : new Keeper(
             options.dataDir,
-            { group: group.group, replica, partition, logId },
+            { group: group.group, replica, partition, logId, storage: mode.storage },
             this.#onEvent,
             (seq) => this.#step({ _tag: "Persisted", seq }),
           )
     this.#truncateMarginEntries = options.truncateMarginEntries
     const { actorBytesMax } = options
-    const mode = hostable(actorClass, group)
-    this.#keepsShards = mode.storage === "shards"
     this.#make = (begin) =>
       mode.replica({
         group: group.group,

@@ -29,6 +29,7 @@ export class CheckpointStore implements Shelf, Library {
   #database: DatabaseSync
   #prepared: Statements | undefined
   readonly #logId: string
+  readonly #rows: RowSize
   /** What each checkpoint since the oldest changed, so that old versions are found when it goes. */
   #changed = new Map<number, ReadonlyArray<string>>()
 
@@ -41,11 +42,13 @@ export class CheckpointStore implements Shelf, Library {
       readonly partition: Partition
       readonly logId: string
     },
+    rows: RowSize = "small",
   ) {
     mkdirSync(directory, { recursive: true })
     this.#file = join(directory, `${of.group}-${of.partition}-${of.replica}.sqlite`)
     this.#logId = of.logId
-    this.#database = open(this.#file)
+    this.#rows = rows
+    this.#database = open(this.#file, rows)
   }
 
   /** The newest checkpoint: of this log, not of another that was made in its place. Its rows are read as they are needed. */
@@ -161,7 +164,7 @@ export class CheckpointStore implements Shelf, Library {
   recreate(): void {
     this.#database.close()
     for (const ending of ["", "-wal", "-shm"]) rmSync(`${this.#file}${ending}`, { force: true })
-    this.#database = open(this.#file)
+    this.#database = open(this.#file, this.#rows)
     this.#prepared = undefined
     this.#changed.clear()
   }
@@ -295,10 +298,11 @@ function inPlace(
 }
 
 /** The database, which is made if it is not there. One that is there is looked at when it is read, not before. */
-function open(file: string): DatabaseSync {
+function open(file: string, rows: RowSize): DatabaseSync {
   const database = new DatabaseSync(file)
   if (existsSync(file) && statSync(file).size > 0) return database
   database.exec(`
+    PRAGMA page_size = ${rows === "small" ? 4096 : 16_384};
     PRAGMA journal_mode = WAL;
     CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, log TEXT NOT NULL, header BLOB NOT NULL);
     CREATE TABLE row (bucket INTEGER NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, bytes BLOB,
@@ -310,6 +314,9 @@ function open(file: string): DatabaseSync {
   `)
   return database
 }
+
+/** Shards are larger than rows: a page that holds less than four of them would leave much of itself empty. */
+export type RowSize = "small" | "large"
 
 interface HeaderRow {
   readonly log: string

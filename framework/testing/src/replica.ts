@@ -181,7 +181,7 @@ export class SimulatedReplica {
       // what it says of entries before the one that makes it lie is said by a replica that is right
       const lies = liar?.isActive() === true
       const outputs = this.#protocol.step(input)
-      this.#checkProbation(outputs)
+      this.#check(outputs)
       for (const output of lies ? liar.distort(outputs) : outputs) {
         this.#options.onSaid?.(output)
         this.say(output)
@@ -191,8 +191,14 @@ export class SimulatedReplica {
     }
   }
 
-  /** What it says on probation may be wrong. */
-  #checkProbation(outputs: ReadonlyArray<ReplicaOutput>): void {
+  /** Nothing may follow a halt; and what it says on probation may be wrong. */
+  #check(outputs: ReadonlyArray<ReplicaOutput>): void {
+    const end = outputs.findIndex(({ _tag }) => _tag === "Halt" || _tag === "Rejoin" || _tag === "Install")
+    const rest = end < 0 ? [] : outputs.slice(end + 1)
+    invariant(
+      rest.every(({ _tag }) => _tag === "Uncaught"),
+      "nothing follows a halt",
+    )
     if (this.#options.disk.probation !== "open" || this.#protocol?.status.onProbation === false) return
     const speaks = outputs.some(({ _tag }) => _tag === "Send" || _tag === "Attest")
     invariant(!speaks, "a replica on probation neither votes nor attests")

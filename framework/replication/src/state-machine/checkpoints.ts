@@ -16,6 +16,11 @@ import { type Quorum, Stability } from "./stability.ts"
 /** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again. */
 const ATTEST_AGAIN_TICKS = 4
 
+/**
+ * A checkpoint is due after so many commands, too: what they changed stays in memory until it is taken. A part of the replicated
+ * state, like the number of batches.
+ */
+export const CHECKPOINT_COMMANDS_MAX = 250_000
 /** Bytes of actors in memory, about, where the others may be on the shelf. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 
@@ -58,8 +63,9 @@ export class Checkpoints {
   readonly #taken = new Map<number, Taken>()
   /** How many shards there are of a checkpoint; 0 of whole copies. */
   readonly #shards: number
-  /** Batches since the last checkpoint. */
+  /** Batches, and commands of them, since the last checkpoint. */
   #batches = 0
+  #commands = 0
   #ticks = 0
 
   constructor(
@@ -111,10 +117,16 @@ export class Checkpoints {
   }
 
   /** A batch was executed: takes a checkpoint if one is due, at the same entry on all replicas. */
-  executed(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
-    const { checkpointEveryBatches = Number.POSITIVE_INFINITY } = this.#options
-    if (++this.#batches < checkpointEveryBatches) return undefined
-    this.#batches = 0
+  executed(
+    position: Omit<CheckpointHeader, "root">,
+    batch: { readonly commands: number; readonly isReplayed: boolean },
+  ): CheckpointChanges | undefined {
+    const { checkpointEveryBatches } = this.#options
+    if (checkpointEveryBatches === undefined) return undefined
+    this.#commands += batch.commands
+    if (++this.#batches < checkpointEveryBatches && this.#commands < CHECKPOINT_COMMANDS_MAX) return undefined
+    this.#batches = this.#commands = 0
+    const { isReplayed } = batch
     const changes = this.#checkpointer.take(position, this.#slot, {
       actors: this.#actors.takeChanges(position.seq),
       sessions: this.#sessions.takeChanges(),

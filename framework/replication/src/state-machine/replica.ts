@@ -257,7 +257,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       envelope._tag === "Opening" ? this.#execution.open(envelope) : this.#execution.admit(envelope)
     const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
-    if (envelope._tag === "Batch") this.#checkpointWhenDue(replaying, outputs)
+    if (envelope._tag === "Batch")
+      this.#checkpointWhenDue({ commands: envelope.commands.length, isReplayed: replaying }, outputs)
   }
 
   #reconfigure(roster: Roster, source: string, outputs: Array<ReplicaOutput>): void {
@@ -267,9 +268,12 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Membership", roster, role: this.#mandate.role })
   }
 
-  #checkpointWhenDue(replaying: boolean, outputs: Array<ReplicaOutput>): void {
+  #checkpointWhenDue(
+    batch: { readonly commands: number; readonly isReplayed: boolean },
+    outputs: Array<ReplicaOutput>,
+  ): void {
     const { roster } = this.#mandate
-    const changes = this.#checkpoints.executed({ ...this.#past.position, roster }, replaying)
+    const changes = this.#checkpoints.executed({ ...this.#past.position, roster }, batch)
     if (changes === undefined) return
     outputs.push({ _tag: "Persist", changes })
     this.#attest(this.#checkpoints.attestation(changes.seq), outputs)

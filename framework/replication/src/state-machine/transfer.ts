@@ -17,8 +17,8 @@ import type { Holding } from "./checkpoints.ts"
 import { Holder } from "./holder.ts"
 import { Shards } from "./shards.ts"
 
-/** Buckets in one request, at most. */
-const BUCKETS_AT_ONCE = 64
+/** Buckets in one request, at most: an answer has a bound of its own. */
+const BUCKETS_AT_ONCE = 512
 /** Peers whose answers lead to nothing for so many ticks are given up. */
 const IDLE_TICKS = 4
 
