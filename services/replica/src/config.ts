@@ -34,6 +34,7 @@ export const readConfig = Effect.fnUntraced(function* (env: Environment) {
     createPartitions: optional("CREATE_PARTITIONS", Config.Int("CREATE_PARTITIONS")),
     accept: read("ACCEPT", Config.Array(Acceptance, "ACCEPT").pipe(Config.withDefault([]))),
     dataDir: optional("DATA_DIR", Config.String("DATA_DIR")),
+    actorBytesMax: optional("ACTOR_BYTES_MAX", Config.Int("ACTOR_BYTES_MAX")),
     truncateMarginEntries: optional("TRUNCATE_MARGIN_ENTRIES", Config.Int("TRUNCATE_MARGIN_ENTRIES")),
     determinism: optional("DETERMINISM", Config.Literals(["guarded", "checked"], "DETERMINISM")),
     user: optional("USER", Config.String("USER")),
@@ -68,6 +69,8 @@ const SETTINGS = {
   CREATE_PARTITIONS: "a whole number: the partitions of the group, where it is to be made",
   ACCEPT: `unsafe settings to run with knowingly, comma separated, out of ${Object.keys(RISKS).join(", ")}`,
   DATA_DIR: "a folder for this replica's checkpoints, of its own",
+  ACTOR_BYTES_MAX:
+    "a whole number: about so many bytes of actors stay in memory, for each partition, although they are in DATA_DIR",
   TRUNCATE_MARGIN_ENTRIES:
     "a whole number: this replica truncates the log behind checkpoints, and leaves so many entries",
   DETERMINISM: "guarded or checked, and the same for all replicas",

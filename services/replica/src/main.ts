@@ -34,6 +34,7 @@ function hostOptions(config: ReplicaConfig, actors: ReadonlyArray<ActorClass>): 
     accept,
     onEvent: report,
     ...(dataDir === undefined ? {} : { dataDir }),
+    ...(config.actorBytesMax === undefined ? {} : { actorBytesMax: config.actorBytesMax }),
     ...(config.truncateMarginEntries === undefined
       ? {}
       : { truncateMarginEntries: config.truncateMarginEntries }),
