@@ -171,9 +171,9 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "chance-differs",
     bug: "replicas draw different random numbers",
     file: CONTEXT,
-    find: "new RandomStream(`${partition}/${seq}/${index}`)",
+    find: "new RandomStream(`${log}/${seq}/${index}`)",
     replace:
-      "new RandomStream(`${partition}/${seq}/${index}/${(globalThis.chance = (globalThis.chance ?? 0) + 1)}`)",
+      "new RandomStream(`${log}/${seq}/${index}/${(globalThis.chance = (globalThis.chance ?? 0) + 1)}`)",
     seedsMax: 50,
   },
   {

@@ -18,7 +18,8 @@ export interface ActorContext {
 
 /** Where a command stands: its batch's entry, and its place in the batch. */
 export interface Position {
-  readonly partition: number
+  /** The id of the log: no other has it, whatever its name is. */
+  readonly log: string
   readonly seq: number
   readonly index: number
   readonly nowMs: number
@@ -75,8 +76,8 @@ export class CommandContext implements ActorContext {
   }
 
   #random(): RandomStream {
-    const { partition, seq, index } = this.#live()
-    return (this.#stream ??= new RandomStream(`${partition}/${seq}/${index}`))
+    const { log, seq, index } = this.#live()
+    return (this.#stream ??= new RandomStream(`${log}/${seq}/${index}`))
   }
 
   #live(): Position {

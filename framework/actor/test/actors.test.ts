@@ -232,7 +232,7 @@ describe("the actors of a replica", () => {
     const count = BATCH_RESULT_BYTES_MAX / RESULT_BYTES_MAX + 2
     for (let index = 0; index < count; index++)
       actors.execute(writer, target, "alice", each, {
-        partition: 0,
+        log: "log",
         seq: 1,
         index,
         nowMs: 0,

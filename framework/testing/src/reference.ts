@@ -97,7 +97,7 @@ export class Reference {
       const id = batch.traces[command.trace] ?? `${seq}/${index}`
       const actor = this.#actor(definition, key)
       const nowMs = Number(this.#timeNs / 1_000_000n)
-      this.#context.begin({ partition: 0, seq, index, nowMs, caller: batch.client }, key)
+      this.#context.begin({ log: "log", seq, index, nowMs, caller: batch.client }, key)
       const args = decode(command.args) as ReadonlyArray<Canonical> // a client of ours sends a list
       const output = outcomeOf(() =>
         member.implementation.apply(actor, withContext(member, args, this.#context)),

@@ -4,7 +4,6 @@ import {
   type Batch,
   ByteWriter,
   type Opening,
-  type Partition,
   type Refusal,
   SessionId,
   type SessionTable,
@@ -14,7 +13,7 @@ import type { Past } from "./past.ts"
 
 /** Executes what clients put into the log, at the position that was read last: each batch once, however often it is there. */
 export class Execution {
-  readonly #partition: Partition
+  readonly #log: string
   readonly #past: Past
   readonly #actors: Actors
   readonly #sessions: SessionTable
@@ -23,12 +22,12 @@ export class Execution {
   #repeated = 0
 
   constructor(options: {
-    readonly partition: Partition
+    readonly log: string
     readonly past: Past
     readonly actors: Actors
     readonly sessions: SessionTable
   }) {
-    this.#partition = options.partition
+    this.#log = options.log
     this.#past = options.past
     this.#actors = options.actors
     this.#sessions = options.sessions
@@ -78,7 +77,7 @@ export class Execution {
     writer.reset()
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
     const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
-    const partition = this.#partition
+    const log = this.#log
     for (const [index, command] of batch.commands.entries()) {
       const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
       if (typeof target === "string") {
@@ -89,7 +88,7 @@ export class Execution {
         writeRefused(writer, target, detail)
         continue
       }
-      const position: Position = { partition, seq: this.#past.seq, index, nowMs, caller: batch.client }
+      const position: Position = { log, seq: this.#past.seq, index, nowMs, caller: batch.client }
       this.#actors.execute(writer, target, command.key, command.args, position)
     }
     this.#executed += batch.commands.length
