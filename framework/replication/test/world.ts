@@ -17,6 +17,7 @@ import {
   type ClientLimits,
   type ClientOutput,
   type ClientProtocol,
+  type HaltReport,
   type ReplicaOutput,
   type ReplicaProtocol,
   type ReplicationMode,
@@ -46,7 +47,8 @@ export class World {
   readonly toLog: Array<{ readonly token: number; readonly bytes: Uint8Array }> = []
   readonly toClient: Array<{ readonly from: string; readonly bytes: Uint8Array }> = []
   readonly toReplica: Array<{ readonly to: ReplicaId; readonly bytes: Uint8Array }> = []
-  readonly halts: Array<ReplicaOutput & { _tag: "Halt" }> = []
+  /** What replicas complained of, halted at, or begin anew for. */
+  readonly halts: Array<{ readonly does: "Halt" | "Reattach" | "Rejoin"; readonly report: HaltReport }> = []
   readonly dissents: Array<ClientOutput<TestCall> & { _tag: "Dissent" }> = []
   /** How often the client asked for the current roster. */
   refreshes = 0
@@ -194,7 +196,10 @@ export class World {
   toldReplica(name: ReplicaId, outputs: ReadonlyArray<ReplicaOutput>): void {
     for (const output of outputs) {
       if (output._tag === "Send") this.toClient.push({ from: name, bytes: output.bytes })
-      if (output._tag === "Halt") this.halts.push(output)
+      if (output._tag === "Halt" || output._tag === "Rejoin")
+        this.halts.push({ does: output._tag, report: output.report })
+      if (output._tag === "Reattach" && output.complaint !== undefined)
+        this.halts.push({ does: output._tag, report: output.complaint })
     }
   }
 

@@ -42,7 +42,7 @@ describe("a log that forked between replicas", () => {
     expect(w.halts).toEqual([])
   })
 
-  it("halts a replica that f+1 peers contradict", () => {
+  it("makes a replica begin anew that f+1 peers contradict", () => {
     const w = world()
     hear(w, r1, forged(told(w, r1)))
     expect(w.halts).toEqual([])

@@ -174,12 +174,12 @@ describe("a replica of the state machine mode", () => {
     expect(w.replica(r0).status.malformed).toBe(1)
   })
 
-  it("halts at a gap in the log, once the log has said three times that it holds what it does not deliver", () => {
+  it("complains of a gap in the log, once the log has said three times that it holds what it does not deliver, and halts", () => {
     const w = world()
     w.call("add", "a", 1)
     w.run()
     const { applied } = w.replica(r0).status
-    const steps = [1, 2, 3].map(() => {
+    const steps = [1, 2, 3, 4].map(() => {
       const replica = w.replica(r0)
       const last = w.log.at(-1)
       if (last === undefined) throw new Error("the log holds entries")
@@ -187,7 +187,9 @@ describe("a replica of the state machine mode", () => {
       replica.step({ _tag: "Entries", entries: [last] })
       return replica.step({ _tag: "Entries", entries: [{ ...last, seq: applied + 2 }] })
     })
-    expect(steps.map(([output]) => output?._tag)).toEqual(["Reattach", "Reattach", "Halt"])
+    expect(steps.map(([output]) => output?._tag)).toEqual(["Reattach", "Reattach", "Reattach", "Halt"])
+    const [complaint] = steps[2] ?? []
+    expect(complaint).toMatchObject({ complaint: { reason: "log-gap" } })
     expect(w.replica(r0).status.halted?.reason).toBe("log-gap")
   })
 
@@ -206,12 +208,11 @@ describe("a replica of the state machine mode", () => {
     const [first] = w.log
     if (first === undefined) throw new Error("the log holds entries")
     expect(replica.step({ _tag: "Entries", entries: [{ ...first, seq: 5 }] })).toEqual([{ _tag: "Reattach" }])
-    const [request] = replica.step({ _tag: "Attached", logId: "log", firstSeq: 5, lastSeq: 9, nowMs: 0 })
-    expect(request?._tag).toBe("Request")
-    expect(replica.status.halted).toBeUndefined()
+    replica.step({ _tag: "Attached", logId: "log", firstSeq: 5, lastSeq: 9, nowMs: 0 })
+    expect(replica.status).toMatchObject({ halted: undefined, from: 5, caughtUp: false })
   })
 
-  it("halts when the log goes back", () => {
+  it("complains when the log goes back", () => {
     const w = world()
     w.toldReplica(r0, w.replica(r0).step({ _tag: "Entries", entries: [entry(1), entry(2), entry(1)] }))
     expect(w.halts.map((halt) => halt.report.reason)).toEqual(["log-regression"])
@@ -243,14 +244,14 @@ describe("a replica of the state machine mode", () => {
     expect(w.replica(r0).status.executed).toBe(2)
   })
 
-  it("halts when its last entry has changed", () => {
+  it("complains when its last entry has changed", () => {
     const w = opened()
     w.replica(r0).step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 1, nowMs: 0 })
     w.toldReplica(r0, w.replica(r0).step({ _tag: "Entries", entries: [entry(1)] }))
     expect(w.halts.map((halt) => halt.report.reason)).toEqual(["log-rewritten"])
   })
 
-  it("halts when its last entry never comes again: the log lost its tail", () => {
+  it("complains when its last entry never comes again, and halts where another server has lost it too", () => {
     const w = opened()
     w.replica(r0).step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 0, nowMs: 0 })
     const reattached = []
@@ -262,8 +263,9 @@ describe("a replica of the state machine mode", () => {
         w.replica(r0).step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 0, nowMs })
       }
     }
-    expect(reattached).toHaveLength(2)
-    expect(w.halts.map((halt) => halt.report.reason)).toEqual(["log-lost-tail"])
+    expect(reattached).toHaveLength(3)
+    expect(w.halts.map(({ does }) => does)).toEqual(["Reattach", "Halt"])
+    expect(w.halts.map(({ report }) => report.reason)).toEqual(["log-lost-tail", "log-lost-tail"])
   })
 
   it("does not take a log that is away for a minute for one that lost its tail", () => {
