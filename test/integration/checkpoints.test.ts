@@ -5,6 +5,7 @@ import { ReplicaId } from "@lockstep/core"
 import type { ReplicaProcess } from "@lockstep/replica-service/process"
 import { openConnection } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
+import { stateMachine, truncateLogs } from "lockstep"
 import { describe, expect, it } from "vitest"
 import { canFillDisks, emptyDisk, fillDisk } from "../chaos/replica-store.ts"
 import { expectEqual, LedgerGroup, Load } from "./group.ts"
@@ -139,6 +140,37 @@ describe("a replica that keeps checkpoints", () => {
       .toBe("state-diverged")
     await load.progress(200)
     await load.stopAndCheck()
+  })
+})
+
+describe("an operator who truncates the log", () => {
+  it("leaves what replicas need, by what they attest in it, and they go on and come back", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      await using group = await LedgerGroup.start({}, { dataDir, createCheckpointEveryBatches: 50 })
+      const servers = group.server.url
+      const mode = stateMachine({ faults: 1, faultModel: "byzantine" })
+      const [early] = await truncateLogs({ servers, mode, marginEntries: 10 })
+      expect(early?.firstSeq).toBe(1)
+      await using client = await group.connect()
+      const load = new Load(client)
+      await load.progress(2000)
+      const victim = group.replica(2)
+      await victim.kill()
+      rmSync(join(dataDir, "main-0-r2.sqlite"), { force: true })
+      const [truncated] = await truncateLogs({ servers, mode, marginEntries: 10 })
+      expect(truncated?.firstSeq).toBeGreaterThan(100)
+      await using nats = await openConnection({ servers, name: "test" })
+      const { streams } = await jetstreamManager(nats.nats)
+      expect((await streams.info("LOG_main_0")).state.first_seq).toBe(truncated?.firstSeq)
+      await victim.start()
+      await load.progress(300)
+      await load.stopAndCheck()
+      await expectEqual(group.replicas)
+      expect(installs(victim)).toBe(1)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
   })
 })
 

@@ -47,4 +47,7 @@ export {
   type HostOptions,
   MarginTooSmall,
   MembershipConflict,
+  type TruncatedLog,
+  truncateLogs,
+  type TruncateOptions,
 } from "@lockstep/runtime"

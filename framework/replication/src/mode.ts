@@ -33,8 +33,17 @@ export interface ReplicationMode extends Mode {
   readonly quorum: number
   /** What a replica keeps of its checkpoints: enough to begin with, or one shard, which needs those of others. */
   readonly storage: "copies" | "shards"
+  /** What replicas attest in a log, for whoever reads it from here on, with this roster. */
+  certificates(log: { readonly from: number; readonly roster: Roster }): Certificates
   replica(options: ReplicaOptions): ReplicaProtocol
   client<Call>(options: ClientOptions): ClientProtocol<Call>
+}
+
+/** Gathers what replicas attest of their checkpoints. */
+export interface Certificates {
+  read(entries: ReadonlyArray<Entry>): void
+  /** The last checkpoint that so many replicas hold on their disks that the log is not needed below it. */
+  readonly durable: { readonly seq: number } | undefined
 }
 
 /** One partition of one group, as callers and replicas agree on it. */

@@ -31,6 +31,11 @@ export class Certificates {
     this.#stability = new Stability(options.quorum, options.roster.voters)
   }
 
+  /** The last checkpoint that enough replicas hold on their disks. */
+  get durable(): StableCheckpoint | undefined {
+    return this.#stability.durable
+  }
+
   /** The last checkpoint that replicas surely hold on their disks, or, while that is not in the log, the last that they attest. */
   get last(): StableCheckpoint | undefined {
     const certificate = this.#stability.durable ?? this.#stability.stable

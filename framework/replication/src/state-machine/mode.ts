@@ -1,6 +1,7 @@
 import { type FaultModel, quorum } from "@lockstep/core"
 import type { Coding } from "../erasure-coded.ts"
 import type { ReplicationMode } from "../mode.ts"
+import { Certificates } from "./certificates.ts"
 import { StateMachineClient } from "./client.ts"
 import { StateMachineReplica } from "./replica.ts"
 
@@ -33,6 +34,7 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     replicas,
     quorum: votes,
     storage: coding === undefined ? "copies" : "shards",
+    certificates: (log) => new Certificates({ ...log, quorum: holding }),
     replica: (init) => new StateMachineReplica(init, holding),
     client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>
       new StateMachineClient<Call>(init, votes),
