@@ -92,6 +92,8 @@ export type HostEvent =
       readonly voters: ReadonlyArray<string>
       readonly standbys: ReadonlyArray<string>
     }
+  /** The log says that another build executes what follows: this one executes nothing, and says why. */
+  | { readonly event: "waits"; readonly partition: number; readonly detail: string }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
   /** f+1 others attest another state: it forgets its own (`evidence` is a copy), and begins anew, on probation. */
   | {

@@ -10,7 +10,6 @@ import {
 } from "@lockstep/core"
 import {
   answersTo,
-  type Checkpoint,
   type HaltReport,
   type Membership,
   type ReplicaInput,
@@ -125,11 +124,11 @@ export class SimulatedReplica {
   /** The protocol with what the disk holds; from the beginning, where that is damaged. */
   #restored(): ReplicaProtocol {
     const { mode, settings, disk } = this.#options
+    const kept = settings.checkpointEveryBatches === undefined ? undefined : disk.load()
     // a shard is nothing to begin with
-    const isWhole = settings.checkpointEveryBatches !== undefined && mode.storage === "copies"
-    const restore = isWhole ? disk.load() : undefined
+    const isWhole = mode.storage === "copies"
     try {
-      return this.#begin(restore)
+      return this.#begin(kept && (isWhole ? { restore: kept } : { shardOf: kept.header }))
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
       disk.wipe()
@@ -146,7 +145,10 @@ export class SimulatedReplica {
     this.#reattach()
   }
 
-  #begin(restore: Checkpoint | undefined, how?: "on probation"): ReplicaProtocol {
+  #begin(
+    from: Pick<ReplicaOptions, "restore" | "shardOf"> | undefined,
+    how?: "on probation",
+  ): ReplicaProtocol {
     const { mode, membership, definitions, settings, disk, replica } = this.#options
     return mode.replica({
       ...membership,
@@ -155,7 +157,8 @@ export class SimulatedReplica {
       definitions,
       shelf: disk,
       staged: disk.stage.digests(),
-      ...(restore && { restore }),
+      // a shard is nothing to begin with
+      ...from,
       ...(how !== undefined && { onProbation: true }),
     })
   }
@@ -263,6 +266,8 @@ export class SimulatedReplica {
         return this.#install(output.checkpoint)
       case "Membership":
         return this.#options.schedule.note(`${this.replica} is ${output.role} in ${output.roster.epoch}`)
+      case "Waits":
+        return this.#options.schedule.note(`${this.replica} waits: ${output.detail}`)
       case "Reattach":
         return this.#reattach()
       case "Halt":
@@ -323,7 +328,7 @@ export class SimulatedReplica {
     const restore = isWhole ? disk.load() : { header, rows: disk.stage.take(checkpoint) }
     try {
       const wasOnProbation = this.#protocol?.status.onProbation === true
-      this.#protocol = this.#begin(restore, wasOnProbation ? "on probation" : undefined)
+      this.#protocol = this.#begin(restore && { restore }, wasOnProbation ? "on probation" : undefined)
     } catch (cause) {
       // what was fetched was checked, piece by piece: it cannot be damaged
       this.failure = cause instanceof Error ? cause : new Error(String(cause))

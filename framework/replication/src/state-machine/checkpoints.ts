@@ -31,6 +31,8 @@ interface Taken {
   readonly state: Digest
   /** It is in the past of the log: others have attested it, or nobody will in that epoch. */
   readonly isReplayed: boolean
+  /** Another build may begin with it, whether or not the log shows that it was attested. */
+  readonly isUpgrade: boolean
   /** In which it was taken. */
   readonly epoch: Epoch
   durable: boolean
@@ -100,8 +102,10 @@ export class Checkpoints {
       this.#actors.restore(row),
     )
     this.#sessions.restore(sessions)
-    const { chain, roster } = header
-    this.#taken.set(header.seq, { chain, state, isReplayed: true, epoch: roster.epoch, durable: true })
+    const { seq, chain, roster, since } = header
+    const isUpgrade = since === seq
+    const { epoch } = roster
+    this.#taken.set(seq, { chain, state, isReplayed: true, isUpgrade, epoch, durable: true })
     return header
   }
 
@@ -113,15 +117,24 @@ export class Checkpoints {
   /** A batch was executed: takes a checkpoint if one is due, at the same entry on all replicas. */
   executed(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
     const { checkpointEveryBatches = Number.POSITIVE_INFINITY } = this.#options
-    if (++this.#batches < checkpointEveryBatches) return undefined
+    return ++this.#batches < checkpointEveryBatches ? undefined : this.#take(position, isReplayed)
+  }
+
+  /** The log states another schema: all replicas take a checkpoint at that entry, for the builds that go on from there. */
+  upgraded(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
+    return this.#options.checkpointEveryBatches === undefined ? undefined : this.#take(position, isReplayed)
+  }
+
+  #take(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges {
     this.#batches = 0
     const changes = this.#checkpointer.take(position, this.#slot, {
       actors: this.#actors.takeChanges(position.seq),
       sessions: this.#sessions.takeChanges(),
     })
-    const { chain, roster } = position
+    const { seq, chain, since } = position
+    const { epoch } = position.roster
     const { state } = changes
-    this.#taken.set(changes.seq, { chain, state, isReplayed, epoch: roster.epoch, durable: false })
+    this.#taken.set(seq, { chain, state, isReplayed, isUpgrade: since === seq, epoch, durable: false })
     this.#ticks = 0
     return changes
   }
@@ -148,8 +161,8 @@ export class Checkpoints {
   attestation(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
     const { epoch } = this.#mandate.roster
-    if (taken === undefined || (taken.isReplayed && taken.epoch === epoch) || !this.#mandate.maySpeak)
-      return undefined
+    if (taken === undefined || !this.#mandate.maySpeak) return undefined
+    if (taken.isReplayed && taken.epoch === epoch && !taken.isUpgrade) return undefined
     const { replica } = this.#options
     const { chain, state, durable } = taken
     return encodeAttestation({ replica, epoch, seq, chain, state, durable })

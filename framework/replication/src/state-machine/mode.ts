@@ -32,6 +32,7 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     lane: `state-machine/${votes}`,
     replicas,
     quorum: votes,
+    holders: holding.holders,
     storage: coding === undefined ? "copies" : "shards",
     replica: (init) => new StateMachineReplica(init, holding),
     client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>

@@ -1,9 +1,7 @@
-import { Actors, BATCH_RESULT_BYTES_MAX, type Position, type Target } from "@lockstep/actor"
+import { Actors } from "@lockstep/actor"
 import {
   type Answer,
   type Attestation,
-  type Batch,
-  ByteWriter,
   type ClientId,
   decodeAsk,
   decodeEnvelope,
@@ -11,12 +9,9 @@ import {
   type Entry,
   type Envelope,
   Malformed,
-  type Opening,
-  type Refusal,
   type Roster,
-  SessionId,
+  type Schema,
   SessionTable,
-  writeRefused,
 } from "@lockstep/core"
 import type { CheckpointChanges } from "../checkpoint.ts"
 import type {
@@ -27,7 +22,10 @@ import type {
   ReplicaProtocol,
   ReplicaStatus,
 } from "../mode.ts"
+import { Build } from "./build.ts"
+import { decodeHeader } from "./checkpoint.ts"
 import { Checkpoints, type Holding } from "./checkpoints.ts"
+import { Executor } from "./executor.ts"
 import { Mandate } from "./mandate.ts"
 import { Past } from "./past.ts"
 import { Peers } from "./peers.ts"
@@ -40,12 +38,20 @@ import { type Asked, Transfer } from "./transfer.ts"
 export class StateMachineReplica implements ReplicaProtocol {
   readonly #options: ReplicaOptions
   readonly #mandate: Mandate
+  readonly #build: Build
   readonly #actors: Actors
   readonly #sessions: SessionTable
-  readonly #outcomes = new ByteWriter(64 * 1024)
+  readonly #executor: Executor
   readonly #peers: Peers
   readonly #checkpoints: Checkpoints
   readonly #holding: Holding
+  /** Where the log is read for a checkpoint that this build can begin with, in place of what it has. */
+  #fetchFrom: number | undefined
+  /** Where this build has executed its last entry: another one goes on from there. */
+  #stoppedAt: { readonly seq: number; readonly chain: Digest } | undefined
+  #told: string | undefined
+  /** f+1 others attest another state than this replica has. */
+  #divergence: string | undefined
   /** A checkpoint is fetched from peers. */
   #transfer: Transfer | undefined
   /** What is not on the disk of the checkpoint that it began with. */
@@ -56,22 +62,31 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
   #halted: HaltReport | undefined
-  #executed = 0
-  #repeated = 0
   #malformed = 0
 
   constructor(options: ReplicaOptions, holding: Holding) {
     this.#options = options
     this.#holding = holding
     this.#mandate = new Mandate(options, holding.votes)
-    this.#peers = new Peers(options, this.#mandate, holding.votes)
+    this.#build = new Build(options.definitions)
+    this.#peers = new Peers(options, this.#mandate, this.#build, holding.votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
+    this.#executor = new Executor(options.partition, this.#past, this.#actors, this.#sessions)
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
-    const { restore } = options
-    if (restore === undefined) return
+    const { restore, shardOf } = options
+    const kept = restore?.header ?? shardOf
+    if (kept === undefined) return
+    const found = decodeHeader(kept)
+    const beginning = this.#build.begin(found, restore === undefined ? "shard" : "whole")
+    if (beginning === "fetches") {
+      this.#fetchFrom = found.seq + 1
+      this.#mandate.restore(found.roster)
+    }
+    if (restore === undefined || beginning === "fetches") return
     const header = this.#checkpoints.restore(restore)
+    if (beginning === "stops") this.#stoppedAt = header
     this.#past.restore(header)
     this.#mandate.restore(header.roster)
     this.#checkpoints.reconfigured()
@@ -80,25 +95,29 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   get status(): ReplicaStatus {
+    const { seq: applied, chain } = this.#stoppedAt ?? this.#past
     return {
-      applied: this.#past.seq,
-      chain: this.#past.chain,
+      applied,
+      chain,
       from: this.#transfer?.from ?? Math.max(1, this.#past.seq),
       caughtUp:
         this.#transfer === undefined &&
+        this.#build.waits === undefined &&
         this.#replayUntil !== undefined &&
         this.#past.seq >= this.#replayUntil,
       halted: this.#halted,
       actors: this.#actors.size,
       resident: this.#actors.resident,
       sessions: this.#sessions.size,
-      executed: this.#executed,
+      executed: this.#executor.executed,
       stable: this.#checkpoints.stable,
       durable: this.#checkpoints.durable,
       roster: this.#mandate.roster,
       role: this.#mandate.role,
       onProbation: this.#mandate.onProbation,
-      repeated: this.#repeated,
+      schema: this.#build.schema,
+      waits: this.#build.waits,
+      repeated: this.#executor.repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
     }
@@ -107,13 +126,17 @@ export class StateMachineReplica implements ReplicaProtocol {
   step(input: ReplicaInput): ReadonlyArray<ReplicaOutput> {
     const outputs: Array<ReplicaOutput> = []
     if (this.#halted !== undefined || this.#isDone) return outputs
-    if (this.#transfer !== undefined) {
-      this.#stepTransfer(this.#transfer, input, outputs)
-      return outputs
-    }
+    if (this.#transfer !== undefined) this.#stepTransfer(this.#transfer, input, outputs)
+    else if (input._tag === "Attached") this.#attach(input, outputs)
+    else if (this.#fetchFrom === undefined) this.#stepOn(input, outputs)
+    this.#tellWhyItWaits(outputs)
+    return outputs
+  }
+
+  #stepOn(input: ReplicaInput, outputs: Array<ReplicaOutput>): void {
     switch (input._tag) {
       case "Attached":
-        this.#attach(input, outputs)
+      case "Answer":
         break
       case "Entries":
         for (const entry of input.entries) {
@@ -127,25 +150,29 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Peer":
         this.#hear(input.from, input.bytes, outputs)
         break
-      case "Answer":
-        break
       case "Persisted":
         this.#attest(this.#checkpoints.persisted(input.seq), outputs)
         break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
-        this.#tell(this.#peers.tick(this.#past.seq, this.#past.chain), outputs)
+        this.#tell(this.#peers.tick(this.status.applied, this.status.chain), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
     }
-    return outputs
+  }
+
+  #tellWhyItWaits(outputs: Array<ReplicaOutput>): void {
+    const { waits } = this.#build
+    if (waits !== undefined && waits !== this.#told && this.#halted === undefined)
+      outputs.push({ _tag: "Waits", detail: waits })
+    this.#told = waits
   }
 
   #attach(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     if (log.logId !== this.#options.logId)
       return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
-    if (log.firstSeq > Math.max(1, this.#past.seq) || this.#transfer !== undefined)
-      return this.#catchUpFromPeers(log, outputs)
+    const isFetching = this.#transfer !== undefined || this.#fetchFrom !== undefined
+    if (log.firstSeq > Math.max(1, this.#past.seq) || isFetching) return this.#catchUpFromPeers(log, outputs)
     if (this.#toKeep !== undefined) outputs.push({ _tag: "Persist", changes: this.#toKeep })
     this.#toKeep = undefined
     this.#replayUntil ??= log.lastSeq
@@ -155,12 +182,14 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
   #catchUpFromPeers(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     const { checkpointEveryBatches, replica, staged = [] } = this.#options
-    const { firstSeq, roster } = log
+    const { roster } = log
+    const firstSeq = Math.max(log.firstSeq, this.#fetchFrom ?? 0)
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
     const { roster: known } = this.#mandate
     const holding = this.#holding
-    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, staged })
+    const build = this.#build
+    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, build, staged })
     this.#transfer.attached(firstSeq, roster ?? known)
     this.#request(this.#transfer.tick(), outputs)
   }
@@ -212,7 +241,9 @@ export class StateMachineReplica implements ReplicaProtocol {
       if (!(cause instanceof Malformed)) throw cause
       this.#halt(outputs, "store-damaged", cause.message)
     }
-    return this.#halted === undefined
+    if (this.#divergence !== undefined && this.#isSure && this.#fetchFrom === undefined)
+      this.#halt(outputs, "state-diverged", this.#divergence)
+    return this.#halted === undefined && this.#fetchFrom === undefined
   }
 
   #tell(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
@@ -243,14 +274,49 @@ export class StateMachineReplica implements ReplicaProtocol {
       return
     }
     if (envelope._tag === "Reconfiguration") return this.#reconfigure(envelope.roster, entry.source, outputs)
+    // what another build executes is not read here; who votes is, and what they attest
+    if (this.#stoppedAt !== undefined && envelope._tag !== "Attestation") return
+    if (envelope._tag === "Upgrade") return this.#upgrade(envelope.schema, entry.source, outputs)
     const writer =
       envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
     if (entry.source !== writer) return void this.#malformed++ // somebody writes in another's name
     if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
-    const answer = envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
-    const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
+    const answer = this.#executor.execute(envelope)
+    const replaying = this.#isReplaying
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
-    if (envelope._tag === "Batch") this.#checkpointWhenDue(replaying, outputs)
+    if (envelope._tag === "Batch") this.#keep(this.#checkpoints.executed(this.#position, replaying), outputs)
+  }
+
+  /**
+   * Whether this build is the one that should have executed all this. Where nothing was stated yet, the log may still say that it is
+   * not: until a replica has read what was there when it started, it says nothing, and draws no conclusion from what others say.
+   */
+  get #isSure(): boolean {
+    return this.#build.schema.number > 0 || this.#past.seq >= (this.#replayUntil ?? 0)
+  }
+
+  get #isReplaying(): boolean {
+    return this.#replayUntil !== undefined && this.#past.seq <= this.#replayUntil
+  }
+
+  /** What a checkpoint says of where it was taken. */
+  get #position(): Parameters<Checkpoints["executed"]>[0] {
+    return { ...this.#past.position, ...this.#build.stated, roster: this.#mandate.roster }
+  }
+
+  /** The log states what executes the entries that follow. */
+  #upgrade(schema: Schema, source: string, outputs: Array<ReplicaOutput>): void {
+    const { seq, chain } = this.#past
+    const effect = this.#build.follow(schema, { source, seq })
+    if (effect === "ignored") return void this.#malformed++
+    if (effect !== "goes-on" && this.#options.checkpointEveryBatches === undefined)
+      return this.#halt(outputs, "wrong-build", `${this.#build.waits}, and nobody takes checkpoints here`)
+    if (effect === "wrong-past") {
+      this.#fetchFrom = seq + 1
+      return void outputs.push({ _tag: "Reattach" })
+    }
+    this.#keep(this.#checkpoints.upgraded(this.#position, this.#isReplaying), outputs)
+    if (effect === "stops") this.#stoppedAt = { seq, chain }
   }
 
   #reconfigure(roster: Roster, source: string, outputs: Array<ReplicaOutput>): void {
@@ -260,86 +326,22 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Membership", roster, role: this.#mandate.role })
   }
 
-  #checkpointWhenDue(replaying: boolean, outputs: Array<ReplicaOutput>): void {
-    const { roster } = this.#mandate
-    const changes = this.#checkpoints.executed({ ...this.#past.position, roster }, replaying)
+  #keep(changes: CheckpointChanges | undefined, outputs: Array<ReplicaOutput>): void {
     if (changes === undefined) return
     outputs.push({ _tag: "Persist", changes })
     this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
   }
 
   #attest(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
-    if (bytes !== undefined) outputs.push({ _tag: "Attest", bytes })
+    if (bytes !== undefined && this.#isSure) outputs.push({ _tag: "Attest", bytes })
   }
 
   /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
   #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
     const { confirmed, diverged, truncatable } = this.#checkpoints.hear(attestation)
     if (confirmed === true) this.#mandate.confirm()
-    if (diverged !== undefined) this.#halt(outputs, "state-diverged", diverged)
+    if (diverged !== undefined) this.#divergence ??= diverged
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
-  }
-
-  #open(opening: Opening): Answer {
-    const session = SessionId(this.#past.seq)
-    this.#sessions.open(session, opening.client)
-    return this.#answerHere(session, opening.number, 0, NO_OUTCOMES)
-  }
-
-  /** Exactly once: only a batch that was never seen is executed. */
-  #admit(batch: Batch): Answer | undefined {
-    const admission = this.#sessions.admit(batch, this.#past.seq)
-    switch (admission._tag) {
-      case "Fresh": {
-        const answer = this.#apply(batch)
-        this.#sessions.record(answer)
-        return answer
-      }
-      case "Answered":
-        this.#repeated++
-        return admission.answer
-      case "Settled":
-        this.#repeated++
-        return undefined
-      case "Expired":
-        return this.#refuse(batch, "SessionExpired", "the session or the answer is no longer kept")
-      case "Overlapping":
-        return this.#refuse(batch, "NumberReused", "numbers of this batch belong to another one")
-    }
-  }
-
-  #apply(batch: Batch): Answer {
-    const writer = this.#outcomes
-    writer.reset()
-    const nowMs = Number(this.#past.timeNs / 1_000_000n)
-    const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
-    const { partition } = this.#options
-    for (const [index, command] of batch.commands.entries()) {
-      const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
-      if (typeof target === "string") {
-        const name = batch.methods[command.method]
-        // a forged batch may name it a hundred thousand times, and outcomes have a bound
-        const detail =
-          writer.length > BATCH_RESULT_BYTES_MAX ? "" : `this group hosts no ${name?.type}/${name?.member}`
-        writeRefused(writer, target, detail)
-        continue
-      }
-      const position: Position = { partition, seq: this.#past.seq, index, nowMs, caller: batch.client }
-      this.#actors.execute(writer, target, command.key, command.args, position)
-    }
-    this.#executed += batch.commands.length
-    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
-  }
-
-  #refuse(batch: Batch, reason: Refusal, detail: string): Answer {
-    const writer = this.#outcomes
-    writer.reset()
-    for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
-    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
-  }
-
-  #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
-    return { seq: this.#past.seq, chain: this.#past.chain, session, number, count, outcomes }
   }
 
   /** A client asks for a vote once more: it gets the kept answer, with its bytes. */
@@ -355,6 +357,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
+    if (!this.#isSure) return
     for (const bytes of this.#mandate.vote(client, answer, send))
       outputs.push({ _tag: "Send", to: client, bytes })
   }
@@ -364,5 +367,3 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Halt", report: this.#halted })
   }
 }
-
-const NO_OUTCOMES = Buffer.alloc(0)

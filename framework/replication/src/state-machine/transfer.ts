@@ -12,6 +12,7 @@ import {
 import { decodeBucket } from "../bucket.ts"
 import type { StagedBucket, StagedCheckpoint, TransferAnswer, TransferRequest } from "../checkpoint.ts"
 import { Certificates } from "./certificates.ts"
+import type { Build } from "./build.ts"
 import { decodeHeader } from "./checkpoint.ts"
 import type { Holding } from "./checkpoints.ts"
 import { Holder } from "./holder.ts"
@@ -51,6 +52,9 @@ export class Transfer {
   readonly #replica: ReplicaId
   readonly #shards: Shards | undefined
   readonly #certificates: Certificates
+  readonly #build: Build
+  /** The position of a checkpoint that another build must begin with. */
+  #refused = -1
   #peer = 0
   #source: Source | undefined
   /** Digests of buckets that were checked, and are kept: another checkpoint may have the same. */
@@ -61,11 +65,13 @@ export class Transfer {
     readonly replica: ReplicaId
     readonly roster: Roster
     readonly holding: Holding
+    readonly build: Build
     /** What an earlier attempt has kept. */
     readonly staged: Iterable<Digest>
   }) {
     const { from, roster, holding } = options
     this.#replica = options.replica
+    this.#build = options.build
     this.#shards = holding.coding && new Shards(holding.coding)
     this.#certificates = new Certificates({ from, roster, quorum: holding })
     this.#staged = new Set(options.staged)
@@ -134,7 +140,13 @@ export class Transfer {
     const certificate = this.#certificates.last
     if (this.#source !== undefined || certificate === undefined) return []
     if (digest(answer.header) !== certificate.state || answer.buckets.length !== BUCKETS) return []
-    if (rootOf(answer.buckets) !== decodeHeader(answer.header).root) return []
+    const header = decodeHeader(answer.header)
+    if (rootOf(answer.buckets) !== header.root) return []
+    if (!this.#build.fits(header)) {
+      this.#refused = header.seq
+      this.#build.refused(header)
+      return []
+    }
     const buckets = new Map([...answer.buckets.entries()].filter(([, bucket]) => bucket !== EMPTY_BUCKET))
     const missing = [...buckets].filter(([, bucket]) => !this.#staged.has(bucket))
     const holders = this.#shards === undefined ? [from] : this.#certificates.holders
@@ -198,7 +210,7 @@ export class Transfer {
     const { holders, last } = this.#certificates
     const peers = holders.filter((peer) => peer !== this.#replica)
     const to = peers[this.#peer % Math.max(1, peers.length)]
-    if (to === undefined || last === undefined) return []
+    if (to === undefined || last === undefined || last.seq === this.#refused) return []
     return [{ to, request: { _tag: "Manifest", seq: last.seq } }]
   }
 

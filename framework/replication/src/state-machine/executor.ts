@@ -1,0 +1,101 @@
+import { type Actors, BATCH_RESULT_BYTES_MAX, type Position, type Target } from "@lockstep/actor"
+import {
+  type Answer,
+  type Batch,
+  ByteWriter,
+  type Opening,
+  type Partition,
+  type Refusal,
+  SessionId,
+  type SessionTable,
+  writeRefused,
+} from "@lockstep/core"
+import type { Past } from "./past.ts"
+
+/** Makes answers out of what clients write: at the current position, and once. */
+export class Executor {
+  /** Commands executed, and batches answered from the session table. */
+  executed = 0
+  repeated = 0
+  readonly #partition: Partition
+  readonly #past: Past
+  readonly #actors: Actors
+  readonly #sessions: SessionTable
+  readonly #outcomes = new ByteWriter(64 * 1024)
+
+  constructor(partition: Partition, past: Past, actors: Actors, sessions: SessionTable) {
+    this.#partition = partition
+    this.#past = past
+    this.#actors = actors
+    this.#sessions = sessions
+  }
+
+  /** The answer to the entry that stands at the end of the past; none where its client has settled it. */
+  execute(envelope: Opening | Batch): Answer | undefined {
+    return envelope._tag === "Opening" ? this.#open(envelope) : this.#admit(envelope)
+  }
+
+  #open(opening: Opening): Answer {
+    const session = SessionId(this.#past.seq)
+    this.#sessions.open(session, opening.client)
+    return this.#answerHere(session, opening.number, 0, NO_OUTCOMES)
+  }
+
+  /** Exactly once: only a batch that was never seen is executed. */
+  #admit(batch: Batch): Answer | undefined {
+    const admission = this.#sessions.admit(batch, this.#past.seq)
+    switch (admission._tag) {
+      case "Fresh": {
+        const answer = this.#apply(batch)
+        this.#sessions.record(answer)
+        return answer
+      }
+      case "Answered":
+        this.repeated++
+        return admission.answer
+      case "Settled":
+        this.repeated++
+        return undefined
+      case "Expired":
+        return this.#refuse(batch, "SessionExpired", "the session or the answer is no longer kept")
+      case "Overlapping":
+        return this.#refuse(batch, "NumberReused", "numbers of this batch belong to another one")
+    }
+  }
+
+  #apply(batch: Batch): Answer {
+    const writer = this.#outcomes
+    writer.reset()
+    const nowMs = Number(this.#past.timeNs / 1_000_000n)
+    const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
+    const partition = this.#partition
+    for (const [index, command] of batch.commands.entries()) {
+      const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
+      if (typeof target === "string") {
+        const name = batch.methods[command.method]
+        // a forged batch may name it a hundred thousand times, and outcomes have a bound
+        const detail =
+          writer.length > BATCH_RESULT_BYTES_MAX ? "" : `this group hosts no ${name?.type}/${name?.member}`
+        writeRefused(writer, target, detail)
+        continue
+      }
+      const position: Position = { partition, seq: this.#past.seq, index, nowMs, caller: batch.client }
+      this.#actors.execute(writer, target, command.key, command.args, position)
+    }
+    this.executed += batch.commands.length
+    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+  }
+
+  #refuse(batch: Batch, reason: Refusal, detail: string): Answer {
+    const writer = this.#outcomes
+    writer.reset()
+    for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
+    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+  }
+
+  #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
+    return { seq: this.#past.seq, chain: this.#past.chain, session, number, count, outcomes }
+  }
+}
+
+const NO_OUTCOMES = Buffer.alloc(0)
