@@ -47,4 +47,9 @@ export {
   type HostOptions,
   MarginTooSmall,
   MembershipConflict,
+  SchemaConflict,
+  type UpgradeOptions,
+  UpgradeRefused,
+  UpgradeUnfinished,
+  upgradeSchema,
 } from "@lockstep/runtime"

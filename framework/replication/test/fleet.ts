@@ -133,7 +133,7 @@ export class Fleet {
   answers(number: number): ReadonlyArray<string> {
     return this.said
       .filter((said) => said.number === number)
-      .map(({ replica, value }) => `${replica}: ${value}`)
+      .map(({ replica, value }) => `${replica}: ${String(value)}`)
   }
 }
 
