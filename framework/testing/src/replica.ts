@@ -51,7 +51,8 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly replica: ReplicaId
   readonly mode: ReplicationMode
   readonly membership: Membership
-  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  /** The build that it starts with next. */
+  readonly definitions: () => ReadonlyMap<string, ActorDefinition>
   readonly settings: Pick<
     ReplicaOptions,
     "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "sessionLimits"
@@ -154,7 +155,7 @@ export class SimulatedReplica {
       ...membership,
       ...settings,
       replica,
-      definitions,
+      definitions: definitions(),
       shelf: disk,
       staged: disk.stage.digests(),
       // a shard is nothing to begin with
