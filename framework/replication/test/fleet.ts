@@ -211,6 +211,11 @@ export class Member implements Library {
     }
   }
 
+  /** The disk is full: what was to be kept is not. */
+  forget(): void {
+    this.#unsynced = []
+  }
+
   tick(): void {
     this.#step({ _tag: "Tick", nowMs: (this.#nowMs += 500) })
   }

@@ -13,7 +13,7 @@ import { Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
 import type { Mandate } from "./mandate.ts"
 import { type Quorum, Stability } from "./stability.ts"
 
-/** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again. */
+/** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again, or keeps it again. */
 const ATTEST_AGAIN_TICKS = 4
 
 /** Bytes of actors in memory, about, where the others may be on the shelf. */
@@ -63,6 +63,8 @@ export class Checkpoints {
   /** Batches since the last checkpoint. */
   #batches = 0
   #ticks = 0
+  /** A checkpoint at an upgrade that is not on the disk yet: it may be the last one of this build, so nothing makes up for it. */
+  #unkept: CheckpointChanges | undefined
 
   constructor(
     options: ReplicaOptions,
@@ -122,7 +124,13 @@ export class Checkpoints {
 
   /** The log states another schema: all replicas take a checkpoint at that entry, for the builds that go on from there. */
   upgraded(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
-    return this.#options.checkpointEveryBatches === undefined ? undefined : this.#take(position, isReplayed)
+    if (this.#options.checkpointEveryBatches === undefined) return undefined
+    return (this.#unkept = this.#take(position, isReplayed))
+  }
+
+  /** A tick: what is to be kept once more, because the disk has not taken it. */
+  overdue(): CheckpointChanges | undefined {
+    return this.#ticks % ATTEST_AGAIN_TICKS === ATTEST_AGAIN_TICKS - 1 ? this.#unkept : undefined
   }
 
   #take(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges {
@@ -143,6 +151,7 @@ export class Checkpoints {
   persisted(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
     if (taken === undefined) return undefined
+    if (this.#unkept !== undefined && seq >= this.#unkept.seq) this.#unkept = undefined
     taken.durable = this.#shards === 0 || this.#slot >= 0
     this.#actors.shelved(seq)
     return this.attestation(seq)

@@ -156,6 +156,7 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
         this.#tell(this.#peers.tick(this.status.applied, this.status.chain), outputs)
+        this.#keep(this.#checkpoints.overdue(), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
     }

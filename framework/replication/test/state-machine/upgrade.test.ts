@@ -67,6 +67,18 @@ describe("a replica whose build is older than what the log states", () => {
     expect(group.member(1).protocol.status).toMatchObject({ applied: seq, halted: undefined })
   })
 
+  it("keeps it again where its disk did not take it: no later one would make up for that", () => {
+    const group = fleet()
+    const seq = group.state(2, { Tally: 2 })
+    for (const member of group.members) {
+      member.read()
+      member.forget()
+    }
+    expect(group.holders(seq)).toBe(0)
+    group.settle()
+    expect(group.holders(seq)).toBe(3)
+  })
+
   it("goes on answering for what it has executed", () => {
     const { group } = stopped()
     const before = group.said.length
