@@ -16,7 +16,12 @@ const TYPESCRIPT = {
 /** A replica process that hosts the ledger. */
 export function ledgerReplica(
   settings: Omit<ReplicaSettings, "module"> & { readonly servers: string; readonly replica: string },
-  env: { readonly FAULT?: Fault; readonly NODE_ENV?: string; readonly CHECKPOINTS?: "shards" } = {},
+  env: {
+    readonly FAULT?: Fault
+    readonly NODE_ENV?: string
+    readonly CHECKPOINTS?: "shards"
+    readonly BUILD?: "2"
+  } = {},
 ): ReplicaProcess {
   return new ReplicaProcess(
     { createReplicas: "r0,r1,r2", determinism: "guarded", ...settings, module: MODULE },

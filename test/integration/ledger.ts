@@ -20,6 +20,35 @@ export class Ledger {
   }
 }
 
+/** The next build: it knows how many entries of a ledger come from the one before. */
+@Replicated({
+  name: "test/Ledger",
+  version: 2,
+  mode,
+  migrations: {
+    1: ({ ids }: { readonly ids: ReadonlyArray<string> }) => ({ ids, inherited: ids.length }),
+  },
+})
+export class NextLedger {
+  ids: Array<string> = []
+  inherited = 0
+
+  @Command()
+  record(id: string): number {
+    return this.ids.push(id) - 1
+  }
+
+  @Query()
+  all(): ReadonlyArray<string> {
+    return this.ids
+  }
+
+  @Query()
+  inheritance(): number {
+    return this.inherited
+  }
+}
+
 /** A build that is wrong from its hundredth entry on, in the way that the environment names. */
 @Replicated({ name: "test/Ledger", version: 1, mode })
 class FaultyLedger extends Ledger {
@@ -53,5 +82,7 @@ class FaultyLedger extends Ledger {
 /** Once in the life of a process. */
 let flipped = false
 
-/** What a replica of the tests hosts: the correct build, unless FAULT names a fault. */
-export const actors = [process.env["FAULT"] === undefined ? Ledger : FaultyLedger]
+/** What a replica of the tests hosts: the correct build of the version in BUILD, unless FAULT names a fault. */
+export const actors = [
+  process.env["BUILD"] === "2" ? NextLedger : process.env["FAULT"] === undefined ? Ledger : FaultyLedger,
+]

@@ -1,13 +1,14 @@
 import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
 import { ClientId, type Digest, Epoch, ReplicaId, SessionId } from "./ids.ts"
 import { readRoster, type Roster, writeRoster } from "./roster.ts"
+import { readSchema, type Schema, writeSchema } from "./schema.ts"
 import { readDigest } from "./vote.ts"
 
 /**
  * What a client puts into the log: one entry's payload. A batch carries the commands that one client issued in one turn
  * of its event loop; batching is what makes throughput. Nothing about an entry is in headers.
  */
-export type Envelope = Opening | Batch | Attestation | Reconfiguration
+export type Envelope = Opening | Batch | Attestation | Reconfiguration | Upgrade
 
 /** Opens a session: its id is the seq of this entry. */
 export interface Opening {
@@ -37,6 +38,12 @@ export interface Attestation {
 export interface Reconfiguration {
   readonly _tag: "Reconfiguration"
   readonly roster: Roster
+}
+
+/** An operator states which versions of the classes execute what follows. It takes effect at its own position, or not at all. */
+export interface Upgrade {
+  readonly _tag: "Upgrade"
+  readonly schema: Schema
 }
 
 export interface Batch {
@@ -190,6 +197,14 @@ export function encodeReconfiguration(roster: Roster): Buffer {
   return payload.take()
 }
 
+export function encodeUpgrade(schema: Schema): Buffer {
+  payload.reset()
+  payload.byte(VERSION)
+  payload.byte(Kind.Upgrade)
+  writeSchema(payload, schema)
+  return payload.take()
+}
+
 /** Throws {@link Malformed} for bytes that no client of this version writes. The arguments are checked when they are used. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const reader = new ByteReader(bytes)
@@ -203,7 +218,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
 
 /** "L" and a version: anything else on the subject is not ours. */
 const VERSION = 0x4c
-const Kind = { Opening: 0, Batch: 1, Attestation: 2, Reconfiguration: 3 } as const
+const Kind = { Opening: 0, Batch: 1, Attestation: 2, Reconfiguration: 3, Upgrade: 4 } as const
 const payload = new ByteWriter(64 * 1024)
 
 function readKind(kind: number, reader: ByteReader): Envelope {
@@ -216,6 +231,8 @@ function readKind(kind: number, reader: ByteReader): Envelope {
       return readAttestation(reader)
     case Kind.Reconfiguration:
       return { _tag: "Reconfiguration", roster: readRoster(reader) }
+    case Kind.Upgrade:
+      return { _tag: "Upgrade", schema: readSchema(reader) }
     default:
       throw new Malformed(`no envelope is of kind ${kind}`)
   }

@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
 import { type Digest, Epoch, GroupName, Partition, ReplicaId } from "./ids.ts"
+import { readSchema, type Schema, writeSchema } from "./schema.ts"
 import { readDigest } from "./vote.ts"
 
 /**
@@ -12,6 +13,8 @@ export interface PeerReport {
   readonly partition: Partition
   readonly replica: ReplicaId
   readonly seq: number
+  /** What it executes with. Peers do not need it; an operator does, before anything was stated. */
+  readonly schema: Schema
   readonly chain: Digest
 }
 
@@ -23,6 +26,7 @@ export function encodePeerReport(report: PeerReport): Buffer {
   writer.varint(report.partition)
   writer.string(report.replica)
   writer.varint(report.seq)
+  writeSchema(writer, report.schema)
   writer.ascii(report.chain)
   return writer.take()
 }
@@ -37,6 +41,7 @@ export function decodePeerReport(bytes: Uint8Array): PeerReport {
     partition: Partition(reader.varint()),
     replica: reader.name(ReplicaId),
     seq: reader.varint(),
+    schema: readSchema(reader),
     chain: readDigest(reader),
   }
   reader.end()

@@ -205,6 +205,16 @@ function rewritten(envelope: Envelope): Buffer {
     }
     return writer.take()
   }
+  if (envelope._tag === "Upgrade") {
+    writer.byte(4)
+    writer.varint(envelope.schema.number)
+    writer.varint(envelope.schema.versions.size)
+    for (const [type, version] of envelope.schema.versions) {
+      writer.string(type)
+      writer.varint(version)
+    }
+    return writer.take()
+  }
   writer.byte(envelope._tag === "Opening" ? 0 : 1)
   writer.string(envelope.client)
   if (envelope._tag === "Batch") {

@@ -21,6 +21,14 @@ const report: fc.Arbitrary<PeerReport> = fc.record({
   replica: token.map(ReplicaId),
   seq: fc.maxSafeNat(),
   chain: fc.string().map(digest),
+  schema: fc.record({
+    number: fc.maxSafeNat(),
+    versions: fc
+      .uniqueArray(fc.tuple(fc.stringMatching(/^[A-Za-z/]{1,20}$/), fc.maxSafeNat()), {
+        selector: ([type]) => type,
+      })
+      .map((versions) => new Map(versions)),
+  }),
 })
 
 describe("a replica's report to its peers", () => {

@@ -50,4 +50,9 @@ export {
   type TruncatedLog,
   truncateLogs,
   type TruncateOptions,
+  SchemaConflict,
+  type UpgradeOptions,
+  UpgradeRefused,
+  UpgradeUnfinished,
+  upgradeSchema,
 } from "@lockstep/runtime"

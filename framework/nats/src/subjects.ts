@@ -15,6 +15,11 @@ export function entrySubject(group: GroupName, partition: Partition, writer: Wri
   return `cmd.${group}.${partition}.${sourceOf(writer)}`
 }
 
+/** The entries in which replicas attest something. */
+export function attestationsSubject(group: GroupName, partition: Partition): string {
+  return `cmd.${group}.${partition}.replica.*`
+}
+
 /** Who writes entries. */
 export type Writer = { readonly client: ClientId } | { readonly replica: ReplicaId } | typeof OPERATOR
 

@@ -10,6 +10,7 @@ import type {
   Partition,
   ReplicaId,
   Roster,
+  Schema,
   SessionLimits,
 } from "@lockstep/core"
 import type {
@@ -31,6 +32,8 @@ export interface ReplicationMode extends Mode {
   readonly lane: string
   /** How many voters must be up, and right, for a command to be answered. */
   readonly quorum: number
+  /** How many must hold a checkpoint on their disks before it is surely still there when some of them are gone. */
+  readonly holders: number
   /** What a replica keeps of its checkpoints: enough to begin with, or one shard, which needs those of others. */
   readonly storage: "copies" | "shards"
   /** What replicas attest in a log, for whoever reads it from here on, with this roster. */
@@ -71,6 +74,8 @@ export interface ReplicaOptions extends Membership {
   readonly probation?: Probation
   /** Where to begin: a checkpoint of this replica's own, in place of the beginning of the log. */
   readonly restore?: Checkpoint
+  /** The header of the checkpoint that it keeps a shard of: nothing to begin with, but it says what the log is executed with. */
+  readonly shardOf?: Uint8Array
   /** Where the rows of what was persisted can be read again: actors that are not needed leave memory. */
   readonly shelf?: Shelf
   /** Bytes of actors that stay in memory, about, although the shelf holds them. */
@@ -127,6 +132,8 @@ export type ReplicaOutput =
   | { readonly _tag: "Install"; readonly checkpoint: StagedCheckpoint }
   /** The log has stated another roster. */
   | { readonly _tag: "Membership"; readonly roster: Roster; readonly role: ReplicaRole }
+  /** It executes nothing, because the log says that another build does, and tells why. It goes on saying what it knows. */
+  | { readonly _tag: "Waits"; readonly detail: string }
   /** Attach to the log again, at `status.from`; through another server, where this one's log is complained of. */
   | { readonly _tag: "Reattach"; readonly complaint?: HaltReport }
   /**
@@ -158,6 +165,7 @@ export interface HaltReport {
     | "log-forked"
     | "state-diverged"
     | "store-damaged"
+    | "wrong-build"
   readonly detail: string
   readonly applied: number
   readonly chain: Digest
@@ -191,6 +199,10 @@ export interface ReplicaStatus {
   readonly onProbation: boolean
   /** To be handed to the protocol that takes this one's place. */
   readonly probation: Probation | undefined
+  /** What entries are executed with, at the last position that was executed. */
+  readonly schema: Schema
+  /** Why this build executes nothing, where the log says that another one does. */
+  readonly waits: string | undefined
   readonly repeated: number
   readonly malformed: number
   /** A digest of all state: equal on correct replicas at equal positions. Costs time in proportion to the state. */

@@ -218,7 +218,7 @@ export class World {
 function writerOf(payload: Uint8Array): string {
   try {
     const envelope = decodeEnvelope(payload)
-    if (envelope._tag === "Reconfiguration") return OPERATOR
+    if (envelope._tag === "Reconfiguration" || envelope._tag === "Upgrade") return OPERATOR
     return envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
   } catch {
     return "client.anybody"

@@ -92,6 +92,8 @@ export type HostEvent =
       readonly voters: ReadonlyArray<string>
       readonly standbys: ReadonlyArray<string>
     }
+  /** The log says that another build executes what follows: this one executes nothing, and says why. */
+  | { readonly event: "waits"; readonly partition: number; readonly detail: string }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
   /** The log, as its server shows it, is not what it was: it attaches through another server, where there is one. */
   | ({ readonly event: "log-suspect"; readonly partition: number } & HaltReport)

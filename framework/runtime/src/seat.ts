@@ -48,7 +48,7 @@ const TICK_MS = 500
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 export class Seat {
   #protocol: ReplicaProtocol
-  readonly #make: (begin: Pick<ReplicaOptions, "probation" | "restore">) => ReplicaProtocol
+  readonly #make: (begin: Pick<ReplicaOptions, "probation" | "restore" | "shardOf">) => ReplicaProtocol
   readonly #truncateMarginEntries: number | undefined
   #tail: Tail
   readonly #keeper: Keeper | undefined
@@ -114,10 +114,10 @@ export class Seat {
         ...begin,
       })
     const restored = this.#keeper?.restore((restore) =>
-      this.#keepsShards ? undefined : this.#make({ restore }),
+      this.#make(this.#keepsShards ? { shardOf: restore.header } : { restore }),
     )
     this.#protocol = restored ?? this.#make({})
-    if (restored !== undefined) {
+    if (restored !== undefined && restored.status.applied > 0) {
       const { applied: seq, actors } = restored.status
       this.#onEvent({ event: "restored", partition, seq, actors })
     }
@@ -311,6 +311,8 @@ export class Seat {
           standbys,
         })
       }
+      case "Waits":
+        return this.#onEvent({ event: "waits", partition: this.#partition, detail: output.detail })
       case "Reattach":
         if (output.complaint === undefined) return this.#tail.reattach()
         this.#onEvent({ event: "log-suspect", partition: this.#partition, ...output.complaint })

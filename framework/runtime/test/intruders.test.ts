@@ -316,6 +316,7 @@ function report(change: Partial<PeerReport> = {}): Buffer {
     replica: ReplicaId("r0"),
     seq: group.hosts[0]?.status[0]?.applied ?? 0,
     chain: digest("another log"),
+    schema: { number: 0, versions: new Map() },
     ...change,
   })
 }

@@ -128,7 +128,7 @@ export function operationsOf(run: Simulation): ReadonlyArray<Operation> {
 
 export function referenceOf(run: Simulation): Reference {
   const reference = new Reference({
-    definitions: run.definitions,
+    builds: run.builds,
     invariants: run.workload.invariants,
     sessionsMax: run.scenario.sessionLimits.sessionsMax,
   })
@@ -189,13 +189,15 @@ function finalCalls(run: Simulation) {
 
 /** A floor of answered calls while the faults last: a run in which nothing happens finds nothing. */
 function idle(run: Simulation): ReadonlyArray<string> {
-  const { events, changes, durationMs } = run.scenario
+  const { events, changes, upgrade, durationMs } = run.scenario
   const answered = run.records.filter(
     ({ returnedAtMs }) => returnedAtMs !== undefined && returnedAtMs < run.healedAtMs,
   ).length
   const cutOffMs = events
     .filter(({ kind }) => CUTS_OFF.has(kind))
     .map((fault): Pick<typeof fault, "atMs" | "durationMs"> => fault)
+    // from its entry on until enough replicas have the next build
+    .concat(upgrade === undefined ? [] : [{ atMs: upgrade.atMs, durationMs }])
     .concat(changes.map(({ atMs, copiedAfterMs }) => ({ atMs, durationMs: copiedAfterMs })))
     .reduce((sum, fault) => sum + Math.min(4 * fault.durationMs, durationMs - fault.atMs), 0)
   const floor = cutOffMs < durationMs / 10 ? run.clients.length : 0
@@ -225,7 +227,9 @@ function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): Re
   )
   // while callers cannot read who votes, nobody whom they believe answers them
   const isLate = scenario.changes.some(({ copiedAfterMs }) => copiedAfterMs > scenario.deadlineMs / 4)
-  const networkFails = isLate || network.loss > 0 || network.straggling > 0 || scenario.deadlineMs < 5000
+  const waits = scenario.upgrade !== undefined // for the next build
+  const networkFails =
+    waits || isLate || network.loss > 0 || network.straggling > 0 || scenario.deadlineMs < 5000
   const evicts = sessionLimits.sessionsMax < 100
   const isExplained = (error: LockstepError): boolean => {
     if (purpose !== "survive") return true

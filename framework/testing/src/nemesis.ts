@@ -22,6 +22,7 @@ export class Nemesis {
       schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#begin(fault))
     for (const change of scenario.changes)
       schedule.after(change.atMs, `an operator: ${change.kind}`, () => this.#world.operator.change(change))
+    this.#world.upgrade?.schedule()
     const { brokenLog } = scenario
     if (brokenLog !== undefined)
       schedule.after(brokenLog.atMs, `the log: ${brokenLog.kind}`, () => this.#breakLog())
@@ -33,6 +34,7 @@ export class Nemesis {
     network.heal()
     log.heal()
     this.#world.operator.heal()
+    this.#world.upgrade?.heal()
     for (const replica of replicas) {
       replica.slowDown(0)
       replica.resume()

@@ -1,4 +1,4 @@
-import { type ActorContext, CommandContext, type ActorDefinition } from "@lockstep/actor"
+import { type ActorContext, type ActorDefinition, CommandContext, type Migration } from "@lockstep/actor"
 import {
   ActorError,
   type Batch,
@@ -9,9 +9,15 @@ import {
   type Entry,
   encode,
   type Envelope,
+  isSameVersions,
+  objectionToSchema,
+  type Schema,
   type SessionId,
   type SessionLimits,
 } from "@lockstep/core"
+import type { Builds } from "./upgrade.ts"
+
+type Fields = Parameters<Migration>[0]
 
 /** Where a command stands in the log, and what it must come to. */
 export interface Execution {
@@ -41,7 +47,10 @@ export class Reference {
   /** By command id, in order of execution: more than one is a command that was doubled. */
   readonly executions = new Map<string, Array<Execution>>()
   readonly broken: Array<BrokenInvariant> = []
-  readonly #definitions: ReadonlyMap<string, ActorDefinition>
+  readonly #builds: Builds
+  /** What executes from here on. */
+  #definitions: ReadonlyMap<string, ActorDefinition>
+  #schema: Schema = { number: 0, versions: new Map() }
   readonly #invariants: ReadonlyMap<string, (actor: object) => boolean>
   readonly #limits: Pick<SessionLimits, "sessionsMax">
   readonly #actors = new Map<string, object>()
@@ -50,11 +59,12 @@ export class Reference {
   #timeNs = 0n
 
   constructor(options: {
-    readonly definitions: ReadonlyMap<string, ActorDefinition>
+    readonly builds: Builds
     readonly invariants: ReadonlyMap<string, (actor: object) => boolean>
     readonly sessionsMax: number
   }) {
-    this.#definitions = options.definitions
+    this.#builds = options.builds
+    this.#definitions = options.builds.definitions[0]
     this.#invariants = options.invariants
     this.#limits = { sessionsMax: options.sessionsMax }
   }
@@ -64,7 +74,26 @@ export class Reference {
       this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
       const envelope = tryDecode(entry.payload)
       if (envelope?._tag === "Opening") this.#open(envelope.client, entry.seq)
+      else if (envelope?._tag === "Upgrade") this.#upgrade(envelope.schema, entry.source)
       else if (envelope?._tag === "Batch" && this.#isNew(envelope)) this.#execute(envelope, entry.seq)
+    }
+  }
+
+  /** Another build executes from here on: every actor is migrated at once. */
+  #upgrade(schema: Schema, source: string): void {
+    if (objectionToSchema(schema, { source, current: this.#schema }) !== undefined) return
+    this.#schema = schema
+    const [first, next] = this.#builds.definitions
+    const [, versions] = this.#builds.versions
+    if (this.#definitions !== first || !isSameVersions(schema.versions, versions)) return
+    this.#definitions = next
+    for (const [name, actor] of this.#actors) {
+      const definition = next.get(name.split("\0")[0] ?? "")
+      if (definition === undefined) continue
+      const migrate = definition.migrations.get(definition.version - 1)
+      if (migrate === undefined) continue // this class is the same in both
+      const fields = migrate({ ...actor } as Fields) // an actor's own fields are data
+      this.#actors.set(name, Object.assign(new definition.actorClass(), fields))
     }
   }
 

@@ -1,9 +1,9 @@
 import { digest, type Entry, invariant, Malformed, type ReplicaId } from "@lockstep/core"
 import {
   answersTo,
-  type Checkpoint,
   type HaltReport,
   type ReplicaInput,
+  type ReplicaOptions,
   type ReplicaOutput,
   type ReplicaProtocol,
   type StagedCheckpoint,
@@ -75,11 +75,11 @@ export class SimulatedReplica {
   /** The protocol with what the disk holds; from the beginning, where that is damaged. */
   #restored(): ReplicaProtocol {
     const { mode, settings, disk } = this.#options
+    const kept = settings.checkpointEveryBatches === undefined ? undefined : disk.load()
     // a shard is nothing to begin with
-    const isWhole = settings.checkpointEveryBatches !== undefined && mode.storage === "copies"
-    const restore = isWhole ? disk.load() : undefined
+    const isWhole = mode.storage === "copies"
     try {
-      return this.#begin(restore)
+      return this.#begin(kept && (isWhole ? { restore: kept } : { shardOf: kept.header }))
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
       disk.wipe()
@@ -105,16 +105,17 @@ export class SimulatedReplica {
     this.#reattach()
   }
 
-  #begin(restore: Checkpoint | undefined): ReplicaProtocol {
+  #begin(from: Pick<ReplicaOptions, "restore" | "shardOf"> | undefined): ReplicaProtocol {
     const { mode, membership, definitions, settings, disk, replica } = this.#options
     return mode.replica({
       ...membership,
       ...settings,
       replica,
-      definitions,
+      definitions: definitions(),
       shelf: disk,
       staged: disk.stage.digests(),
-      ...(restore && { restore }),
+      // a shard is nothing to begin with
+      ...from,
       ...(disk.probation !== undefined && { probation: disk.probation }),
     })
   }
@@ -236,6 +237,8 @@ export class SimulatedReplica {
         return this.#install(output.checkpoint)
       case "Membership":
         return this.#options.schedule.note(`${this.replica} is ${output.role} in ${output.roster.epoch}`)
+      case "Waits":
+        return this.#options.schedule.note(`${this.replica} waits: ${output.detail}`)
       case "Reattach":
         if (output.complaint === undefined) return this.#reattach()
         this.halts.push(output.complaint)
@@ -300,7 +303,7 @@ export class SimulatedReplica {
     if (isWhole) disk.install(checkpoint)
     const restore = isWhole ? disk.load() : { header, rows: disk.stage.take(checkpoint) }
     try {
-      this.#protocol = this.#begin(restore)
+      this.#protocol = this.#begin(restore && { restore })
     } catch (cause) {
       // what was fetched was checked, piece by piece: it cannot be damaged
       this.failure = cause instanceof Error ? cause : new Error(String(cause))

@@ -68,6 +68,8 @@ function faultsOf(
     for (const lie of lies) count(`liar: ${lie}`)
     if (damageRate > 0) count("liar: wrong-state")
   }
+  if (scenario.upgrade !== undefined) count("upgrade: stated")
+  if (scenario.upgrade?.tooEarly !== undefined) count("upgrade: a replica too early")
   for (const { kind } of scenario.changes) count(`membership: ${kind}`)
   if (scenario.brokenLog !== undefined) count(`log: ${scenario.brokenLog.kind}`)
   count("message lost", happened.lost)

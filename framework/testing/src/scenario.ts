@@ -4,6 +4,7 @@ import { LIES, type Lie } from "./liar.ts"
 import { drawMembership, type MembershipChange } from "./membership.ts"
 import type { NetworkRates } from "./network.ts"
 import { Random } from "./random.ts"
+import { drawUpgrade, type Upgrading } from "./upgrade.ts"
 import { WORKLOADS } from "./workloads.ts"
 
 /** How the log breaks its promises, in a run whose point is that this is noticed. */
@@ -72,6 +73,7 @@ export interface Scenario {
   /** When they start. */
   readonly sparesFromMs: number
   readonly changes: ReadonlyArray<MembershipChange>
+  readonly upgrade?: Upgrading | undefined
 }
 
 /** A margin that no log reaches. (Scenarios are written as JSON, which has no infinity.) */
@@ -150,7 +152,8 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     sparesFromMs: 0,
     changes: [],
   }
-  return drawMembership(scenario, replicas)
+  const workload = WORKLOADS.find(({ name }) => name === scenario.workload)
+  return drawUpgrade(drawMembership(scenario, replicas), replicas, workload)
 }
 
 function drawLiars(

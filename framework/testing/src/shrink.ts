@@ -32,6 +32,7 @@ export function shrink(
 function* smaller(scenario: Scenario): Generator<Scenario> {
   yield* without(scenario.events, (events) => ({ ...scenario, events }))
   yield* without(scenario.changes, (changes) => ({ ...scenario, changes }))
+  if (scenario.upgrade !== undefined) yield { ...scenario, upgrade: undefined }
   yield* without(scenario.liars, (liars) => ({ ...scenario, liars }))
   for (const [i, liar] of scenario.liars.entries()) {
     const replace = (changed: Partial<typeof liar>): Scenario => ({

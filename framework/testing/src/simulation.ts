@@ -1,4 +1,4 @@
-import { type ActorDefinition, defineAll } from "@lockstep/actor"
+import type { ActorDefinition } from "@lockstep/actor"
 import { genesisRoster, GroupName, Partition, ReplicaId, type Roster } from "@lockstep/core"
 import {
   CLIENT_LIMITS,
@@ -23,6 +23,7 @@ import { Random } from "./random.ts"
 import { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
 import { Schedule } from "./schedule.ts"
+import { Builds, SimulatedUpgrade } from "./upgrade.ts"
 import { faultyBuild, inMemory, type Memory, type Workload } from "./workload.ts"
 
 /** How long everybody may take to be answered again after the last fault, virtual milliseconds. */
@@ -48,7 +49,8 @@ export class Simulation {
   readonly replicas: ReadonlyArray<SimulatedReplica>
   readonly clients: ReadonlyArray<SimulatedClient>
   readonly callers: ReadonlyArray<Caller>
-  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  readonly builds: Builds
+  readonly upgrade: SimulatedUpgrade | undefined
   readonly disks: Array<SimulatedDisk> = []
   readonly memories: Array<Memory> = []
   readonly records: Array<CallRecord> = []
@@ -77,7 +79,7 @@ export class Simulation {
     const random = (this.#random = new Random(`simulation ${scenario.seed}`))
     this.network = new Network(this.schedule, random.fork("network"), scenario.network)
     this.log = new SimulatedLog(this.schedule, random.fork("log"), this.network)
-    this.definitions = defineAll([workload.actorClass])
+    this.builds = new Builds(workload)
     const mode = modeOf(scenario)
     const names = Array.from({ length: mode.replicas + scenario.spares }, (_, i) => ReplicaId(`r${i}`))
     const genesis = genesisRoster(names.slice(0, mode.replicas))
@@ -110,6 +112,11 @@ export class Simulation {
       replicas: () => this.replicas,
       isTrusted: (index) => !this.isLiar(index),
     })
+    const { upgrade: upgrading } = scenario
+    const { builds } = this
+    this.upgrade =
+      upgrading &&
+      new SimulatedUpgrade({ schedule, network, log, mode, upgrading, builds, replicas: () => this.replicas })
     const copiedRoster = (): Roster => this.operator.copy
     this.replicas = names.map(
       (replica, i) =>
@@ -120,7 +127,7 @@ export class Simulation {
           replica,
           mode,
           membership,
-          definitions: this.#buildOf(i),
+          definitions: this.#buildsOf(i),
           settings: {
             determinism: workload.determinism,
             sessionLimits: scenario.sessionLimits,
@@ -234,14 +241,33 @@ export class Simulation {
     return this.scenario.clients * this.scenario.callersPerClient
   }
 
-  #buildOf(index: number): ReadonlyMap<string, ActorDefinition> {
+  /** What a replica executes: the class in its first version, or in the next one once it has that build. */
+  #buildsOf(index: number): () => ReadonlyMap<string, ActorDefinition> {
+    const [first, next] = this.builds.definitions
+    const build = this.#asItIs(first, index, this.#random)
+    const nextBuild = this.#asItIs(next, index, new Random(`next build ${this.scenario.seed}`))
+    return () => (this.upgrade?.isUpgraded(index) === true ? nextBuild : build)
+  }
+
+  /** A build in a replica's memory, or with its bugs. */
+  #asItIs(
+    definitions: ReadonlyMap<string, ActorDefinition>,
+    index: number,
+    random: Random,
+  ): ReadonlyMap<string, ActorDefinition> {
     const liar = this.scenario.liars.find(({ replica }) => replica === index)
     if (liar === undefined) {
-      const memory = (this.memories[index] = { isArmed: false })
-      return inMemory(this.definitions, memory, this.#random.fork(`memory of ${index}`))
+      const memory = (this.memories[index] ??= { isArmed: false })
+      return inMemory(definitions, memory, random.fork(`memory of ${index}`))
     }
-    if (liar.damageRate === 0) return this.definitions
-    return faultyBuild(this.definitions, this.#random.fork(`build of ${index}`), liar.damageRate)
+    if (liar.damageRate === 0) return definitions
+    return faultyBuild(definitions, random.fork(`build of ${index}`), liar.damageRate)
+  }
+
+  /** It began with the next build at an entry where the log had not said so yet: what it has come to is worth nothing, and it knows. */
+  #isUnsure(index: number): boolean {
+    const number = this.replicas[index]?.protocol?.status.schema.number ?? 0
+    return this.upgrade?.isUpgraded(index) === true && number < 2
   }
 
   #toClient(from: ReplicaId, to: string, bytes: Uint8Array): void {
@@ -277,14 +303,15 @@ export class Simulation {
   #compareCheckpoint(index: number, seq: number, state: string): void {
     if (this.scenario.purpose !== "survive") return
     if (this.isLiar(index) || this.hasFlipped(index)) return void this.#suspects.set(index, { seq, state })
+    if (this.#isUnsure(index)) return
     const known = this.#checkpoints.get(seq)
     if (known === undefined) this.#checkpoints.set(seq, state)
     else if (known !== state) this.disagreements.push(`the checkpoint at ${seq}`)
   }
 
   /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
-  #compare(index: number, { applied: seq, chain, roster }: ReplicaStatus): void {
-    if (this.scenario.purpose === "broken-log") return
+  #compare(index: number, { applied: seq, chain, roster, waits }: ReplicaStatus): void {
+    if (this.scenario.purpose === "broken-log" || waits !== undefined || this.#isUnsure(index)) return
     if (this.isLiar(index) || this.hasFlipped(index)) return
     const known = this.#chains.get(seq)
     const said = `${chain} in ${roster.epoch}`

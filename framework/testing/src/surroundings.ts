@@ -33,7 +33,8 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly replica: ReplicaId
   readonly mode: ReplicationMode
   readonly membership: Membership
-  readonly definitions: ReadonlyMap<string, ActorDefinition>
+  /** The build that it starts with next. */
+  readonly definitions: () => ReadonlyMap<string, ActorDefinition>
   readonly settings: Pick<
     ReplicaOptions,
     "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "sessionLimits"

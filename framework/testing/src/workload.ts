@@ -17,6 +17,8 @@ export interface WorkloadCall {
 export interface Workload {
   readonly name: string
   readonly actorClass: ActorClass
+  /** The class in its next version: a world may change builds on the way. */
+  readonly nextClass?: ActorClass
   /** `"checked"` runs every command twice, for classes that are not known to be deterministic. */
   readonly determinism: Determinism
   /** The next call of a caller. */

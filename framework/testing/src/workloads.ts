@@ -1,4 +1,4 @@
-import { type ActorContext, Command, Query, Replicated } from "@lockstep/actor"
+import { type ActorClass, type ActorContext, Command, Query, Replicated } from "@lockstep/actor"
 import { ActorError } from "@lockstep/core"
 import { stateMachine } from "@lockstep/replication"
 import { bankModel, boardModel, counterModel, listModel, registerModel } from "./models.ts"
@@ -32,6 +32,54 @@ class Counter {
   @Query()
   large(length: number): string {
     return String(this.value % 10).repeat(length)
+  }
+
+  /** Which version answers shows at once. */
+  @Query()
+  edition(): ReadonlyArray<number> {
+    return [1, this.value]
+  }
+}
+
+/** The next version: it remembers what it was given by the one before, and how often it was added to since. */
+@Replicated({
+  name: "simulation/Counter",
+  version: 2,
+  mode,
+  migrations: {
+    1: ({ value }: { readonly value: number }) => ({ value, inherited: value, additions: 0 }),
+  },
+})
+class NextCounter {
+  value = 0
+  inherited = 0
+  additions = 0
+
+  @Command()
+  add(amount: number): number {
+    this.value += amount
+    this.additions += 1
+    return this.value
+  }
+
+  @Query()
+  get(): number {
+    return this.value
+  }
+
+  @Command()
+  look(context: ActorContext): ReadonlyArray<unknown> {
+    return [context.now, context.uuid(), context.random(), context.caller, context.seq]
+  }
+
+  @Query()
+  large(length: number): string {
+    return String(this.value % 10).repeat(length)
+  }
+
+  @Query()
+  edition(): ReadonlyArray<number> {
+    return [2, this.value, this.inherited, this.additions]
   }
 }
 
@@ -143,6 +191,7 @@ function call(member: string, key: string, ...args: ReadonlyArray<unknown>): Wor
 function workload(
   parts: Pick<Workload, "name" | "actorClass" | "next" | "checkHistory"> & {
     unmodelled?: ReadonlyArray<string>
+    nextClass?: ActorClass
   },
 ): Workload {
   return { ...parts, determinism: "guarded", unmodelled: new Set(parts.unmodelled), invariants: new Map() }
@@ -154,13 +203,15 @@ export const WORKLOADS: ReadonlyArray<Workload> = [
     name: "counter",
     actorClass: Counter,
     checkHistory: checkerFor(counterModel),
-    unmodelled: ["look", "large"],
+    nextClass: NextCounter,
+    unmodelled: ["look", "large", "edition"],
     next(random) {
       const key = random.pick(KEYS)
       const dice = random.real()
       if (dice < 0.6) return call("add", key, random.integer(1, 9))
       if (dice < 0.85) return call("get", key)
-      return dice < 0.98 ? call("look", key) : call("large", key, 70_000)
+      if (dice < 0.92) return call("look", key)
+      return dice < 0.98 ? call("edition", key) : call("large", key, 70_000)
     },
   }),
   workload({

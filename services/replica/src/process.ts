@@ -31,6 +31,9 @@ export interface PartitionStatus {
   readonly epoch: number
   readonly role: "voter" | "standby" | "unlisted"
   readonly onProbation: boolean
+  /** How many schemas operators have stated up to there, and why it executes nothing, where another build should. */
+  readonly schema: number
+  readonly waits: string | undefined
   readonly repeated: number
   readonly malformed: number
   readonly halted: { readonly reason: string; readonly detail: string } | undefined

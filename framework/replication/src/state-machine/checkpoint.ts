@@ -7,10 +7,13 @@ import {
   Malformed,
   readDigest,
   readRoster,
+  readSchema,
   type Roster,
+  type Schema,
   SessionId,
   StateTree,
   writeRoster,
+  writeSchema,
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges, Shelf } from "../checkpoint.ts"
 import type { Coding } from "../erasure-coded.ts"
@@ -25,6 +28,9 @@ export interface CheckpointHeader {
   readonly timeNs: bigint
   /** Who votes from there on. */
   readonly roster: Roster
+  /** What is executed from there on with which versions, and the position of the entry that said so; 0 where none did. */
+  readonly schema: Schema
+  readonly since: number
   /** Of all rows. */
   readonly root: Digest
 }
@@ -136,6 +142,8 @@ export function decodeHeader(bytes: Uint8Array): CheckpointHeader {
     chainBefore: readDigest(reader),
     timeNs: reader.uint64(),
     roster: readRoster(reader),
+    schema: readSchema(reader),
+    since: reader.varint(),
     root: readDigest(reader),
   }
   reader.end()
@@ -151,6 +159,8 @@ export function encodeHeader(header: CheckpointHeader): Buffer {
   writer.ascii(header.chainBefore)
   writer.uint64(header.timeNs)
   writeRoster(writer, header.roster)
+  writeSchema(writer, header.schema)
+  writer.varint(header.since)
   writer.ascii(header.root)
   return writer.take()
 }

@@ -13,7 +13,7 @@ import { Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
 import type { Mandate } from "./mandate.ts"
 import { type Quorum, Stability } from "./stability.ts"
 
-/** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again. */
+/** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again, or keeps it again. */
 const ATTEST_AGAIN_TICKS = 4
 
 /**
@@ -36,6 +36,8 @@ interface Taken {
   readonly state: Digest
   /** It is in the past of the log: others have attested it, or nobody will in that epoch. */
   readonly isReplayed: boolean
+  /** Another build may begin with it, whether or not the log shows that it was attested. */
+  readonly isUpgrade: boolean
   /** In which it was taken. */
   readonly epoch: Epoch
   durable: boolean
@@ -67,6 +69,8 @@ export class Checkpoints {
   #batches = 0
   #commands = 0
   #ticks = 0
+  /** A checkpoint at an upgrade that is not on the disk yet: it may be the last one of this build, so nothing makes up for it. */
+  #unkept: CheckpointChanges | undefined
 
   constructor(
     options: ReplicaOptions,
@@ -106,8 +110,10 @@ export class Checkpoints {
       this.#actors.restore(row),
     )
     this.#sessions.restore(sessions)
-    const { chain, roster } = header
-    this.#taken.set(header.seq, { chain, state, isReplayed: true, epoch: roster.epoch, durable: true })
+    const { seq, chain, roster, since } = header
+    const isUpgrade = since === seq
+    const { epoch } = roster
+    this.#taken.set(seq, { chain, state, isReplayed: true, isUpgrade, epoch, durable: true })
     return header
   }
 
@@ -124,16 +130,31 @@ export class Checkpoints {
     const { checkpointEveryBatches } = this.#options
     if (checkpointEveryBatches === undefined) return undefined
     this.#commands += batch.commands
-    if (++this.#batches < checkpointEveryBatches && this.#commands < CHECKPOINT_COMMANDS_MAX) return undefined
+    const isDue = ++this.#batches >= checkpointEveryBatches || this.#commands >= CHECKPOINT_COMMANDS_MAX
+    return isDue ? this.#take(position, batch.isReplayed) : undefined
+  }
+
+  /** The log states another schema: all replicas take a checkpoint at that entry, for the builds that go on from there. */
+  upgraded(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
+    if (this.#options.checkpointEveryBatches === undefined) return undefined
+    return (this.#unkept = this.#take(position, isReplayed))
+  }
+
+  /** A tick: what is to be kept once more, because the disk has not taken it. */
+  overdue(): CheckpointChanges | undefined {
+    return this.#ticks % ATTEST_AGAIN_TICKS === ATTEST_AGAIN_TICKS - 1 ? this.#unkept : undefined
+  }
+
+  #take(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges {
     this.#batches = this.#commands = 0
-    const { isReplayed } = batch
     const changes = this.#checkpointer.take(position, this.#slot, {
       actors: this.#actors.takeChanges(position.seq),
       sessions: this.#sessions.takeChanges(),
     })
-    const { chain, roster } = position
+    const { seq, chain, since } = position
+    const { epoch } = position.roster
     const { state } = changes
-    this.#taken.set(changes.seq, { chain, state, isReplayed, epoch: roster.epoch, durable: false })
+    this.#taken.set(seq, { chain, state, isReplayed, isUpgrade: since === seq, epoch, durable: false })
     this.#ticks = 0
     return changes
   }
@@ -142,6 +163,7 @@ export class Checkpoints {
   persisted(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
     if (taken === undefined) return undefined
+    if (this.#unkept !== undefined && seq >= this.#unkept.seq) this.#unkept = undefined
     taken.durable = this.#shards === 0 || this.#slot >= 0
     this.#actors.shelved(seq)
     return this.attestation(seq)
@@ -160,8 +182,8 @@ export class Checkpoints {
   attestation(seq: number): Uint8Array | undefined {
     const taken = this.#taken.get(seq)
     const { epoch } = this.#mandate.roster
-    if (taken === undefined || (taken.isReplayed && taken.epoch === epoch) || !this.#mandate.maySpeak)
-      return undefined
+    if (taken === undefined || !this.#mandate.maySpeak) return undefined
+    if (taken.isReplayed && taken.epoch === epoch && !taken.isUpgrade) return undefined
     const { replica } = this.#options
     const { chain, state, durable } = taken
     return encodeAttestation({ replica, epoch, seq, chain, state, durable })

@@ -33,6 +33,7 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     lane: `state-machine/${votes}`,
     replicas,
     quorum: votes,
+    holders: holding.holders,
     storage: coding === undefined ? "copies" : "shards",
     certificates: (log) => new Certificates({ ...log, quorum: holding }),
     replica: (init) => new StateMachineReplica(init, holding),

@@ -7,6 +7,7 @@ import {
   type ReplicaId,
 } from "@lockstep/core"
 import type { ReplicaOptions } from "../mode.ts"
+import type { Build } from "./build.ts"
 import { ForkDetector } from "./fork.ts"
 import type { Mandate } from "./mandate.ts"
 
@@ -17,15 +18,17 @@ const TELL_AGAIN_TICKS = 10
 export class Peers {
   readonly #options: ReplicaOptions
   readonly #mandate: Mandate
+  readonly #build: Build
   readonly #fork: ForkDetector
   /** The position that peers were told of last. */
   #told = -1
   #ticksSinceTold = 0
 
   /** `votes` voters that say the same cannot all be wrong. */
-  constructor(options: ReplicaOptions, mandate: Mandate, votes: number) {
+  constructor(options: ReplicaOptions, mandate: Mandate, build: Build, votes: number) {
     this.#options = options
     this.#mandate = mandate
+    this.#build = build
     this.#fork = new ForkDetector(votes)
   }
 
@@ -70,7 +73,8 @@ export class Peers {
   #report(seq: number, chain: Digest): Uint8Array | undefined {
     const { group, partition, replica } = this.#options
     const { epoch } = this.#mandate.roster
-    return encodePeerReport({ group, epoch, partition, replica, seq, chain })
+    const { schema } = this.#build
+    return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema })
   }
 
   /**

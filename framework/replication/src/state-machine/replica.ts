@@ -3,13 +3,13 @@ import {
   type Answer,
   type Attestation,
   type ClientId,
+  type Digest,
   decodeAsk,
-  decodeEnvelope,
   type Entry,
-  type Envelope,
   Malformed,
   type ReplicaId,
   type Roster,
+  type Schema,
   SessionTable,
 } from "@lockstep/core"
 import type { CheckpointChanges } from "../checkpoint.ts"
@@ -21,12 +21,15 @@ import type {
   ReplicaProtocol,
   ReplicaStatus,
 } from "../mode.ts"
+import { authentic } from "./authentic.ts"
+import { Build } from "./build.ts"
+import { decodeHeader } from "./checkpoint.ts"
 import { Checkpoints, type Holding } from "./checkpoints.ts"
 import { Execution } from "./execution.ts"
 import { Mandate } from "./mandate.ts"
 import { type Broken, Past } from "./past.ts"
 import { Peers } from "./peers.ts"
-import { type Asked, Transfer } from "./transfer.ts"
+import { Transfer } from "./transfer.ts"
 
 /**
  * A replica of the state machine mode, in one partition: entries in, votes out. All state follows from the log alone, so
@@ -35,12 +38,20 @@ import { type Asked, Transfer } from "./transfer.ts"
 export class StateMachineReplica implements ReplicaProtocol {
   readonly #options: ReplicaOptions
   readonly #mandate: Mandate
+  readonly #build: Build
   readonly #actors: Actors
   readonly #sessions: SessionTable
   readonly #execution: Execution
   readonly #peers: Peers
   readonly #checkpoints: Checkpoints
   readonly #holding: Holding
+  /** Where the log is read for a checkpoint that this build can begin with, in place of what it has. */
+  #fetchFrom: number | undefined
+  /** Where this build has executed its last entry: another one goes on from there. */
+  #stoppedAt: { readonly seq: number; readonly chain: Digest } | undefined
+  #told: string | undefined
+  /** f+1 others attest another state than this replica has. */
+  #divergence: string | undefined
   /** A checkpoint is fetched from peers. */
   #transfer: Transfer | undefined
   /** What is not on the disk of the checkpoint that it began with. */
@@ -61,7 +72,8 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#options = options
     this.#holding = holding
     this.#mandate = new Mandate(options, holding.votes)
-    this.#peers = new Peers(options, this.#mandate, holding.votes)
+    this.#build = new Build(options.definitions)
+    this.#peers = new Peers(options, this.#mandate, this.#build, holding.votes)
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
@@ -69,9 +81,18 @@ export class StateMachineReplica implements ReplicaProtocol {
     const [past, actors, sessions] = [this.#past, this.#actors, this.#sessions]
     this.#execution = new Execution({ log, past, actors, sessions })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
-    const { restore } = options
-    if (restore === undefined) return
+    const { restore, shardOf } = options
+    const kept = restore?.header ?? shardOf
+    if (kept === undefined) return
+    const found = decodeHeader(kept)
+    const beginning = this.#build.begin(found, restore === undefined ? "shard" : "whole")
+    if (beginning === "fetches") {
+      this.#fetchFrom = found.seq + 1
+      this.#mandate.restore(found.roster)
+    }
+    if (restore === undefined || beginning === "fetches") return
     const header = this.#checkpoints.restore(restore)
+    if (beginning === "stops") this.#stoppedAt = header
     this.#past.restore(header)
     this.#mandate.restore(header.roster)
     this.#checkpoints.reconfigured()
@@ -80,12 +101,14 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   get status(): ReplicaStatus {
+    const { seq: applied, chain } = this.#stoppedAt ?? this.#past
     return {
-      applied: this.#past.seq,
-      chain: this.#past.chain,
+      applied,
+      chain,
       from: this.#transfer?.from ?? Math.max(1, this.#past.seq),
       caughtUp:
         this.#transfer === undefined &&
+        this.#build.waits === undefined &&
         this.#replayUntil !== undefined &&
         this.#past.seq >= this.#replayUntil,
       halted: this.#halted,
@@ -99,6 +122,8 @@ export class StateMachineReplica implements ReplicaProtocol {
       role: this.#mandate.role,
       onProbation: this.#mandate.probation === "open",
       probation: this.#mandate.probation,
+      schema: this.#build.schema,
+      waits: this.#build.waits,
       repeated: this.#execution.repeated,
       malformed: this.#malformed,
       stateDigest: () => this.#actors.digest(),
@@ -112,13 +137,17 @@ export class StateMachineReplica implements ReplicaProtocol {
       if (input._tag === "Peer") this.#hearAfterHalt(this.#halted, input.from, input.bytes, outputs)
       return outputs
     }
-    if (this.#transfer !== undefined) {
-      this.#stepTransfer(this.#transfer, input, outputs)
-      return outputs
-    }
+    if (this.#transfer !== undefined) this.#stepTransfer(this.#transfer, input, outputs)
+    else if (input._tag === "Attached") this.#attach(input, outputs)
+    else if (this.#fetchFrom === undefined) this.#stepOn(input, outputs)
+    this.#tellWhyItWaits(outputs)
+    return outputs
+  }
+
+  #stepOn(input: ReplicaInput, outputs: Array<ReplicaOutput>): void {
     switch (input._tag) {
       case "Attached":
-        this.#attach(input, outputs)
+      case "Answer":
         break
       case "Entries":
         for (const entry of input.entries) {
@@ -132,25 +161,30 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Peer":
         this.#hear(input.from, input.bytes, outputs)
         break
-      case "Answer":
-        break
       case "Persisted":
         this.#attest(this.#checkpoints.persisted(input.seq), outputs)
         break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
-        this.#tell(this.#peers.tick(this.#past.seq, this.#past.chain), outputs)
+        this.#tell(this.#peers.tick(this.status.applied, this.status.chain), outputs)
+        this.#keep(this.#checkpoints.overdue(), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
     }
-    return outputs
+  }
+
+  #tellWhyItWaits(outputs: Array<ReplicaOutput>): void {
+    const { waits } = this.#build
+    if (waits !== undefined && waits !== this.#told && this.#halted === undefined && !this.#isDone)
+      outputs.push({ _tag: "Waits", detail: waits })
+    this.#told = waits
   }
 
   #attach(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     if (log.logId !== this.#options.logId)
       return this.#halt(outputs, "log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
-    if (log.firstSeq > Math.max(1, this.#past.seq) || this.#transfer !== undefined)
-      return this.#catchUpFromPeers(log, outputs)
+    const isFetching = this.#transfer !== undefined || this.#fetchFrom !== undefined
+    if (log.firstSeq > Math.max(1, this.#past.seq) || isFetching) return this.#catchUpFromPeers(log, outputs)
     if (this.#toKeep !== undefined) outputs.push({ _tag: "Persist", changes: this.#toKeep })
     this.#toKeep = undefined
     this.#replayUntil ??= log.lastSeq
@@ -160,18 +194,14 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
   #catchUpFromPeers(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     const { checkpointEveryBatches, replica, staged = [] } = this.#options
-    const { firstSeq, roster } = log
+    const { roster } = log
+    const firstSeq = Math.max(log.firstSeq, this.#fetchFrom ?? 0)
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
-    const { roster: known } = this.#mandate
-    const holding = this.#holding
-    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, staged })
+    const [known, holding, build] = [this.#mandate.roster, this.#holding, this.#build]
+    this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, build, staged })
     this.#transfer.attached(firstSeq, roster ?? known)
-    this.#request(this.#transfer.tick(), outputs)
-  }
-
-  #request(asks: ReadonlyArray<Asked>, outputs: Array<ReplicaOutput>): void {
-    for (const asked of asks) outputs.push({ _tag: "Request", ...asked })
+    outputs.push(...this.#transfer.tick())
   }
 
   /** While a checkpoint is fetched, nothing is executed and nothing is answered. */
@@ -180,9 +210,9 @@ export class StateMachineReplica implements ReplicaProtocol {
     else if (input._tag === "Answer") {
       const { staged, asks } = transfer.answered(input.from, input.answer)
       if (staged !== undefined) outputs.push({ _tag: "Stage", bucket: staged })
-      this.#request(asks, outputs)
+      outputs.push(...asks)
     } else if (input._tag === "Tick") {
-      this.#request(transfer.tick(), outputs)
+      outputs.push(...transfer.tick())
       if (transfer.needsRoster()) outputs.push({ _tag: "Reattach" })
     } else if (input._tag === "Attached") this.#attach(input, outputs)
     const checkpoint = transfer.complete
@@ -218,7 +248,9 @@ export class StateMachineReplica implements ReplicaProtocol {
       if (!(cause instanceof Malformed)) throw cause
       this.#rejoin(outputs, "store-damaged", cause.message)
     }
-    return this.#halted === undefined && !this.#isDone
+    if (this.#divergence !== undefined && this.#isSure && this.#fetchFrom === undefined)
+      this.#rejoin(outputs, "state-diverged", this.#divergence)
+    return this.#halted === undefined && !this.#isDone && this.#fetchFrom === undefined
   }
 
   #tell(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
@@ -240,25 +272,52 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #execute(entry: Entry, outputs: Array<ReplicaOutput>): void {
-    let envelope: Envelope
-    try {
-      envelope = decodeEnvelope(entry.payload)
-    } catch (cause) {
-      if (!(cause instanceof Malformed)) throw cause
-      this.#malformed++
-      return
-    }
+    const envelope = authentic(entry)
+    if (envelope === undefined) return void this.#malformed++
     if (envelope._tag === "Reconfiguration") return this.#reconfigure(envelope.roster, entry.source, outputs)
-    const writer =
-      envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
-    if (entry.source !== writer) return void this.#malformed++ // somebody writes in another's name
+    // what another build executes is not read here; who votes is, and what they attest
+    if (this.#stoppedAt !== undefined && envelope._tag !== "Attestation") return
+    if (envelope._tag === "Upgrade") return this.#upgrade(envelope.schema, entry.source, outputs)
     if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
     const answer =
       envelope._tag === "Opening" ? this.#execution.open(envelope) : this.#execution.admit(envelope)
-    const replaying = this.#replayUntil !== undefined && entry.seq <= this.#replayUntil
+    const replaying = this.#isReplaying
     if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
-    if (envelope._tag === "Batch")
-      this.#checkpointWhenDue({ commands: envelope.commands.length, isReplayed: replaying }, outputs)
+    if (envelope._tag !== "Batch") return
+    const batch = { commands: envelope.commands.length, isReplayed: replaying }
+    this.#keep(this.#checkpoints.executed(this.#position, batch), outputs)
+  }
+
+  /**
+   * Whether this build is the one that should have executed all this. Where nothing was stated yet, the log may still say that it is
+   * not: until a replica has read what was there when it started, it says nothing, and draws no conclusion from what others say.
+   */
+  get #isSure(): boolean {
+    return this.#build.schema.number > 0 || this.#past.seq >= (this.#replayUntil ?? 0)
+  }
+
+  get #isReplaying(): boolean {
+    return this.#replayUntil !== undefined && this.#past.seq <= this.#replayUntil
+  }
+
+  /** What a checkpoint says of where it was taken. */
+  get #position(): Parameters<Checkpoints["executed"]>[0] {
+    return { ...this.#past.position, ...this.#build.stated, roster: this.#mandate.roster }
+  }
+
+  /** The log states what executes the entries that follow. */
+  #upgrade(schema: Schema, source: string, outputs: Array<ReplicaOutput>): void {
+    const { seq, chain } = this.#past
+    const effect = this.#build.follow(schema, { source, seq })
+    if (effect === "ignored") return void this.#malformed++
+    if (effect !== "goes-on" && this.#options.checkpointEveryBatches === undefined)
+      return this.#halt(outputs, "wrong-build", `${this.#build.waits}, and nobody takes checkpoints here`)
+    if (effect === "wrong-past") {
+      this.#fetchFrom = seq + 1
+      return void outputs.push({ _tag: "Reattach" })
+    }
+    this.#keep(this.#checkpoints.upgraded(this.#position, this.#isReplaying), outputs)
+    if (effect === "stops") this.#stoppedAt = { seq, chain }
   }
 
   #reconfigure(roster: Roster, source: string, outputs: Array<ReplicaOutput>): void {
@@ -268,26 +327,21 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Membership", roster, role: this.#mandate.role })
   }
 
-  #checkpointWhenDue(
-    batch: { readonly commands: number; readonly isReplayed: boolean },
-    outputs: Array<ReplicaOutput>,
-  ): void {
-    const { roster } = this.#mandate
-    const changes = this.#checkpoints.executed({ ...this.#past.position, roster }, batch)
+  #keep(changes: CheckpointChanges | undefined, outputs: Array<ReplicaOutput>): void {
     if (changes === undefined) return
     outputs.push({ _tag: "Persist", changes })
     this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
   }
 
   #attest(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
-    if (bytes !== undefined) outputs.push({ _tag: "Attest", bytes })
+    if (bytes !== undefined && this.#isSure) outputs.push({ _tag: "Attest", bytes })
   }
 
   /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
   #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
     const { confirmed, diverged, truncatable } = this.#checkpoints.hear(attestation)
     if (confirmed === true && this.#mandate.confirm()) outputs.push({ _tag: "Trusted" })
-    if (diverged !== undefined) this.#rejoin(outputs, "state-diverged", diverged)
+    if (diverged !== undefined) this.#divergence ??= diverged
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })
   }
 
@@ -304,6 +358,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
+    if (!this.#isSure) return
     for (const bytes of this.#mandate.vote(client, answer, send))
       outputs.push({ _tag: "Send", to: client, bytes })
   }

@@ -10,8 +10,10 @@ import {
   rootOf,
 } from "@lockstep/core"
 import { decodeBucket } from "../bucket.ts"
-import type { StagedBucket, StagedCheckpoint, TransferAnswer, TransferRequest } from "../checkpoint.ts"
+import type { StagedBucket, StagedCheckpoint, TransferAnswer } from "../checkpoint.ts"
+import type { ReplicaOutput } from "../mode.ts"
 import { Certificates } from "./certificates.ts"
+import type { Build } from "./build.ts"
 import { decodeHeader } from "./checkpoint.ts"
 import type { Holding } from "./checkpoints.ts"
 import { Holder } from "./holder.ts"
@@ -23,10 +25,7 @@ const BUCKETS_AT_ONCE = 512
 const IDLE_TICKS = 4
 
 /** What is to be asked of whom. */
-export interface Asked {
-  readonly to: ReplicaId
-  readonly request: TransferRequest
-}
+export type Asked = ReplicaOutput & { readonly _tag: "Request" }
 
 /** A checkpoint that f+1 replicas attest, and those who send it. */
 interface Source {
@@ -51,6 +50,9 @@ export class Transfer {
   readonly #replica: ReplicaId
   readonly #shards: Shards | undefined
   readonly #certificates: Certificates
+  readonly #build: Build
+  /** The position of a checkpoint that another build must begin with. */
+  #refused = -1
   #peer = 0
   #source: Source | undefined
   /** Digests of buckets that were checked, and are kept: another checkpoint may have the same. */
@@ -61,11 +63,13 @@ export class Transfer {
     readonly replica: ReplicaId
     readonly roster: Roster
     readonly holding: Holding
+    readonly build: Build
     /** What an earlier attempt has kept. */
     readonly staged: Iterable<Digest>
   }) {
     const { from, roster, holding } = options
     this.#replica = options.replica
+    this.#build = options.build
     this.#shards = holding.coding && new Shards(holding.coding)
     this.#certificates = new Certificates({ from, roster, quorum: holding })
     this.#staged = new Set(options.staged)
@@ -134,7 +138,13 @@ export class Transfer {
     const certificate = this.#certificates.last
     if (this.#source !== undefined || certificate === undefined) return []
     if (digest(answer.header) !== certificate.state || answer.buckets.length !== BUCKETS) return []
-    if (rootOf(answer.buckets) !== decodeHeader(answer.header).root) return []
+    const header = decodeHeader(answer.header)
+    if (rootOf(answer.buckets) !== header.root) return []
+    if (!this.#build.fits(header)) {
+      this.#refused = header.seq
+      this.#build.refused(header)
+      return []
+    }
     const buckets = new Map([...answer.buckets.entries()].filter(([, bucket]) => bucket !== EMPTY_BUCKET))
     const missing = [...buckets].filter(([, bucket]) => !this.#staged.has(bucket))
     const holders = this.#shards === undefined ? [from] : this.#certificates.holders
@@ -198,8 +208,8 @@ export class Transfer {
     const { holders, last } = this.#certificates
     const peers = holders.filter((peer) => peer !== this.#replica)
     const to = peers[this.#peer % Math.max(1, peers.length)]
-    if (to === undefined || last === undefined) return []
-    return [{ to, request: { _tag: "Manifest", seq: last.seq } }]
+    if (to === undefined || last === undefined || last.seq === this.#refused) return []
+    return [{ _tag: "Request", to, request: { _tag: "Manifest", seq: last.seq } }]
   }
 
   #askFor(source: Source, peer: ReplicaId): ReadonlyArray<Asked> {
@@ -209,7 +219,7 @@ export class Transfer {
     if (missing.length === 0) return []
     holder.asked()
     const wanted = missing.map(([index]) => holder.wanted(index))
-    return [{ to: peer, request: { _tag: "Pieces", seq: source.seq, wanted } }]
+    return [{ _tag: "Request", to: peer, request: { _tag: "Pieces", seq: source.seq, wanted } }]
   }
 }
 

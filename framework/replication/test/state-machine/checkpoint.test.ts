@@ -4,7 +4,14 @@ import { Checkpointer } from "../../src/state-machine/checkpoint.ts"
 
 const chain = digest("chain")
 const roster = { epoch: Epoch(1), voters: [], standbys: [] }
-const position = { seq: 7, chain, chainBefore: chain, timeNs: 1n, roster }
+const schema = {
+  number: 2,
+  versions: new Map([
+    ["A", 3],
+    ["T", 1],
+  ]),
+}
+const position = { seq: 7, chain, chainBefore: chain, timeNs: 1n, roster, schema, since: 5 }
 
 /** A checkpoint with one actor and one session, as a disk holds it. */
 function taken() {

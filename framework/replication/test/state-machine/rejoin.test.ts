@@ -14,6 +14,7 @@ import { describe, expect, it } from "vitest"
 import { byzantine, Counter } from "../counter.ts"
 
 const [r0, r1, r2] = ["r0", "r1", "r2"].map(ReplicaId) as [ReplicaId, ReplicaId, ReplicaId] // three of them
+const NO_UPGRADE = { number: 0, versions: new Map<string, number>() }
 const group = GroupName("group")
 const partition = Partition(0)
 
@@ -55,7 +56,15 @@ function readRewritten(protocol: ReplicaProtocol): ReadonlyArray<ReplicaOutput> 
 
 /** A peer says how far it has executed. */
 function report(protocol: ReplicaProtocol, from: ReplicaId, seq: number): ReadonlyArray<ReplicaOutput> {
-  const told = { group, epoch: Epoch(1), partition, replica: from, seq, chain: digest("theirs") }
+  const told = {
+    group,
+    epoch: Epoch(1),
+    partition,
+    replica: from,
+    seq,
+    chain: digest("theirs"),
+    schema: NO_UPGRADE,
+  }
   return protocol.step({ _tag: "Peer", from, bytes: encodePeerReport(told) })
 }
 

@@ -19,10 +19,12 @@ import {
   type TransferRequest,
 } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
+import { Build } from "../../src/state-machine/build.ts"
 import { type Asked, Transfer } from "../../src/state-machine/transfer.ts"
 
 const [r0, r1, r2] = ["r0", "r1", "r2"].map(ReplicaId) as [ReplicaId, ReplicaId, ReplicaId] // three of them
 const roster = { epoch: Epoch(1), voters: [r0, r1, r2], standbys: [] }
+const schema = { number: 0, versions: new Map() }
 const CHAIN = digest("chain")
 
 /** The checkpoints of one peer, in memory. */
@@ -46,6 +48,8 @@ class Shelves implements Library {
       chainBefore: CHAIN,
       timeNs: 1n,
       roster,
+      schema,
+      since: 0,
       root: rootOf(buckets),
     })
     return { header, buckets }
@@ -79,6 +83,7 @@ class Fetching {
     from: 1,
     replica: r2,
     roster,
+    build: new Build(new Map()),
     holding: { votes: 2, holders: 2, coding: undefined },
     staged: [],
   })
