@@ -38,9 +38,11 @@ export class Certificates {
 
   /** The last checkpoint that replicas surely hold on their disks, or, while that is not in the log, the last that they attest. */
   get last(): StableCheckpoint | undefined {
-    const certificate = this.#stability.durable ?? this.#stability.stable
-    // the log must go on where the checkpoint ends
-    return certificate !== undefined && certificate.seq + 1 >= this.from ? certificate : undefined
+    const { durable, stable } = this.#stability
+    // the log must go on where the checkpoint ends; of an older one it may hold the attestations still
+    return [durable, stable].find(
+      (certificate) => certificate !== undefined && certificate.seq + 1 >= this.from,
+    )
   }
 
   /** Those who may have checkpoints: voters and standbys alike. */

@@ -67,13 +67,25 @@ function rowsOf(count: number, text: string): ReadonlyMap<string, Uint8Array> {
 }
 
 /** What these replicas attest of a checkpoint, as the log holds it. */
-function attested(library: Library, seq: number, replicas: ReadonlyArray<ReplicaId>): ReadonlyArray<Entry> {
+function attested(
+  library: Library,
+  seq: number,
+  replicas: ReadonlyArray<ReplicaId>,
+  how?: "not durable",
+): ReadonlyArray<Entry> {
   const state = digest(library.manifest(seq)?.header ?? "")
   return replicas.map((replica, i) => ({
     seq: seq + 1 + i,
     timeNs: 1n,
     source: `replica.${replica}`,
-    payload: encodeAttestation({ replica, epoch: Epoch(1), seq, chain: CHAIN, state, durable: true }),
+    payload: encodeAttestation({
+      replica,
+      epoch: Epoch(1),
+      seq,
+      chain: CHAIN,
+      state,
+      durable: how === undefined,
+    }),
   }))
 }
 
@@ -199,5 +211,12 @@ describe("a replica that fetches a checkpoint", () => {
     fetching.transfer.read(attested(library, 7, [r0, r1]))
     fetching.transfer.attached(20, roster)
     expect(fetching.run(20)).toBeUndefined()
+    // what replicas attest later is taken, although too few of them hold it yet
+    const later = new Shelves().add(25, rows)
+    const again = new Fetching(new Map([[r0, later]]))
+    again.transfer.attached(20, roster)
+    again.transfer.read(attested(library, 7, [r0, r1]))
+    again.transfer.read(attested(later, 25, [r0, r1], "not durable"))
+    expect(again.run(20)).toEqual(rows)
   })
 })
