@@ -6,6 +6,7 @@ const RESIDENTS = "actor/src/residents.ts"
 const CHECKPOINT = "replication/src/state-machine/checkpoint.ts"
 const CHECKPOINTS = "replication/src/state-machine/checkpoints.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
+const PAST = "replication/src/state-machine/past.ts"
 const TRANSFER = "replication/src/state-machine/transfer.ts"
 const STABILITY = "replication/src/state-machine/stability.ts"
 
@@ -30,9 +31,9 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "restored-before-its-entry",
     bug: "a replica that begins at a checkpoint executes its last entry again",
-    file: REPLICA,
-    find: "this.#applied = seq\n    this.#chain = chain",
-    replace: "this.#applied = seq - 1\n    this.#chain = chainBefore",
+    file: PAST,
+    find: "this.#seq = seq\n    this.#chain = chain",
+    replace: "this.#seq = seq - 1\n    this.#chain = chainBefore",
     seedsMax: 500,
   },
   {

@@ -6,7 +6,7 @@ const PENDING = "replication/src/state-machine/pending.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
 const RUMOUR = "replication/src/state-machine/rumour.ts"
 const STABILITY = "replication/src/state-machine/stability.ts"
-const TRANSFER = "replication/src/state-machine/transfer.ts"
+const CERTIFICATES = "replication/src/state-machine/certificates.ts"
 
 /** Deliberate bugs of membership: who votes, and whose votes count. */
 export const MEMBERSHIP_MUTANTS: ReadonlyArray<Mutant> = [
@@ -30,7 +30,7 @@ export const MEMBERSHIP_MUTANTS: ReadonlyArray<Mutant> = [
     name: "roster-left-out",
     bug: "a replica that begins at a checkpoint begins with the first roster",
     file: REPLICA,
-    find: "this.#mandate.restore(roster)",
+    find: "this.#mandate.restore(header.roster)",
     replace: "",
     seedsMax: 500,
   },
@@ -69,7 +69,7 @@ export const MEMBERSHIP_MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "transfer-with-the-first-roster",
     bug: "a replica that fetches a checkpoint knows only the roster that it began with",
-    file: TRANSFER,
+    file: CERTIFICATES,
     find: "if (roster.epoch > this.#roster.epoch) this.#adopt(roster)",
     replace: "",
     seedsMax: 1500,

@@ -1,11 +1,14 @@
 import { CHECKPOINT_MUTANTS } from "./checkpoint-mutants.ts"
 import { MEMBERSHIP_MUTANTS } from "./membership-mutants.ts"
 import type { Mutant } from "./mutant-list.ts"
+import { UPGRADE_MUTANTS } from "./upgrade-mutants.ts"
 
 const CLIENT = "replication/src/state-machine/client.ts"
 const INBOX = "replication/src/state-machine/inbox.ts"
 const OVERLAP = "replication/src/state-machine/overlap.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
+const EXECUTOR = "replication/src/state-machine/executor.ts"
+const PAST = "replication/src/state-machine/past.ts"
 const MANDATE = "replication/src/state-machine/mandate.ts"
 const MODE = "replication/src/state-machine/mode.ts"
 const BALLOT = "replication/src/state-machine/ballot.ts"
@@ -19,6 +22,7 @@ const CONTEXT = "actor/src/context.ts"
 export const MUTANTS: ReadonlyArray<Mutant> = [
   ...CHECKPOINT_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
+  ...UPGRADE_MUTANTS,
   {
     name: "first-vote-decides",
     bug: "a client believes the first answer",
@@ -55,10 +59,10 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "session-table-forgotten",
     bug: "a batch that comes twice is executed twice",
-    file: REPLICA,
-    find: "const admission = this.#sessions.admit(batch, this.#applied)",
+    file: EXECUTOR,
+    find: "const admission = this.#sessions.admit(batch, this.#past.seq)",
     replace:
-      'const admission = this.#sessions.admit(batch, this.#applied)._tag === "Expired" ? this.#sessions.admit(batch, this.#applied) : ({ _tag: "Fresh" } as ReturnType<SessionTable["admit"]>)',
+      'const admission = this.#sessions.admit(batch, this.#past.seq)._tag === "Expired" ? this.#sessions.admit(batch, this.#past.seq) : ({ _tag: "Fresh" } as ReturnType<SessionTable["admit"]>)',
     seedsMax: 50,
   },
   {
@@ -88,9 +92,9 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "answers-anew",
     bug: "a repeated batch is answered with the position of its repetition",
-    file: REPLICA,
+    file: EXECUTOR,
     find: "return admission.answer",
-    replace: "return { ...admission.answer, seq: this.#applied, chain: this.#chain }",
+    replace: "return { ...admission.answer, seq: this.#past.seq, chain: this.#past.chain }",
     seedsMax: 100,
   },
   {
@@ -104,17 +108,17 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "gaps-skipped",
     bug: "a replica goes on after a position that is missing",
-    file: REPLICA,
-    find: "if (entry.seq !== this.#applied + 1 || this.#overlap.isAwaited) {",
-    replace: "if (entry.seq <= this.#applied || this.#overlap.isAwaited) {",
+    file: PAST,
+    find: "if (entry.seq !== this.#seq + 1 || this.#overlap.isAwaited) {",
+    replace: "if (entry.seq <= this.#seq || this.#overlap.isAwaited) {",
     seedsMax: 300,
   },
   {
     name: "overlap-unchecked",
     bug: "a replica does not compare its last entry with the log after it attached again",
-    file: REPLICA,
-    find: "if (extend(this.#chainBefore, entry) !== this.#chain) {",
-    replace: "if (entry.seq < 0) {",
+    file: PAST,
+    find: "if (extend(this.#chainBefore, entry) !== this.#chain)",
+    replace: "if (entry.seq < 0)",
     seedsMax: 500,
   },
   {
@@ -160,7 +164,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "time-goes-back",
     bug: "a command may see an earlier time than the one before it",
-    file: REPLICA,
+    file: PAST,
     find: "this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n",
     replace: "this.#timeNs = entry.timeNs",
     seedsMax: 300,
@@ -177,7 +181,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "batch-reversed",
     bug: "the commands of a batch are executed from the last to the first",
-    file: REPLICA,
+    file: EXECUTOR,
     find: "for (const [index, command] of batch.commands.entries()) {",
     replace: "for (const [index, command] of [...batch.commands.entries()].reverse()) {",
     seedsMax: 50,
