@@ -41,11 +41,11 @@ const report = await run({
   signal: stop.signal,
   onProgress: (line) => void process.stderr.write(`${line}\n`),
 })
-const text = options.json
+const output = options.json
   ? `${JSON.stringify({ ...report, command, commit: commit() }, undefined, 2)}\n`
   : table(report)
 // left to itself, Node 24 was seen to spin for ever in its own clean-up after thirty minutes of processes coming and going
-process.stdout.write(text, () => process.exit(report.passed ? 0 : 1))
+process.stdout.write(output, () => process.exit(report.passed ? 0 : 1))
 function table({ faults, operations, checks, events, restarts, log, ...rest }: Report): string {
   const { ok, failed, indeterminate } = operations
   const lines = [

@@ -1,14 +1,15 @@
 import { CHECKPOINT_MUTANTS } from "./checkpoint-mutants.ts"
 import { MEMBERSHIP_MUTANTS } from "./membership-mutants.ts"
 import type { Mutant } from "./mutant-list.ts"
+import { UPGRADE_MUTANTS } from "./upgrade-mutants.ts"
 
 const CLIENT = "replication/src/state-machine/client.ts"
 const INBOX = "replication/src/state-machine/inbox.ts"
 const OVERLAP = "replication/src/state-machine/overlap.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
+const PAST = "replication/src/state-machine/past.ts"
 const MANDATE = "replication/src/state-machine/mandate.ts"
 const EXECUTION = "replication/src/state-machine/execution.ts"
-const PAST = "replication/src/state-machine/past.ts"
 const MODE = "replication/src/state-machine/mode.ts"
 const BALLOT = "replication/src/state-machine/ballot.ts"
 const FORK = "replication/src/state-machine/fork.ts"
@@ -21,6 +22,7 @@ const CONTEXT = "actor/src/context.ts"
 export const MUTANTS: ReadonlyArray<Mutant> = [
   ...CHECKPOINT_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
+  ...UPGRADE_MUTANTS,
   {
     name: "first-vote-decides",
     bug: "a client believes the first answer",

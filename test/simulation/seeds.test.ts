@@ -25,6 +25,7 @@ describe("the state machine mode in a thousand broken worlds", () => {
     expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(20)
     expect(kinds.filter((kind) => kind.startsWith("membership: "))).toHaveLength(3)
     expect(totals.faults["membership changed"]).toBeGreaterThan(50)
+    expect(totals.faults["upgrade: stated"]).toBeGreaterThan(10)
     expect(Object.keys(totals.purposes).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "broken-log",
       "exceed",

@@ -269,10 +269,9 @@ class PartitionUpgrade {
       const said = (await attestations(this.#connection, this.#log, this.#seq)).filter(
         ({ seq, durable, replica }) => seq === this.#seq && durable && voters.includes(replica),
       )
-      const alike = [...Map.groupBy(said, ({ state, chain }) => `${state} ${chain}`).values()]
-        .map((same) => [...new Set(same.map(({ replica }) => replica))])
-        .toSorted((a, b) => b.length - a.length)
-      const holders = alike[0] ?? []
+      const alike = Map.groupBy(said, ({ state, chain }) => `${state} ${chain}`)
+      const sets = [...alike.values()].map((same) => new Set(same.map(({ replica }) => replica)))
+      const holders = [...(sets.toSorted((a, b) => b.size - a.size)[0] ?? [])]
       if (holders.length >= needed || performance.now() > untilMs) return holders
       await sleep(LOOK_AGAIN_MS)
     }

@@ -110,6 +110,7 @@ export class SimulatedOperator {
     return (
       status !== undefined &&
       status.halted === undefined &&
+      status.waits === undefined &&
       !status.onProbation &&
       status.applied > log.entries().length - BEHIND_ENTRIES_MAX
     )

@@ -1,4 +1,4 @@
-import { type ActorContext, type ActorDefinition, CommandContext, type Migration } from "@lockstep/actor"
+import { type ActorContext, type ActorDefinition, CommandContext } from "@lockstep/actor"
 import {
   ActorError,
   type Batch,
@@ -16,8 +16,6 @@ import {
   type SessionLimits,
 } from "@lockstep/core"
 import type { Builds } from "./upgrade.ts"
-
-type Fields = Parameters<Migration>[0]
 
 /** Where a command stands in the log, and what it must come to. */
 export interface Execution {
@@ -92,7 +90,7 @@ export class Reference {
       if (definition === undefined) continue
       const migrate = definition.migrations.get(definition.version - 1)
       if (migrate === undefined) continue // this class is the same in both
-      const fields = migrate({ ...actor } as Fields) // an actor's own fields are data
+      const fields = migrate({ ...actor })
       this.#actors.set(name, Object.assign(new definition.actorClass(), fields))
     }
   }

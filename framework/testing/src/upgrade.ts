@@ -40,9 +40,10 @@ export function drawUpgrade(world: Scenario, replicas: number, workload: Workloa
   // of its own, so that worlds without an upgrade are drawn as if there were none
   const random = new Random(`upgrade ${world.seed}`)
   const { purpose, durationMs, dataShards, liars, checkpointEveryBatches, spares } = world
-  // each of the shards counts: where a replica lies, or is on probation, nobody can say that enough of them are held
+  // each of the shards counts: where a replica lies, is on probation, or has had no place when it was cut, too few are held
   const isFlipped = world.events.some(({ kind }) => kind === MEMORY_FLIP)
-  const isHopeless = checkpointEveryBatches === 0 || (dataShards > 0 && (liars.length > 0 || isFlipped))
+  const isHopeless =
+    checkpointEveryBatches === 0 || (dataShards > 0 && (liars.length > 0 || isFlipped || spares > 0))
   if (purpose !== "survive" || workload?.nextClass === undefined || isHopeless || !random.chance(0.8))
     return world
   const firstAtMs = random.integer(durationMs / 20, durationMs / 2)
