@@ -30,6 +30,9 @@ export interface Connection extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** A server that was left is not asked again for so long, milliseconds. */
+const COME_BACK_MS = 2000
+
 /** No server answered at these addresses. Nothing was sent. */
 export class LogUnavailable extends Error {
   readonly _tag = "LogUnavailable"
@@ -73,7 +76,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   try {
     nats = await connect({
       servers: typeof servers === "string" ? servers : shuffled(servers),
-      noRandomize: true, // the order is ours: leave() puts the server that it leaves last
+      noRandomize: true, // the order is ours: leave() says where to go next
       name,
       ...(user === undefined ? {} : { user, pass: password ?? "" }),
       maxReconnectAttempts: -1,
@@ -127,8 +130,13 @@ function connectionOf(nats: NatsConnection): Connection {
       const current = nats.getServer()
       const others = nats.getServers().flatMap(({ listen }) => (listen === current ? [] : [listen]))
       if (others.length === 0 || nats.isClosed() || nats.isDraining()) return
-      nats.setServers([...others, current])
+      // the client may choose twice while it reconnects: the server that it leaves must not be among those that it chooses from
+      nats.setServers(others)
       void nats.reconnect()
+      setTimeout(() => {
+        if (nats.isClosed() || nats.isDraining()) return
+        nats.setServers([...new Set([...nats.getServers().map(({ listen }) => listen), current])])
+      }, COME_BACK_MS).unref()
     },
     closed: nats.closed().then(() => undefined),
     flush: () => nats.flush(),

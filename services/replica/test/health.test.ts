@@ -15,6 +15,7 @@ function hosting(state: { readonly live: boolean; readonly caughtUp: boolean }):
     malformed: 2,
     roster: { epoch: 3 },
     role: "voter",
+    schema: { number: 2, versions: new Map() },
     stateDigest: () => "",
   }
   return { replica: "r0", group: { group: "main" }, status: [partition], ...state } as unknown as Host
@@ -61,6 +62,7 @@ describe("the health server", () => {
             malformed: 2,
             epoch: 3,
             role: "voter",
+            schema: 2,
           },
         ],
       })
