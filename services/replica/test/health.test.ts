@@ -14,6 +14,8 @@ function hosting(state: { readonly live: boolean; readonly caughtUp: boolean }):
     caughtUp: state.caughtUp,
     malformed: 2,
     roster: { epoch: 3 },
+    schema: { number: 4 },
+    waits: "for the next build",
     role: "voter",
     stateDigest: () => "",
   }
@@ -60,6 +62,8 @@ describe("the health server", () => {
             caughtUp: state.caughtUp,
             malformed: 2,
             epoch: 3,
+            schema: 4,
+            waits: "for the next build",
             role: "voter",
           },
         ],
