@@ -73,8 +73,8 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "one-peer-trusted",
     bug: "what one peer says a checkpoint is, is taken without comparing it with what f+1 replicas attest",
     file: TRANSFER,
-    find: "if (digest(answer.header) !== certificate.state || answer",
-    replace: "if (answer",
+    find: "find((known) => known.state === state)",
+    replace: "find((known) => known.state !== undefined)",
     seedsMax: 4000,
   },
   {

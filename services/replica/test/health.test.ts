@@ -17,7 +17,6 @@ function hosting(state: { readonly live: boolean; readonly caughtUp: boolean }):
     schema: { number: 4 },
     waits: "for the next build",
     role: "voter",
-    schema: { number: 2, versions: new Map() },
     stateDigest: () => "",
   }
   return { replica: "r0", group: { group: "main" }, status: [partition], ...state } as unknown as Host
@@ -66,7 +65,6 @@ describe("the health server", () => {
             schema: 4,
             waits: "for the next build",
             role: "voter",
-            schema: 2,
           },
         ],
       })

@@ -36,12 +36,16 @@ export class Certificates {
     return this.#stability.durable
   }
 
-  /** The last checkpoint that replicas surely hold on their disks, or, while that is not in the log, the last that they attest. */
-  get last(): StableCheckpoint | undefined {
+  /**
+   * Checkpoints that may be fetched: the last that replicas surely hold on their disks, and the last that they attest. The first is
+   * the better one; but since then voters may have changed, and nobody hold enough shards of it any more.
+   */
+  get all(): ReadonlyArray<StableCheckpoint> {
     const { durable, stable } = this.#stability
+    const known = durable?.seq === stable?.seq ? [durable] : [durable, stable]
     // the log must go on where the checkpoint ends; of an older one it may hold the attestations still
-    return [durable, stable].find(
-      (certificate) => certificate !== undefined && certificate.seq + 1 >= this.from,
+    return known.flatMap((certificate) =>
+      certificate === undefined || certificate.seq + 1 < this.from ? [] : [certificate],
     )
   }
 

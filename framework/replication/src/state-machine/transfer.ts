@@ -135,9 +135,10 @@ export class Transfer {
   }
 
   #takeManifest(from: ReplicaId, answer: TransferAnswer & { _tag: "Manifest" }): ReadonlyArray<Asked> {
-    const certificate = this.#certificates.last
+    const state = digest(answer.header)
+    const certificate = this.#certificates.all.find((known) => known.state === state)
     if (this.#source !== undefined || certificate === undefined) return []
-    if (digest(answer.header) !== certificate.state || answer.buckets.length !== BUCKETS) return []
+    if (answer.buckets.length !== BUCKETS) return []
     const header = decodeHeader(answer.header)
     if (rootOf(answer.buckets) !== header.root) return []
     if (!this.#build.fits(header)) {
@@ -205,11 +206,15 @@ export class Transfer {
   }
 
   #askForManifest(): ReadonlyArray<Asked> {
-    const { holders, last } = this.#certificates
+    const { holders, all } = this.#certificates
     const peers = holders.filter((peer) => peer !== this.#replica)
-    const to = peers[this.#peer % Math.max(1, peers.length)]
-    if (to === undefined || last === undefined || last.seq === this.#refused) return []
-    return [{ _tag: "Request", to, request: { _tag: "Manifest", seq: last.seq } }]
+    const wanted = all.filter(({ seq }) => seq !== this.#refused)
+    if (peers.length === 0 || wanted.length === 0) return []
+    // all peers are asked for one checkpoint, then all of them for the other
+    const to = peers[this.#peer % peers.length]
+    const certificate = wanted[Math.floor(this.#peer / peers.length) % wanted.length]
+    if (to === undefined || certificate === undefined) return []
+    return [{ _tag: "Request", to, request: { _tag: "Manifest", seq: certificate.seq } }]
   }
 
   #askFor(source: Source, peer: ReplicaId): ReadonlyArray<Asked> {
