@@ -113,7 +113,9 @@ export class Checkpoints {
     const { seq, chain, roster, since } = header
     const isUpgrade = since === seq
     const { epoch } = roster
-    this.#taken.set(seq, { chain, state, isReplayed: true, isUpgrade, epoch, durable: true })
+    // it came from this replica's own disk, or was put there; but of shards it is not there yet, and without a disk it never is
+    const durable = this.#shards === 0 && this.#options.shelf !== undefined
+    this.#taken.set(seq, { chain, state, isReplayed: true, isUpgrade, epoch, durable })
     return header
   }
 
