@@ -1,14 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import {
-  decodePeerReport,
-  Epoch,
-  GroupName,
-  isSameMembership,
-  Malformed,
-  Partition,
-  ReplicaId,
-  type Roster,
-} from "@lockstep/core"
+import { Epoch, GroupName, isSameMembership, Partition, type ReplicaId, type Roster } from "@lockstep/core"
 import {
   type Connection,
   type ConnectionOptions,
@@ -26,7 +17,7 @@ import {
 } from "@lockstep/nats"
 import type { ReplicationMode } from "@lockstep/replication"
 import { replicaIds } from "./create.ts"
-import { peer, peersSubject } from "./subjects.ts"
+import { onReports, REPORTS_MS } from "./reports.ts"
 
 /** Who is to vote in a group from now on, and who is to follow. */
 export interface ChangeMembershipOptions extends Omit<ConnectionOptions, "name"> {
@@ -142,8 +133,6 @@ export async function changeMembership(options: ChangeMembershipOptions): Promis
 
 type Membership = Omit<Roster, "epoch">
 
-/** How long replicas may be silent about themselves: they report every five seconds at least. */
-const REPORTS_MS = 7000
 const LOOK_AGAIN_MS = 20
 /** How often an entry that the log did not confirm is stated again. */
 const ATTEMPTS = 5
@@ -181,10 +170,7 @@ async function listen(
   replicas: ReadonlyArray<ReplicaId>,
 ): Promise<{ readonly applied: ReadonlyMap<ReplicaId, number>; readonly lastSeq: number }> {
   const applied = new Map<ReplicaId, number>()
-  const stop = connection.subscribe(peersSubject(log.group, log.partition), (subject, bytes) => {
-    const seq = reported(log, subject, bytes)
-    if (seq !== undefined) applied.set(ReplicaId(peer(subject)), seq)
-  })
+  const stop = onReports(connection, log, ({ replica, seq }) => void applied.set(replica, seq))
   try {
     const { lastSeq } = await streamState(connection, streamName(log.group, log.partition))
     const deadlineMs = performance.now() + REPORTS_MS
@@ -193,17 +179,6 @@ async function listen(
     return { applied, lastSeq }
   } finally {
     stop()
-  }
-}
-
-/** The position in a replica's report of its own. */
-function reported(log: Log, subject: string, bytes: Uint8Array): number | undefined {
-  try {
-    const { group, partition, replica, seq } = decodePeerReport(bytes)
-    return group === log.group && partition === log.partition && replica === peer(subject) ? seq : undefined
-  } catch (cause) {
-    if (cause instanceof Malformed) return undefined
-    throw cause
   }
 }
 

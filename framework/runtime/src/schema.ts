@@ -1,15 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { type ActorClass, defineAll } from "@lockstep/actor"
 import {
-  decodePeerReport,
   GroupName,
   isSameVersions,
-  Malformed,
   objectionToSchema,
   OPERATOR,
   Partition,
-  type PeerReport,
-  ReplicaId,
+  type ReplicaId,
   type Schema,
 } from "@lockstep/core"
 import {
@@ -24,7 +21,7 @@ import {
   statedSchemas,
 } from "@lockstep/nats"
 import { hostable } from "./connect.ts"
-import { peer, peersSubject } from "./subjects.ts"
+import { onReports, REPORTS_MS } from "./reports.ts"
 
 /** Which build a group is to go on with. */
 export interface UpgradeOptions extends Omit<ConnectionOptions, "name"> {
@@ -142,8 +139,6 @@ interface Holders {
   readonly needed: number
 }
 
-/** How long replicas may be silent about themselves: they report every five seconds at least. */
-const REPORTS_MS = 7000
 const LOOK_AGAIN_MS = 50
 /** How often an entry that the log did not confirm is stated again. */
 const ATTEMPTS = 5
@@ -210,10 +205,8 @@ class PartitionUpgrade {
   async #reported(): Promise<Schema> {
     const { voters, needed } = this.#options
     const reports = new Map<string, Schema>()
-    const { group, partition } = this.#log
-    const stop = this.#connection.subscribe(peersSubject(group, partition), (subject, bytes) => {
-      const report = reportOf(this.#log, subject, bytes)
-      if (report !== undefined && voters.includes(report.replica)) reports.set(report.replica, report.schema)
+    const stop = onReports(this.#connection, this.#log, ({ replica, schema }) => {
+      if (voters.includes(replica)) reports.set(replica, schema)
     })
     try {
       const deadlineMs = performance.now() + REPORTS_MS
@@ -275,18 +268,6 @@ class PartitionUpgrade {
       if (holders.length >= needed || performance.now() > untilMs) return holders
       await sleep(LOOK_AGAIN_MS)
     }
-  }
-}
-
-/** The report of a replica under its own name, about this partition. */
-function reportOf(log: Log, subject: string, bytes: Uint8Array): PeerReport | undefined {
-  try {
-    const report = decodePeerReport(bytes)
-    const isOurs = report.group === log.group && report.partition === log.partition
-    return isOurs && report.replica === peer(subject) ? report : undefined
-  } catch (cause) {
-    if (cause instanceof Malformed) return undefined
-    throw cause
   }
 }
 

@@ -50,35 +50,18 @@ class Counter {
     1: ({ value }: { readonly value: number }) => ({ value, inherited: value, additions: 0 }),
   },
 })
-class NextCounter {
-  value = 0
+class NextCounter extends Counter {
   inherited = 0
   additions = 0
 
   @Command()
-  add(amount: number): number {
-    this.value += amount
+  override add(amount: number): number {
     this.additions += 1
-    return this.value
+    return super.add(amount)
   }
 
   @Query()
-  get(): number {
-    return this.value
-  }
-
-  @Command()
-  look(context: ActorContext): ReadonlyArray<unknown> {
-    return [context.now, context.uuid(), context.random(), context.caller, context.seq]
-  }
-
-  @Query()
-  large(length: number): string {
-    return String(this.value % 10).repeat(length)
-  }
-
-  @Query()
-  edition(): ReadonlyArray<number> {
+  override edition(): ReadonlyArray<number> {
     return [2, this.value, this.inherited, this.additions]
   }
 }
