@@ -76,7 +76,10 @@ export interface ReplicaOptions extends Membership {
   readonly restore?: Checkpoint
   /** The header of the checkpoint that it keeps a shard of: nothing to begin with, but it says what the log is executed with. */
   readonly shardOf?: Uint8Array
-  /** Where the rows of what was persisted can be read again: actors that are not needed leave memory. */
+  /**
+   * Where the rows of what was persisted can be read again: actors that are not needed leave memory. Without it, a checkpoint that the
+   * replica begins with is on nobody's disk that it knows of.
+   */
   readonly shelf?: Shelf
   /** Bytes of actors that stay in memory, about, although the shelf holds them. */
   readonly actorBytesMax?: number

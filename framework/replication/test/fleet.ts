@@ -242,7 +242,11 @@ export class Member implements Library {
 
   #make(begin: Pick<ReplicaOptions, "restore" | "shardOf"> = {}): ReplicaProtocol {
     const definitions = this.#definitions
-    return this.#fleet.mode.replica({ ...this.#options, definitions, determinism: "guarded", ...begin })
+    // as production does: the rows of the newest checkpoint, where it is kept whole
+    const newest = (): ReadonlyMap<string, Uint8Array> => this.kept.at(-1)?.rows ?? new Map()
+    const shelf = { read: (id: string) => newest().get(id), rows: newest }
+    const options = { ...this.#options, definitions, ...(this.#fleet.mode.storage === "copies" && { shelf }) }
+    return this.#fleet.mode.replica({ ...options, determinism: "guarded", ...begin })
   }
 
   #attach(): void {
