@@ -10,7 +10,7 @@ export const SHARDS_MAX = 255
  * themselves, one piece after the other, and any square of its rows can still be inverted (Plank 1997, corrected by Plank and
  * Ding 2003). It is the one that Backblaze's and Klaus Post's libraries use: they read these shards.
  *
- * It repairs what is missing, and notices nothing that is wrong: give it no shard whose digest was not checked.
+ * It repairs what is missing, and notices nothing that is wrong: compare what it restores with a digest of that.
  */
 export class ErasureCode {
   readonly data: number
