@@ -18,6 +18,7 @@ import {
   LogUnavailable,
   openConnection,
   stateSchema,
+  statedRoster,
   statedSchemas,
 } from "@lockstep/nats"
 import { hostable } from "./connect.ts"
@@ -107,15 +108,15 @@ export async function upgradeSchema(options: UpgradeOptions): Promise<ReadonlyAr
   const connection = await openConnection({ ...options, name: "lockstep-upgrade-schema" })
   try {
     const descriptor = await describeGroup(connection, group)
-    const { holders: needed } = hostable(first, descriptor)
+    const { holders: needed, quorum } = hostable(first, descriptor)
     const { deadlineMs = 60_000 } = options
-    const partitions = descriptor.rosters.map(
-      ({ voters }, index) =>
-        new PartitionUpgrade(
-          connection,
-          { group, partition: Partition(index) },
-          { voters, needed, deadlineMs },
-        ),
+    // what a replica says that was removed counts no longer, also where the copy of the roster does not say so yet
+    const partitions = await Promise.all(
+      descriptor.rosters.map(async (copy, index) => {
+        const log = { group, partition: Partition(index) }
+        const { voters } = await statedRoster(connection, log, copy, quorum)
+        return new PartitionUpgrade(connection, log, { voters, needed, deadlineMs })
+      }),
     )
     // no partition stops before all of them can
     await Promise.all(partitions.map((each) => each.prepare(versions)))

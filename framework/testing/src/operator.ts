@@ -57,6 +57,11 @@ export class SimulatedOperator {
     for (const roster of random.shuffle(wanted)) if (roster !== undefined) this.#state(roster, change)
   }
 
+  /** Who votes, by what the log states. */
+  get stated(): Roster {
+    return this.#follow()
+  }
+
   /** Nothing is late any more. */
   heal(): void {
     this.#healed = true

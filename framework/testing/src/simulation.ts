@@ -116,7 +116,16 @@ export class Simulation {
     const { builds } = this
     this.upgrade =
       upgrading &&
-      new SimulatedUpgrade({ schedule, network, log, mode, upgrading, builds, replicas: () => this.replicas })
+      new SimulatedUpgrade({
+        schedule,
+        network,
+        log,
+        mode,
+        upgrading,
+        builds,
+        replicas: () => this.replicas,
+        voters: () => this.operator.stated.voters,
+      })
     const copiedRoster = (): Roster => this.operator.copy
     this.replicas = names.map(
       (replica, i) =>

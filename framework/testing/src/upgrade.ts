@@ -7,6 +7,7 @@ import {
   Malformed,
   objectionToSchema,
   OPERATOR,
+  type ReplicaId,
   type Schema,
 } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
@@ -72,6 +73,8 @@ export interface UpgradeOptions {
   readonly upgrading: Upgrading
   readonly builds: Builds
   readonly replicas: () => ReadonlyArray<SimulatedReplica>
+  /** Who votes, by what the log states. */
+  readonly voters: () => ReadonlyArray<ReplicaId>
 }
 
 /** An operator who upgrades, and whoever starts replicas again. */
@@ -139,14 +142,16 @@ export class SimulatedUpgrade {
     this.#state({ number: 3, versions: further }, "client.mallory")
   }
 
-  /** Replicas that attest the checkpoint at the upgrade alike, on their disks. */
+  /** Voters that attest the checkpoint at the upgrade alike, on their disks: a liar who was removed repeats what another one says. */
   #holdersOfUpgrade(): number {
     const entries = this.#options.log.entries()
     const { seq: upgradeSeq } = statedIn(entries)
     const held = new Map<string, Set<string>>()
+    const voters = this.#options.voters()
     for (const { payload, source } of entries) {
       const envelope = understood(payload)
       if (envelope?._tag !== "Attestation" || envelope.seq !== upgradeSeq || !envelope.durable) continue
+      if (source !== `replica.${envelope.replica}` || !voters.includes(envelope.replica)) continue
       const holders = held.get(envelope.state) ?? new Set()
       held.set(envelope.state, holders.add(source))
     }

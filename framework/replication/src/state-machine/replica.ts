@@ -166,6 +166,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         break
       case "Tick":
         this.#awaitOverlap(input.nowMs, outputs)
+        if (this.#halted !== undefined) return
         this.#tell(this.#peers.tick(this.status.applied, this.status.chain), outputs)
         this.#keep(this.#checkpoints.overdue(), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
