@@ -77,9 +77,8 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
-    const { logId: log } = options
     const [past, actors, sessions] = [this.#past, this.#actors, this.#sessions]
-    this.#execution = new Execution({ log, past, actors, sessions })
+    this.#execution = new Execution({ log: options.logId, past, actors, sessions })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore, shardOf } = options
     const kept = restore?.header ?? shardOf
