@@ -9,7 +9,7 @@ import {
   type Outcome,
 } from "@lockstep/core"
 
-export const mode: Mode = { kind: "test", replicas: 1 }
+export const mode: Mode = { kind: "test", replicas: 1, execution: "everywhere" }
 
 /** The time of the first command, milliseconds; each command is one later. */
 export const START_MS = 1_700_000_000_000

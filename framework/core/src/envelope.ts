@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
 import { ClientId, type Digest, Epoch, ReplicaId, SessionId } from "./ids.ts"
+import { type Bid, readBid, readRenewal, type Renewal, writeBid, writeRenewal } from "./reign.ts"
 import { readRoster, type Roster, writeRoster } from "./roster.ts"
 import { readSchema, type Schema, writeSchema } from "./schema.ts"
 import { readDigest } from "./vote.ts"
@@ -8,7 +9,7 @@ import { readDigest } from "./vote.ts"
  * What a client puts into the log: one entry's payload. A batch carries the commands that one client issued in one turn
  * of its event loop; batching is what makes throughput. Nothing about an entry is in headers.
  */
-export type Envelope = Opening | Batch | Attestation | Reconfiguration | Upgrade
+export type Envelope = Opening | Batch | Attestation | Reconfiguration | Upgrade | Renewal | Bid
 
 /** Opens a session: its id is the seq of this entry. */
 export interface Opening {
@@ -205,6 +206,22 @@ export function encodeUpgrade(schema: Schema): Buffer {
   return payload.take()
 }
 
+export function encodeRenewal(renewal: Omit<Renewal, "_tag">): Buffer {
+  payload.reset()
+  payload.byte(VERSION)
+  payload.byte(Kind.Renewal)
+  writeRenewal(payload, renewal)
+  return payload.take()
+}
+
+export function encodeBid(bid: Omit<Bid, "_tag">): Buffer {
+  payload.reset()
+  payload.byte(VERSION)
+  payload.byte(Kind.Bid)
+  writeBid(payload, bid)
+  return payload.take()
+}
+
 /** Throws {@link Malformed} for bytes that no client of this version writes. The arguments are checked when they are used. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
   const reader = new ByteReader(bytes)
@@ -218,7 +235,15 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope {
 
 /** "L" and a version: anything else on the subject is not ours. */
 const VERSION = 0x4c
-const Kind = { Opening: 0, Batch: 1, Attestation: 2, Reconfiguration: 3, Upgrade: 4 } as const
+const Kind = {
+  Opening: 0,
+  Batch: 1,
+  Attestation: 2,
+  Reconfiguration: 3,
+  Upgrade: 4,
+  Renewal: 5,
+  Bid: 6,
+} as const
 const payload = new ByteWriter(64 * 1024)
 
 function readKind(kind: number, reader: ByteReader): Envelope {
@@ -233,6 +258,10 @@ function readKind(kind: number, reader: ByteReader): Envelope {
       return { _tag: "Reconfiguration", roster: readRoster(reader) }
     case Kind.Upgrade:
       return { _tag: "Upgrade", schema: readSchema(reader) }
+    case Kind.Renewal:
+      return readRenewal(reader)
+    case Kind.Bid:
+      return readBid(reader)
     default:
       throw new Malformed(`no envelope is of kind ${kind}`)
   }

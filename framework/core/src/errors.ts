@@ -57,6 +57,22 @@ export class Overloaded extends LockstepError {
   }
 }
 
+/**
+ * So few replicas are in sync that the class's mode refuses to acknowledge a write. Nothing was executed. Try again when an operator, or the
+ * replicas themselves, have brought some back.
+ */
+export class NotEnoughReplicas extends LockstepError {
+  readonly _tag = "NotEnoughReplicas"
+  override readonly name = "NotEnoughReplicas"
+  readonly tookEffect = "no"
+  readonly detail: string
+
+  constructor(detail: string) {
+    super(`${detail}. The command was not executed; try again when more replicas are up.`)
+    this.detail = detail
+  }
+}
+
 interface Undecided {
   readonly detail: string
   /** Equal votes that a decision takes. */

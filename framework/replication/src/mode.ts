@@ -1,4 +1,4 @@
-import type { ActorDefinition, Determinism, UncaughtError } from "@lockstep/actor"
+import type { ActorDefinition, Determinism, Executed, Execution, UncaughtError } from "@lockstep/actor"
 import type {
   ClientId,
   Digest,
@@ -36,6 +36,8 @@ export interface ReplicationMode extends Mode {
   readonly holders: number
   /** What a replica keeps of its checkpoints: enough to begin with, or one shard, which needs those of others. */
   readonly storage: "copies" | "shards"
+  /** How often a replica is told the time, milliseconds. */
+  readonly tickMs: number
   /** What replicas attest in a log, for whoever reads it from here on, with this roster. */
   certificates(log: { readonly from: number; readonly roster: Roster }): Certificates
   replica(options: ReplicaOptions): ReplicaProtocol
@@ -85,11 +87,19 @@ export interface ReplicaOptions extends Membership {
   readonly actorBytesMax?: number
   /** Buckets of peers' checkpoints that an earlier attempt to fetch one has staged. */
   readonly staged?: Iterable<Digest>
+  /** Tells this life of the replica from all others, before and after it. (The shell draws it at random.) */
+  readonly incarnation?: string
+  /** What is in the journal on this replica's disk, in its order, as far as it is whole. */
+  readonly journal?: Iterable<Uint8Array>
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
 export interface ReplicaProtocol {
-  step(input: ReplicaInput): ReadonlyArray<ReplicaOutput>
+  /**
+   * `nowMs`: monotonic milliseconds of the shell's own clock; left out, it is as late as it was told last. It never decides anything that all
+   * replicas must decide alike.
+   */
+  step(input: ReplicaInput, nowMs?: number): ReadonlyArray<ReplicaOutput>
   readonly status: ReplicaStatus
 }
 
@@ -114,13 +124,35 @@ export type ReplicaInput =
   | { readonly _tag: "Answer"; readonly from: ReplicaId; readonly answer: TransferAnswer }
   /** The changes of a `Persist` are on the disk. */
   | { readonly _tag: "Persisted"; readonly seq: number }
+  /** All that was written to the journal, up to this write, is on the disk. */
+  | { readonly _tag: "Journaled"; readonly write: number }
+  /** What an `Execute` came to. */
+  | { readonly _tag: "Executed"; readonly executed: Executed }
+  /** An operator asks the master to make this replica the master in its place, once that one has everything. */
+  | { readonly _tag: "HandOver"; readonly to: ReplicaId }
   /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
   | { readonly _tag: "Tick"; readonly nowMs: number }
 
 export type ReplicaOutput =
   | { readonly _tag: "Send"; readonly to: ClientId; readonly bytes: Uint8Array }
-  /** To all other replicas of the partition. */
-  | { readonly _tag: "Tell"; readonly bytes: Uint8Array }
+  /** To one other replica of the partition, or to all of them. */
+  | { readonly _tag: "Tell"; readonly bytes: Uint8Array; readonly to?: ReplicaId }
+  /**
+   * The journal on the disk is, from this position on, these records and nothing else: what stood there is replaced. Writes are numbered, and reach
+   * the disk in their order; say `Journaled` once they have, for several of them at a time.
+   */
+  | {
+      readonly _tag: "Journal"
+      readonly write: number
+      readonly from: number
+      readonly records: ReadonlyArray<Uint8Array>
+    }
+  /** A checkpoint on the disk holds all that the journal says below this position. */
+  | { readonly _tag: "Trim"; readonly below: number }
+  /** Run these commands here, and only here; then say what they came to. */
+  | { readonly _tag: "Execute"; readonly execution: Execution }
+  /** Who is the master, and what that means, is another from here on. */
+  | { readonly _tag: "Reign"; readonly report: ReignReport }
   /** Keep these changes, all or nothing; then say so. */
   | { readonly _tag: "Persist"; readonly changes: CheckpointChanges }
   /** To the log, in this replica's name: at least once, or never. */
@@ -156,6 +188,37 @@ export type ReplicaOutput =
  * passed goes on as before; but the next time that it is wrong is no accident, and it halts.
  */
 export type Probation = "open" | "passed"
+
+/** Who is the single master, as the log says. */
+export interface ReignReport {
+  /** Counts masters, from 1. */
+  readonly epoch: number
+  readonly master: ReplicaId | undefined
+  /** Replicas that surely hold all that was acknowledged, the master included. */
+  readonly inSync: ReadonlyArray<ReplicaId>
+  /** How many of the others must hold a write before it is acknowledged. */
+  readonly acknowledgements: number
+  /** Fewer than the class asks for: it allows that, and says so. */
+  readonly degraded: boolean
+  /** Where a master begins anew: the last position that it holds. */
+  readonly position: number
+  /** How many acknowledged positions may have been lost with the master before, at most. */
+  readonly lossWindow: number
+}
+
+/** What a replica of a mode with a single master says of itself. */
+export interface ReignStatus extends ReignReport {
+  /** Whether it may answer reads by itself: nobody else can be the master. */
+  readonly leased: boolean
+  /** Positions that are acknowledged, as far as it knows. */
+  readonly committed: number
+  /** By how many positions each in-sync backup is behind the master. Only the master knows. */
+  readonly lag: ReadonlyMap<ReplicaId, number>
+  /** Positions of this replica that a later master did not have, and that it let go of. */
+  readonly truncated: number
+  /** Commands that were acknowledged while degraded. */
+  readonly degradedCommands: number
+}
 
 /** Why a replica halted. */
 export interface HaltReport {
@@ -208,6 +271,8 @@ export interface ReplicaStatus {
   readonly waits: string | undefined
   readonly repeated: number
   readonly malformed: number
+  /** In a mode with a single master. */
+  readonly reign?: ReignStatus
   /** A digest of all state: equal on correct replicas at equal positions. Costs time in proportion to the state. */
   stateDigest(): Digest
 }
@@ -267,6 +332,12 @@ export interface ClientCounts {
   readonly asked: number
 }
 
+/**
+ * What a query sees. `"linearizable"`: everything that was answered before it began. A bound: everything that was answered so many milliseconds before,
+ * and what this client was told itself; any replica may answer then.
+ */
+export type Reads = "linearizable" | { readonly maxStalenessMs: number }
+
 export type ClientInput<Call> =
   | {
       readonly _tag: "Submit"
@@ -276,6 +347,8 @@ export type ClientInput<Call> =
       readonly key: string
       readonly args: Uint8Array
       readonly trace: string | undefined
+      /** What a query may miss. Default: nothing. A command has none. */
+      readonly reads?: Reads
       readonly nowMs: number
     }
   /** The turn of the event loop is over: what was submitted goes out. */

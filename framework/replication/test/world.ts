@@ -219,6 +219,7 @@ function writerOf(payload: Uint8Array): string {
   try {
     const envelope = decodeEnvelope(payload)
     if (envelope._tag === "Reconfiguration" || envelope._tag === "Upgrade") return OPERATOR
+    if (envelope._tag === "Renewal" || envelope._tag === "Bid") return "replica.anybody"
     return envelope._tag === "Attestation" ? `replica.${envelope.replica}` : `client.${envelope.client}`
   } catch {
     return "client.anybody"

@@ -9,7 +9,7 @@ import {
   type SessionTable,
   writeRefused,
 } from "@lockstep/core"
-import type { Past } from "./past.ts"
+import type { Past } from "../past.ts"
 
 /** Executes what clients put into the log, at the position that was read last: each batch once, however often it is there. */
 export class Execution {

@@ -35,6 +35,8 @@ export function stateMachine(options: StateMachineOptions): ReplicationMode {
     quorum: votes,
     holders: holding.holders,
     storage: coding === undefined ? "copies" : "shards",
+    execution: "everywhere",
+    tickMs: 500,
     certificates: (log) => new Certificates({ ...log, quorum: holding }),
     replica: (init) => new StateMachineReplica(init, holding),
     client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>

@@ -6,6 +6,7 @@ import {
   type Digest,
   decodeAsk,
   type Entry,
+  isOfMaster,
   Malformed,
   type ReplicaId,
   type Roster,
@@ -21,13 +22,13 @@ import type {
   ReplicaProtocol,
   ReplicaStatus,
 } from "../mode.ts"
-import { authentic } from "./authentic.ts"
+import { authentic } from "../authentic.ts"
 import { Build } from "./build.ts"
 import { decodeHeader } from "./checkpoint.ts"
 import { Checkpoints, type Holding } from "./checkpoints.ts"
 import { Execution } from "./execution.ts"
 import { Mandate } from "./mandate.ts"
-import { type Broken, Past } from "./past.ts"
+import { type Broken, Past } from "../past.ts"
 import { Peers } from "./peers.ts"
 import { Transfer } from "./transfer.ts"
 
@@ -77,8 +78,8 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#actors = new Actors(options)
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
-    const [past, actors, sessions] = [this.#past, this.#actors, this.#sessions]
-    this.#execution = new Execution({ log: options.logId, past, actors, sessions })
+    const [log, past, actors, sessions] = [options.logId, this.#past, this.#actors, this.#sessions]
+    this.#execution = new Execution({ log, past, actors, sessions })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore, shardOf } = options
     const kept = restore?.header ?? shardOf
@@ -273,7 +274,7 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   #execute(entry: Entry, outputs: Array<ReplicaOutput>): void {
     const envelope = authentic(entry)
-    if (envelope === undefined) return void this.#malformed++
+    if (envelope === undefined || isOfMaster(envelope)) return void this.#malformed++
     if (envelope._tag === "Reconfiguration") return this.#reconfigure(envelope.roster, entry.source, outputs)
     // what another build executes is not read here; who votes is, and what they attest
     if (this.#stoppedAt !== undefined && envelope._tag !== "Attestation") return
@@ -281,10 +282,9 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
     const answer =
       envelope._tag === "Opening" ? this.#execution.open(envelope) : this.#execution.admit(envelope)
-    const replaying = this.#isReplaying
-    if (answer !== undefined && !replaying) this.#vote(envelope.client, answer, outputs, "designated")
+    if (answer !== undefined && !this.#isReplaying) this.#vote(envelope.client, answer, outputs, "designated")
     if (envelope._tag !== "Batch") return
-    const batch = { commands: envelope.commands.length, isReplayed: replaying }
+    const batch = { commands: envelope.commands.length, isReplayed: this.#isReplaying }
     this.#keep(this.#checkpoints.executed(this.#position, batch), outputs)
   }
 

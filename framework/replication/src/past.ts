@@ -1,6 +1,6 @@
 import { type Digest, type Entry, extend, genesis } from "@lockstep/core"
-import type { HaltReport, ReplicaInput } from "../mode.ts"
-import type { CheckpointHeader } from "./checkpoint.ts"
+import type { HaltReport, ReplicaInput } from "./mode.ts"
+import type { CheckpointHeader } from "./state-machine/checkpoint.ts"
 import { Overlap } from "./overlap.ts"
 
 /** What an entry of the log is to a replica. */

@@ -20,6 +20,10 @@ function writerOf(envelope: Envelope): string | undefined {
       return `client.${envelope.client}`
     case "Attestation":
       return `replica.${envelope.replica}`
+    case "Renewal":
+      return `replica.${envelope.master.replica}`
+    case "Bid":
+      return `replica.${envelope.bidder.replica}`
     case "Reconfiguration":
     case "Upgrade":
       return undefined
