@@ -4,7 +4,7 @@ const ROSTER = "core/src/roster.ts"
 const INBOX = "replication/src/state-machine/inbox.ts"
 const PENDING = "replication/src/state-machine/pending.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
-const RUMOUR = "replication/src/state-machine/rumour.ts"
+const RUMOUR = "replication/src/rumour.ts"
 const STABILITY = "replication/src/state-machine/stability.ts"
 const CERTIFICATES = "replication/src/state-machine/certificates.ts"
 

@@ -126,6 +126,19 @@ export class SessionTable {
     return admission
   }
 
+  /** What `admit` would say. Changes nothing. */
+  look(batch: {
+    readonly client: ClientId
+    readonly session: SessionId
+    readonly number: number
+    readonly commands: { readonly length: number }
+  }): Admission {
+    const session = this.#sessions.get(batch.session)
+    return session === undefined || session.client !== batch.client
+      ? EXPIRED
+      : session.admit(batch.number, batch.commands.length)
+  }
+
   record(answer: Answer): void {
     const session = this.#sessions.get(answer.session)
     invariant(session !== undefined, "an answer is recorded in the session that admitted it")

@@ -1,6 +1,5 @@
 import { type Digest, type Entry, extend, genesis } from "@lockstep/core"
 import type { HaltReport, ReplicaInput } from "./mode.ts"
-import type { CheckpointHeader } from "./state-machine/checkpoint.ts"
 import { Overlap } from "./overlap.ts"
 
 /** What an entry of the log is to a replica. */
@@ -17,6 +16,15 @@ export type Continuation =
 export interface Broken {
   readonly reason: HaltReport["reason"]
   readonly detail: string
+}
+
+/** How far a log was read, and what came of it: enough to go on from there. */
+export interface ReadUpTo {
+  readonly seq: number
+  readonly chain: Digest
+  readonly chainBefore: Digest
+  /** Replicated time. */
+  readonly timeNs: bigint
 }
 
 /** What a replica has read of the log: up to where, and the chain of it. It goes on only where the log continues that. */
@@ -47,7 +55,7 @@ export class Past {
   }
 
   /** What a checkpoint says of it. */
-  get position(): Pick<CheckpointHeader, "seq" | "chain" | "chainBefore" | "timeNs"> {
+  get position(): ReadUpTo {
     return {
       seq: this.#seq,
       chain: this.#chain,
@@ -57,7 +65,7 @@ export class Past {
   }
 
   /** Begins where a checkpoint was taken. */
-  restore({ seq, chain, chainBefore, timeNs }: CheckpointHeader): void {
+  restore({ seq, chain, chainBefore, timeNs }: ReadUpTo): void {
     this.#seq = seq
     this.#chain = chain
     this.#chainBefore = chainBefore

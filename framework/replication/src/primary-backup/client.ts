@@ -1,15 +1,472 @@
-import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
+import {
+  decodeOutcomes,
+  decodeVote,
+  encodeOpening,
+  type LockstepError,
+  Malformed,
+  NoQuorum,
+  NotEnoughReplicas,
+  type Outcome,
+  OutcomeUnknown,
+  Overloaded,
+  type ReplicaId,
+  SessionExpired,
+  SessionId,
+} from "@lockstep/core"
+import type {
+  ClientCounts,
+  ClientInput,
+  ClientOptions,
+  ClientOutput,
+  ClientProtocol,
+  Reads,
+} from "../mode.ts"
+import { type Draft, Outbox } from "../outbox.ts"
+import { Parts } from "../parts.ts"
+import { Rumour } from "../rumour.ts"
+import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
 
-/** To be written. */
+/** What is not answered is sent again after this long, then half as often each time, milliseconds. */
+const AGAIN_MS = 250
+const AGAIN_MS_MAX = 2000
+/** The primary is asked for after this long, milliseconds. */
+const LOCATE_MS = 100
+/** A batch that was sent so often without an answer may have been sent to nobody. */
+const LOST_SENDS = 2
+
+/** A batch, or the opening of a session, that is not answered. */
+interface Pending<Call> {
+  readonly kind: "command" | "query" | "opening"
+  readonly number: number
+  readonly session: number
+  readonly envelope: Buffer
+  readonly reads: Reads
+  readonly bytes: number
+  calls: Array<Call | undefined>
+  deadlineMs: number
+  againAtMs: number
+  sends: number
+  /** The epoch whose primary may have executed it; undefined: nobody can have. */
+  sentIn: number | undefined
+  /** What is here of an answer that comes in several messages. */
+  parts: { readonly reply: string; readonly parts: Parts } | undefined
+}
+
+/** The caller's side of the primary-backup mode, in one partition: finds the primary, and sends it batches, each once. */
 export class MasterClient<Call> implements ClientProtocol<Call> {
-  constructor(_options: ClientOptions) {}
+  readonly #options: ClientOptions
+  readonly #commands: Outbox<Call>
+  /** Queries, by what they may miss. */
+  readonly #queries = new Map<string, { readonly reads: Reads; readonly outbox: Outbox<Call> }>()
+  readonly #rumour = new Rumour()
+  readonly #inFlight = new Map<number, Pending<Call>>()
+  /** Batches of which nobody knows what became; they may be asked for again. */
+  readonly #undecided = new Map<number, Pending<Call>>()
+  #voters: ReadonlyArray<ReplicaId>
+  #rosterEpoch: number
+  #epoch = 0
+  #primary: ReplicaId | undefined
+  #locateAtMs = 0
+  #locates = 0
+  #session: SessionId | undefined
+  #number = 0
+  /** The last position that this client was told of: what it reads is not older. */
+  #known = 0
+  #turn = 0
+  #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
+  #outputs: Array<ClientOutput<Call>> = []
+
+  constructor(options: ClientOptions) {
+    this.#options = options
+    this.#commands = new Outbox(options.limits)
+    this.#voters = options.roster.voters
+    this.#rosterEpoch = options.roster.epoch
+  }
+
   get busy(): boolean {
-    return false
+    return !this.#isIdle || this.#inFlight.size > 0
   }
+
   get counts(): ClientCounts {
-    throw new Error("to be written")
+    return { ...this.#counts, dissents: new Map() }
   }
-  step(_input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
-    return []
+
+  step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
+    switch (input._tag) {
+      case "Submit": {
+        const error = this.#outboxFor(input.reads).add(input)
+        if (error !== undefined) this.#fail(input.call, error)
+        break
+      }
+      case "Flush":
+        this.#dispatch(input.nowMs)
+        break
+      case "Vote":
+        this.#hear(input.from, input.bytes, input.nowMs)
+        break
+      case "Reconnected":
+        for (const pending of this.#inFlight.values()) pending.againAtMs = input.nowMs
+        this.#locateAtMs = input.nowMs
+        this.#tick(input.nowMs)
+        break
+      case "Roster":
+        if (input.roster.epoch <= this.#rosterEpoch) break
+        this.#voters = input.roster.voters
+        this.#rosterEpoch = input.roster.epoch
+        this.#rumour.confirmed()
+        this.#locate(input.nowMs)
+        break
+      case "Retry":
+        this.#retry(input.number, input.call, input.nowMs)
+        break
+      case "Tick":
+        this.#tick(input.nowMs)
+        break
+      case "Close":
+        this.#close(input.nowMs)
+        break
+      case "Appended":
+      case "AppendRefused":
+      case "AppendUnknown":
+        break // nothing is appended here
+    }
+    if (this.#outputs.length === 0) return NOTHING
+    const outputs = this.#outputs
+    this.#outputs = []
+    return outputs
   }
+
+  get #isIdle(): boolean {
+    return this.#commands.isEmpty && [...this.#queries.values()].every(({ outbox }) => outbox.isEmpty)
+  }
+
+  #outboxFor(reads: Reads | undefined): Outbox<Call> {
+    if (reads === undefined) return this.#commands
+    const id = reads === "linearizable" ? reads : String(reads.maxStalenessMs)
+    let queries = this.#queries.get(id)
+    if (queries === undefined)
+      this.#queries.set(id, (queries = { reads, outbox: new Outbox(this.#options.limits) }))
+    return queries.outbox
+  }
+
+  /** Sends what waits, as far as the session and the window allow. */
+  #dispatch(nowMs: number): void {
+    if (!this.busy) return
+    if (this.#primary === undefined) return this.#seek(nowMs)
+    for (const { reads, outbox } of this.#queries.values())
+      while (this.#hasRoom)
+        if (!this.#sendNext(outbox, { kind: "query", session: SessionId(0), reads }, nowMs)) break
+    while (this.#hasRoom && !this.#commands.isEmpty) {
+      const session = this.#session
+      if (session === undefined) return this.#openSession(nowMs)
+      this.#sendNext(this.#commands, { kind: "command", session, reads: "linearizable" }, nowMs)
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#inFlight.size < this.#options.limits.windowMax
+  }
+
+  #sendNext(
+    outbox: Outbox<Call>,
+    as: { readonly kind: "command" | "query"; readonly session: SessionId; readonly reads: Reads },
+    nowMs: number,
+  ): boolean {
+    const draft = outbox.take()
+    if (draft === undefined) return false
+    const number = this.#number
+    this.#number += draft.calls.length
+    const settledBelow = as.kind === "query" ? 0 : Math.min(number, this.#floor())
+    const { client } = this.#options
+    const envelope = outbox.seal(draft, { client, session: as.session, number, settledBelow })
+    this.#counts.batches++
+    this.#counts.commands += draft.calls.length
+    const { bytes, deadlineMs } = draft
+    this.#send(pendingOf({ ...as, number, envelope, bytes, calls: [...draft.calls], deadlineMs }), nowMs)
+    return true
+  }
+
+  #openSession(nowMs: number): void {
+    for (const { kind } of this.#inFlight.values()) if (kind === "opening") return
+    const number = this.#number++
+    const envelope = encodeOpening({ client: this.#options.client, number })
+    const deadlineMs = nowMs + this.#options.limits.deadlineMs
+    const about = { number, session: 0, envelope, bytes: 0, deadlineMs }
+    this.#send(pendingOf({ ...about, kind: "opening", calls: [], reads: "linearizable" }), nowMs)
+  }
+
+  /** To the primary; a query that may be old, to any replica. */
+  #send(pending: Pending<Call>, nowMs: number): void {
+    this.#inFlight.set(pending.number, pending)
+    const primary = this.#primary
+    pending.againAtMs = nowMs + Math.min(AGAIN_MS * 2 ** Math.min(pending.sends, 8), AGAIN_MS_MAX)
+    if (primary === undefined) return this.#seek(nowMs)
+    if (pending.sends++ > 0) this.#counts.appendedAgain++
+    const { client } = this.#options
+    const { envelope, kind, reads } = pending
+    const epoch = this.#epoch
+    if (kind === "query") {
+      const isBounded = reads !== "linearizable" && pending.sends === 1
+      const maxStalenessMs = isBounded ? reads.maxStalenessMs : undefined
+      const atLeast = this.#known
+      const question = { _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope } as const
+      return this.#ask(isBounded ? this.#anyBackup(primary) : primary, encodeQuestion(question))
+    }
+    const isFirst = pending.sentIn === undefined || pending.sentIn === epoch || kind === "opening"
+    if (isFirst) pending.sentIn = epoch
+    this.#ask(primary, encodeQuestion({ _tag: isFirst ? "Execute" : "LookUp", client, epoch, envelope }))
+  }
+
+  #anyBackup(primary: ReplicaId): ReplicaId {
+    const backups = this.#voters.filter((voter) => voter !== primary)
+    return backups[this.#turn++ % Math.max(1, backups.length)] ?? primary
+  }
+
+  #ask(replica: ReplicaId, bytes: Uint8Array): void {
+    this.#outputs.push({ _tag: "Ask", replica, bytes })
+  }
+
+  /** Every number below it is settled, so replicas may forget those answers. */
+  #floor(): number {
+    let floor = this.#number
+    for (const [number, { kind }] of this.#inFlight) if (kind === "command") floor = Math.min(floor, number)
+    for (const number of this.#undecided.keys()) floor = Math.min(floor, number)
+    return floor
+  }
+
+  /** Asks everybody who the primary is, now and then. */
+  #seek(nowMs: number): void {
+    if (nowMs >= this.#locateAtMs) this.#locate(nowMs)
+  }
+
+  #locate(nowMs: number): void {
+    this.#locateAtMs = nowMs + LOCATE_MS
+    const bytes = encodeQuestion({ _tag: "Locate", client: this.#options.client })
+    for (const voter of this.#voters) {
+      this.#counts.asked++
+      this.#ask(voter, bytes)
+    }
+    if (++this.#locates > 5 && this.#rumour.heard(nowMs)) this.#outputs.push({ _tag: "Refresh" })
+  }
+
+  #hear(from: string, bytes: Uint8Array, nowMs: number): void {
+    try {
+      const vote = decodeVote(bytes)
+      const reply = decodeReply(Buffer.from(vote.statement, "latin1"))
+      if (vote.replica !== from) {
+        this.#counts.strangers++
+        return
+      }
+      this.#learn(reply, vote.replica, nowMs)
+      this.#take(reply, vote, nowMs)
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#counts.strangers++
+    }
+  }
+
+  /** A later epoch has another primary: what is not answered is asked of that one. */
+  #learn(reply: Reply, from: ReplicaId, nowMs: number): void {
+    const isPrimarys = reply._tag !== "Elsewhere" && reply._tag !== "Stale"
+    const primary = reply._tag === "Elsewhere" ? reply.master : isPrimarys ? from : undefined
+    const isBackups = reply._tag === "Answered" && this.#isBackup(from)
+    if (primary === undefined || isBackups) return
+    if (reply.epoch < this.#epoch || (reply.epoch === this.#epoch && this.#primary !== undefined)) return
+    this.#epoch = reply.epoch
+    this.#primary = primary
+    this.#locates = 0
+    if (reply._tag === "Elsewhere" && reply.untouched) this.#untouched(reply)
+    for (const pending of this.#inFlight.values()) {
+      pending.sends = pending.kind === "query" ? Math.min(pending.sends, 1) : 0
+      this.#send(pending, nowMs)
+    }
+    this.#dispatch(nowMs)
+  }
+
+  /** An answer to a query that may be old says nothing about who is the primary. */
+  #isBackup(from: ReplicaId): boolean {
+    return this.#primary !== undefined && from !== this.#primary
+  }
+
+  #untouched(reply: Reply & { readonly _tag: "Elsewhere" }): void {
+    const pending = reply.number === undefined ? undefined : this.#inFlight.get(reply.number)
+    if (pending?.kind === "command" && pending.sentIn !== undefined && pending.sentIn < reply.epoch)
+      pending.sentIn = undefined
+  }
+
+  #take(reply: Reply, vote: ReturnType<typeof decodeVote>, nowMs: number): void {
+    const pending = reply.number === undefined ? undefined : this.#inFlight.get(reply.number)
+    if (pending === undefined) return
+    switch (reply._tag) {
+      case "Answered": {
+        const outcomes = wholeOf(pending, vote)
+        if (outcomes !== undefined) this.#answered(pending, reply, outcomes, nowMs)
+        return
+      }
+      case "Elsewhere":
+        if (reply.untouched && pending.kind === "command" && pending.sentIn !== undefined) {
+          this.#untouched(reply)
+          if (pending.sentIn === undefined) this.#send(pending, nowMs)
+        }
+        return
+      case "Stale":
+        return this.#send(pending, nowMs)
+      case "Unrecorded":
+        if (pending.kind === "command" && pending.sentIn !== undefined && pending.sentIn < reply.epoch)
+          this.#giveUp(pending, UNRECORDED)
+        return
+      case "Refused":
+        this.#forget(pending)
+        return this.#refused(pending, reply, nowMs)
+    }
+  }
+
+  #answered(
+    pending: Pending<Call>,
+    reply: Reply & { readonly _tag: "Answered" },
+    bytes: Buffer,
+    nowMs: number,
+  ): void {
+    if (pending.kind === "opening") {
+      this.#forget(pending)
+      this.#session ??= SessionId(reply.session)
+    } else {
+      const outcomes = decodeOutcomes(bytes, pending.calls.length)
+      this.#forget(pending)
+      this.#counts.matched++
+      const [first] = outcomes
+      if (first?._tag === "Refused" && first.reason === "SessionExpired") this.#expired(pending)
+      else this.#settle(pending, outcomes, reply.position)
+    }
+    this.#dispatch(nowMs)
+  }
+
+  #settle(pending: Pending<Call>, outcomes: ReadonlyArray<Outcome>, position: number): void {
+    this.#known = Math.max(this.#known, position)
+    for (const [i, call] of pending.calls.entries()) {
+      const outcome = outcomes[i]
+      if (call !== undefined && outcome !== undefined)
+        this.#outputs.push({ _tag: "Settle", call, outcome, seq: position })
+    }
+  }
+
+  /** The session is gone. A batch that was sent once was not executed, then, but it cannot be told from one that was, and then forgotten. */
+  #expired(pending: Pending<Call>): void {
+    if (this.#session === pending.session) this.#session = undefined
+    for (const call of pending.calls)
+      if (call !== undefined) this.#fail(call, new SessionExpired(`number ${pending.number}`))
+  }
+
+  #refused(pending: Pending<Call>, reply: Reply & { readonly _tag: "Refused" }, nowMs: number): void {
+    const error = (): LockstepError =>
+      reply.reason === "Overloaded" ? new Overloaded(reply.detail) : new NotEnoughReplicas(reply.detail)
+    for (const call of pending.calls) if (call !== undefined) this.#fail(call, error())
+    if (pending.kind === "opening") this.#failDrafts(this.#commands.drop(), error)
+    this.#dispatch(nowMs)
+  }
+
+  #tick(nowMs: number): void {
+    for (const pending of this.#inFlight.values()) {
+      if (nowMs >= pending.deadlineMs) this.#expire(pending)
+      else if (nowMs >= pending.againAtMs) {
+        if (pending.sends >= LOST_SENDS) this.#seek(nowMs)
+        this.#send(pending, nowMs)
+      }
+    }
+    const unsent = (): LockstepError => this.#unreachable(undefined)
+    this.#failDrafts(this.#commands.expired(nowMs), unsent)
+    for (const { outbox } of this.#queries.values()) this.#failDrafts(outbox.expired(nowMs), unsent)
+    this.#dispatch(nowMs)
+  }
+
+  #expire(pending: Pending<Call>): void {
+    if (pending.kind === "command" && pending.sentIn !== undefined) return this.#giveUp(pending, TOO_LATE)
+    this.#forget(pending)
+    for (const call of pending.calls) if (call !== undefined) this.#fail(call, this.#unreachable(undefined))
+  }
+
+  /** Nothing was executed: no primary took it. */
+  #unreachable(seq: undefined): NoQuorum {
+    const missing = this.#voters
+    const detail = "No primary answered before the deadline."
+    return new NoQuorum({ needed: 1, testimonies: [], missing, command: undefined, seq, detail })
+  }
+
+  /** Nobody can say whether it was executed; it is remembered for a while, so that the caller can have it executed. */
+  #giveUp(pending: Pending<Call>, detail: string): void {
+    this.#forget(pending)
+    const { partition, limits } = this.#options
+    for (const [i, call] of pending.calls.entries()) {
+      if (call === undefined) continue
+      const command = { partition, session: pending.session, number: pending.number + i }
+      const missing = this.#primary === undefined ? this.#voters : [this.#primary]
+      this.#fail(call, new OutcomeUnknown({ needed: 1, testimonies: [], missing, command, detail }))
+    }
+    pending.calls = pending.calls.map(() => undefined)
+    this.#undecided.set(pending.number, pending)
+    for (const oldest of this.#undecided.keys()) {
+      if (this.#undecided.size <= limits.undecidedMax) break
+      this.#undecided.delete(oldest)
+    }
+  }
+
+  /** From here on the caller wants it executed, if the primary has not recorded it. */
+  #retry(number: number, call: Call, nowMs: number): void {
+    const pending = [...this.#undecided.values(), ...this.#inFlight.values()].find(
+      (other) => number >= other.number && number < other.number + other.calls.length,
+    )
+    if (pending === undefined) return this.#fail(call, new SessionExpired(`number ${number}`))
+    pending.calls[number - pending.number] = call
+    pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
+    if (!this.#undecided.delete(pending.number)) return
+    this.#commands.hold(pending.calls.length, pending.bytes)
+    pending.sentIn = undefined
+    pending.sends = 0
+    this.#send(pending, nowMs)
+  }
+
+  #close(nowMs: number): void {
+    const closed = (): LockstepError => new Overloaded("The client was closed before it sent the command")
+    this.#failDrafts(this.#commands.drop(), closed)
+    for (const { outbox } of this.#queries.values()) this.#failDrafts(outbox.drop(), closed)
+    for (const pending of this.#inFlight.values()) pending.deadlineMs = nowMs
+    this.#tick(nowMs)
+  }
+
+  #failDrafts(drafts: ReadonlyArray<Draft<Call>>, error: () => LockstepError): void {
+    for (const draft of drafts)
+      for (const call of draft.calls) if (call !== undefined) this.#fail(call, error())
+  }
+
+  #forget(pending: Pending<Call>): void {
+    if (this.#inFlight.delete(pending.number) && pending.kind !== "opening")
+      this.#outboxFor(pending.kind === "query" ? pending.reads : undefined).release(
+        pending.calls.length,
+        pending.bytes,
+      )
+    this.#undecided.delete(pending.number)
+  }
+
+  #fail(call: Call, error: LockstepError): void {
+    this.#outputs.push({ _tag: "Fail", call, error })
+  }
+}
+
+const NOTHING: ReadonlyArray<never> = []
+const UNRECORDED = "The primary that the command was sent to is gone, and the next one has no record of it."
+const TOO_LATE = "The primary did not answer in time."
+
+function pendingOf<Call>(
+  batch: Omit<Pending<Call>, "againAtMs" | "sends" | "sentIn" | "parts">,
+): Pending<Call> {
+  return { ...batch, againAtMs: 0, sends: 0, sentIn: undefined, parts: undefined }
+}
+
+/** The outcomes, once all their parts are here. */
+function wholeOf(pending: Pending<unknown>, vote: ReturnType<typeof decodeVote>): Buffer | undefined {
+  if (vote.parts <= 1) return Buffer.from(vote.bytes)
+  if (pending.parts?.reply !== vote.statement)
+    pending.parts = { reply: vote.statement, parts: new Parts(vote.parts) }
+  pending.parts.parts.add(vote.part, Buffer.from(vote.bytes))
+  return pending.parts.parts.whole()
 }

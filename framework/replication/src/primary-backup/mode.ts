@@ -1,7 +1,7 @@
 import { type Certificates, type ClientOptions, type ReplicationMode } from "../mode.ts"
 import { MasterClient } from "./client.ts"
 import { PrimaryBackupReplica } from "./replica.ts"
-import { Reigns } from "./reigns.ts"
+import { Renewals } from "./renewals.ts"
 
 /** When a write is answered, and what may be lost then. */
 export type PrimaryBackupOptions = {
@@ -73,7 +73,7 @@ export function primaryBackup(options: PrimaryBackupOptions): ReplicationMode {
     holders: quorum,
     storage: "copies",
     tickMs: 50,
-    certificates: ({ roster }): Certificates => new Reigns(rules, roster),
+    certificates: (): Certificates => new Renewals(),
     replica: (init) => new PrimaryBackupReplica(init, rules),
     client: <Call>(init: ClientOptions) => new MasterClient<Call>(init),
   } satisfies ReplicationMode)

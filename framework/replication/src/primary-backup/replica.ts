@@ -1,13 +1,428 @@
-import type { ReplicaInput, ReplicaOptions, ReplicaOutput, ReplicaProtocol, ReplicaStatus } from "../mode.ts"
+import {
+  type ClientId,
+  type Entry,
+  encodePeerReport,
+  encodeVote,
+  Malformed,
+  ReplicaId,
+  type Schema,
+  StateTree,
+} from "@lockstep/core"
+import { authentic } from "../authentic.ts"
+import type {
+  HaltReport,
+  ReignReport,
+  ReignStatus,
+  ReplicaInput,
+  ReplicaOptions,
+  ReplicaOutput,
+  ReplicaProtocol,
+  ReplicaRole,
+  ReplicaStatus,
+} from "../mode.ts"
+import { type Broken, Past } from "../past.ts"
+import { Backup, type Need } from "./backup.ts"
+import { Fetch } from "./fetch.ts"
+import type { Ground } from "./ground.ts"
+import { Ledger } from "./ledger.ts"
+import { decodeMessage } from "./message.ts"
 import type { Rules } from "./mode.ts"
+import { Primary } from "./primary.ts"
+import { isSame, Reigns } from "./reigns.ts"
+import { decodeQuestion, encodeReply, type Question } from "./request.ts"
+import { encodeSnapshot } from "./snapshot.ts"
+import { envelopeOf } from "./work.ts"
 
-/** To be written. */
+/** How often a replica tells everybody that it is there, milliseconds. */
+const REPORT_MS = 1000
+
+/**
+ * A replica of the primary-backup mode, in one partition: a primary or a backup, as the log says. Data comes from clients, or from the
+ * primary; who that is, and who is in sync, from the log alone.
+ */
 export class PrimaryBackupReplica implements ReplicaProtocol {
-  constructor(_options: ReplicaOptions, _rules: Rules) {}
-  get status(): ReplicaStatus {
-    throw new Error("to be written")
+  readonly #options: ReplicaOptions
+  readonly #rules: Rules
+  readonly #ground: Ground
+  readonly #past: Past
+  readonly #reigns: Reigns
+  readonly #ledger: Ledger
+  #role: Primary | Backup
+  /** The last time that this replica was the primary, and has ended. */
+  #formerly: Primary | undefined
+  #fetch: Fetch | undefined
+  /** The log begins after what was read of it: only a checkpoint leads on. */
+  #isBehindLog = false
+  #outputs: Array<ReplicaOutput> = []
+  /** Entries up to here were in the log before this replica was. */
+  #replayUntil: number | undefined
+  #hasComplained = false
+  #halted: HaltReport | undefined
+  #isDone = false
+  #malformed = 0
+  #reportedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: ReplicaOptions, rules: Rules) {
+    this.#options = options
+    this.#rules = rules
+    this.#past = new Past(options.logId)
+    this.#reigns = new Reigns(rules, options.roster)
+    this.#ledger = new Ledger(options)
+    const log = this.#ledger.restore(options.restore, this.#reigns)
+    if (log !== undefined) this.#past.restore(log)
+    this.#ground = {
+      options,
+      rules,
+      life: { replica: options.replica, incarnation: options.incarnation ?? "only" },
+      past: this.#past,
+      reigns: this.#reigns,
+      ledger: this.#ledger,
+      nowMs: 0,
+      executions: 0,
+      executed: 0,
+      say: (...outputs) => void this.#outputs.push(...outputs),
+    }
+    this.#role = new Backup(this.#ground)
   }
-  step(_input: ReplicaInput, _nowMs?: number): ReadonlyArray<ReplicaOutput> {
-    return []
+
+  get status(): ReplicaStatus {
+    const { seq: applied, chain } = this.#past
+    const { shelved, actors, sessions } = this.#ledger
+    const { voters } = this.#reigns.roster
+    return {
+      applied,
+      chain,
+      from: Math.max(1, applied),
+      caughtUp:
+        !this.#isBehindLog &&
+        this.#fetch === undefined &&
+        this.#replayUntil !== undefined &&
+        applied >= this.#replayUntil,
+      halted: this.#halted,
+      actors,
+      resident: actors,
+      sessions,
+      executed: this.#ground.executed,
+      stable: shelved.position,
+      durable: shelved.position,
+      roster: this.#reigns.roster,
+      role: this.#standing(voters),
+      onProbation: this.#options.probation === "open",
+      probation: this.#options.probation,
+      schema: this.#schema,
+      waits: undefined,
+      repeated: 0,
+      malformed: this.#malformed,
+      reign: this.#reign,
+      stateDigest: () => this.#ledger.digest(),
+    }
+  }
+
+  step(input: ReplicaInput, nowMs?: number): ReadonlyArray<ReplicaOutput> {
+    this.#ground.nowMs = Math.max(this.#ground.nowMs, nowMs ?? this.#ground.nowMs)
+    this.#outputs = []
+    if (this.#halted !== undefined || this.#isDone) return this.#outputs
+    try {
+      this.#take(input)
+      if (!this.#isOver) this.#checkpoint()
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#rejoin("store-damaged", cause.message)
+    }
+    return this.#outputs
+  }
+
+  get #isOver(): boolean {
+    return this.#halted !== undefined || this.#isDone
+  }
+
+  #take(input: ReplicaInput): void {
+    const role = this.#role
+    switch (input._tag) {
+      case "Attached":
+        return this.#attach(input)
+      case "Entries":
+        for (const entry of input.entries) if (!this.#follow(entry)) break
+        return
+      case "Message":
+        return this.#ask(input.bytes)
+      case "Peer":
+        return this.#hear(input.from, input.bytes)
+      case "Answer":
+        return this.#fetched(input)
+      case "Persisted":
+        return this.#ground.say(...this.#ledger.persisted(input.seq))
+      case "Journaled":
+        this.#ledger.journaled(input.write)
+        return this.#fetch === undefined ? role.journaled() : undefined
+      case "Executed":
+        return role.executed(input.executed)
+      case "HandOver":
+        return role instanceof Primary ? role.handOver(input.to) : undefined
+      case "Tick":
+        return this.#tick(input.nowMs)
+    }
+  }
+
+  #attach(log: ReplicaInput & { readonly _tag: "Attached" }): void {
+    if (log.logId !== this.#options.logId)
+      return this.#halt("log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
+    this.#isBehindLog = log.firstSeq > Math.max(1, this.#past.seq)
+    this.#replayUntil ??= log.lastSeq
+    if (!this.#isBehindLog) this.#past.attached(log)
+  }
+
+  #tick(nowMs: number): void {
+    const standing = this.#past.tick(nowMs)
+    if (standing === "reattach") this.#ground.say({ _tag: "Reattach" })
+    else if (standing !== "wait") this.#complain(standing)
+    if (this.#halted !== undefined) return
+    if (this.#fetch?.isIdle(this.#ground.nowMs) === true) this.#fetch = undefined
+    if (this.#fetch === undefined && (this.#role instanceof Primary || this.status.caughtUp))
+      this.#role.tick()
+    if (this.#ground.nowMs - this.#reportedAtMs < REPORT_MS) return
+    this.#reportedAtMs = this.#ground.nowMs
+    this.#ground.say({ _tag: "Tell", bytes: this.#report() })
+  }
+
+  /** Takes the entry in, if it continues the log. False where nothing may follow it. */
+  #follow(entry: Entry): boolean {
+    if (this.#isBehindLog) return false
+    const continuation = this.#past.follow(entry)
+    if (continuation === "again") return true
+    if (continuation === "reattach") {
+      this.#ground.say({ _tag: "Reattach" })
+      return false
+    }
+    if (continuation !== "next") {
+      this.#complain(continuation)
+      return false
+    }
+    this.#hasComplained = false
+    this.#read(entry)
+    return true
+  }
+
+  #read(entry: Entry): void {
+    const envelope = authentic(entry)
+    const { timeNs } = this.#past
+    switch (envelope?._tag) {
+      case "Renewal": {
+        const change = this.#reigns.renew(envelope, timeNs)
+        if (change === "elected" || change === "renewed") this.#reigned(change)
+        return
+      }
+      case "Bid":
+        if (this.#reigns.bid(envelope, timeNs) === "elected") this.#reigned("elected")
+        return
+      case "Reconfiguration":
+        if (this.#reigns.reconfigure(envelope.roster, entry.source) === "nothing") this.#malformed++
+        else
+          this.#ground.say({
+            _tag: "Membership",
+            roster: envelope.roster,
+            role: this.#standing(envelope.roster.voters),
+          })
+        return
+      default:
+        this.#malformed++
+    }
+  }
+
+  /** The log names a primary: perhaps this one, perhaps no longer. */
+  #reigned(change: "elected" | "renewed"): void {
+    const { life } = this.#ground
+    const { master } = this.#reigns.current
+    const role = this.#role
+    const isPrimary = master !== undefined && isSame(master, life)
+    this.#ground.say({ _tag: "Truncatable", below: this.#reigns.current.logBelow })
+    if (change === "renewed" && role instanceof Primary) return isPrimary ? role.renewed() : undefined
+    if (change === "elected") {
+      this.#ground.say({ _tag: "Reign", report: this.#reignReport })
+      if (role instanceof Primary) this.#resign(role)
+      if (isPrimary) {
+        this.#role = new Primary(this.#ground)
+        return
+      }
+    }
+    if (this.#role instanceof Backup) this.#role.reigned(change)
+  }
+
+  #resign(role: Primary): void {
+    this.#formerly = role
+    this.#ledger.hide()
+    this.#role = new Backup(this.#ground)
+    for (const question of role.held) this.#elsewhere(question)
+  }
+
+  #ask(bytes: Uint8Array): void {
+    const question = this.#understand(bytes)
+    if (question === undefined) return
+    if (question._tag === "Locate") return this.#elsewhere(question)
+    const { epoch } = this.#reigns.current
+    const role = this.#role
+    const isBounded = question._tag === "Read" && question.maxStalenessMs !== undefined
+    if (isBounded && role instanceof Backup && this.#fetch === undefined) return role.ask(question)
+    if (role instanceof Primary && question.epoch === epoch) return role.ask(question)
+    this.#elsewhere(question)
+  }
+
+  #understand(bytes: Uint8Array): Question | undefined {
+    try {
+      return decodeQuestion(bytes)
+    } catch (cause) {
+      if (!(cause instanceof Malformed)) throw cause
+      this.#malformed++
+      return undefined
+    }
+  }
+
+  /** Somebody else is the primary, or was meant. */
+  #elsewhere(question: Question): void {
+    const { epoch, master } = this.#reigns.current
+    const { options } = this.#ground
+    const former = this.#formerly
+    const isUntouched =
+      question._tag !== "Locate" &&
+      former?.epoch === question.epoch &&
+      former.epoch < epoch &&
+      former.isUntouched(question.client, question.envelope)
+    const number =
+      question._tag === "Locate" ? undefined : envelopeOf(question.client, question.envelope)?.number
+    const reply = encodeReply({
+      _tag: "Elsewhere",
+      epoch,
+      master: master?.replica,
+      number,
+      untouched: isUntouched,
+    })
+    this.#send(question.client, encodeVote(options.replica, reply, Buffer.alloc(0)))
+  }
+
+  #send(to: ClientId, messages: ReadonlyArray<Uint8Array>): void {
+    for (const bytes of messages) this.#ground.say({ _tag: "Send", to, bytes })
+  }
+
+  #hear(from: string, bytes: Uint8Array): void {
+    try {
+      const message = decodeMessage(bytes)
+      if (message === undefined) return // a report, for operators
+      const peer = ReplicaId(from)
+      const role = this.#role
+      if (message._tag === "Acknowledgement")
+        return role instanceof Primary ? role.hear(peer, message) : undefined
+      if (role instanceof Primary || this.#fetch !== undefined) return
+      const need = this.#isBehindLog
+        ? { from: peer, checkpoint: message.checkpoint }
+        : role.hear(peer, message)
+      if (need !== undefined) this.#begin(need)
+    } catch (cause) {
+      if (!(cause instanceof Malformed || cause instanceof TypeError)) throw cause
+      this.#malformed++
+    }
+  }
+
+  /** Begins to fetch a checkpoint, as soon as the primary says which one it has. */
+  #begin({ from, checkpoint }: Need): void {
+    if (checkpoint === 0) return this.#isBehindLog ? undefined : this.#beginAnew()
+    const { nowMs, say } = this.#ground
+    this.#fetch = new Fetch(from, { seq: checkpoint, staged: this.#options.staged ?? [], nowMs })
+    say(this.#fetch.begin())
+  }
+
+  /** What this replica holds is not the group's, and the primary still has all records: it begins with nothing, as if that were a checkpoint. */
+  #beginAnew(): void {
+    const nothing = { position: 0, spans: [], log: this.#past.position, root: new StateTree().root() }
+    const checkpoint = { seq: 0, header: encodeSnapshot(nothing, this.#reigns), buckets: new Map() }
+    this.#isDone = true
+    this.#ground.say({ _tag: "Install", checkpoint })
+  }
+
+  #fetched(input: ReplicaInput & { readonly _tag: "Answer" }): void {
+    const fetch = this.#fetch
+    if (fetch === undefined || input.from !== fetch.from) return
+    const outputs = fetch.answered(input.answer, this.#ground.nowMs)
+    if (outputs === "gone") {
+      this.#fetch = undefined
+      return
+    }
+    this.#ground.say(...outputs)
+    const checkpoint = fetch.complete
+    if (checkpoint === undefined) return
+    this.#isDone = true
+    this.#ground.say({ _tag: "Install", checkpoint })
+  }
+
+  #checkpoint(): void {
+    if (this.#fetch !== undefined) return
+    const changes = this.#ledger.checkpoint(this.#past.position, this.#reigns)
+    if (changes !== undefined) this.#ground.say({ _tag: "Persist", changes })
+  }
+
+  get #schema(): Schema {
+    const versions = new Map([...this.#options.definitions].map(([type, { version }]) => [type, version]))
+    return { number: 0, versions }
+  }
+
+  #standing(voters: ReadonlyArray<ReplicaId>): ReplicaRole {
+    const { replica } = this.#options
+    if (voters.includes(replica)) return "voter"
+    return this.#reigns.roster.standbys.includes(replica) ? "standby" : "unlisted"
+  }
+
+  get #reignReport(): ReignReport {
+    const { epoch, master, inSync, acknowledgements, start, lossWindow } = this.#reigns.current
+    const { replication, acknowledgements: wanted } = this.#rules
+    return {
+      epoch,
+      master: master?.replica,
+      inSync: inSync.map(({ replica }) => replica),
+      acknowledgements,
+      degraded: replication === "semi-synchronous" && acknowledgements < wanted,
+      position: start,
+      lossWindow,
+    }
+  }
+
+  get #reign(): ReignStatus {
+    const role = this.#role
+    const primary = role instanceof Primary ? role : undefined
+    return {
+      ...this.#reignReport,
+      leased: primary?.leased ?? false,
+      committed: this.#ledger.committed,
+      lag: primary?.lag ?? new Map(),
+      truncated: role instanceof Backup ? role.truncated : 0,
+      degradedCommands: primary?.degradedCommands ?? 0,
+    }
+  }
+
+  /** For operators, who ask who is up and how far. */
+  #report(): Uint8Array {
+    const { group, partition, replica } = this.#options
+    const { seq, chain } = this.#past
+    const { epoch } = this.#reigns.roster
+    return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema: this.#schema })
+  }
+
+  /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */
+  #complain({ reason, detail }: Broken): void {
+    if (this.#hasComplained) return this.#halt(reason, detail)
+    this.#hasComplained = true
+    this.#ground.say({ _tag: "Reattach", complaint: this.#haltReport(reason, detail) })
+  }
+
+  #rejoin(reason: HaltReport["reason"], detail: string): void {
+    this.#isDone = true
+    this.#outputs = [{ _tag: "Rejoin", report: this.#haltReport(reason, detail) }]
+  }
+
+  #halt(reason: HaltReport["reason"], detail: string): void {
+    this.#halted = this.#haltReport(reason, detail)
+    this.#ground.say({ _tag: "Halt", report: this.#halted })
+  }
+
+  #haltReport(reason: HaltReport["reason"], detail: string): HaltReport {
+    return { reason, detail, applied: this.#past.seq, chain: this.#past.chain }
   }
 }

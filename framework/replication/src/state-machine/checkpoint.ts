@@ -17,6 +17,7 @@ import {
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges, Shelf } from "../checkpoint.ts"
 import type { Coding } from "../erasure-coded.ts"
+import { actorId, actorOf, sessionId, sessionOf } from "../row.ts"
 import { Shards } from "./shards.ts"
 
 /** What a checkpoint holds beside rows: where in the log it was taken. */
@@ -163,29 +164,6 @@ export function encodeHeader(header: CheckpointHeader): Buffer {
   writer.varint(header.since)
   writer.ascii(header.root)
   return writer.take()
-}
-
-// a type has no zero in it: a key may have, and stands last
-function actorId(type: string, key: string): string {
-  return `actor\0${type}\0${key}`
-}
-
-function sessionId(session: SessionId): string {
-  return `session\0${session}`
-}
-
-/** The actor of a row; undefined for a row of something else. */
-function actorOf(id: string, bytes: Uint8Array): ActorRow | undefined {
-  if (!id.startsWith("actor\0")) return undefined
-  const end = id.indexOf("\0", 6)
-  if (end < 0) throw new Malformed("a row of an actor names no key")
-  return { type: id.slice(6, end), key: id.slice(end + 1), bytes }
-}
-
-function sessionOf(id: string): SessionId {
-  const [kind, number] = id.split("\0")
-  if (kind !== "session") throw new Malformed(`a checkpoint has no row ${JSON.stringify(id)}`)
-  return SessionId(Number(number))
 }
 
 const VERSION = 0x43

@@ -16,9 +16,9 @@ import {
 } from "@lockstep/core"
 import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
 import { Inbox } from "./inbox.ts"
-import { type Draft, Outbox } from "./outbox.ts"
+import { type Draft, Outbox } from "../outbox.ts"
 import { Pending } from "./pending.ts"
-import { Rumour } from "./rumour.ts"
+import { Rumour } from "../rumour.ts"
 import { dropFirst, Verdicts } from "./verdicts.ts"
 
 /** An entry that the log has not confirmed is sent again after this long. */

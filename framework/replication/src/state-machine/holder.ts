@@ -1,5 +1,5 @@
 import type { Wanted } from "../checkpoint.ts"
-import { Parts } from "./parts.ts"
+import { Parts } from "../parts.ts"
 
 /** A peer is silent for so many ticks before it is asked again: the last answer may have been lost. */
 const ASK_AGAIN_TICKS = 2

@@ -9,7 +9,7 @@ import {
   Overloaded,
   type SessionId,
 } from "@lockstep/core"
-import type { ClientInput, ClientLimits } from "../mode.ts"
+import type { ClientInput, ClientLimits } from "./mode.ts"
 
 /** A batch that is still gathered. */
 export interface Draft<Call> {

@@ -1,0 +1,23 @@
+import type { Life } from "@lockstep/core"
+import type { ReplicaOptions, ReplicaOutput } from "../mode.ts"
+import type { Past } from "../past.ts"
+import type { Ledger } from "./ledger.ts"
+import type { Rules } from "./mode.ts"
+import type { Reigns } from "./reigns.ts"
+
+/** What a replica has whether it is the primary or a backup. */
+export interface Ground {
+  readonly options: ReplicaOptions
+  readonly rules: Rules
+  readonly life: Life
+  readonly past: Past
+  readonly reigns: Reigns
+  readonly ledger: Ledger
+  /** By the shell's clock, monotonic milliseconds. */
+  nowMs: number
+  /** Executions that were begun in this life, and commands that ended. */
+  executions: number
+  executed: number
+  /** Where what it says is gathered. */
+  say(...outputs: ReadonlyArray<ReplicaOutput>): void
+}

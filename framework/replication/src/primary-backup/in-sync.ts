@@ -1,0 +1,87 @@
+import type { Life } from "@lockstep/core"
+import type { Followers } from "./followers.ts"
+import type { Ground } from "./ground.ts"
+import { isSame, type Reign } from "./reigns.ts"
+
+/** Whom a primary calls in sync: those who keep up. It is said in the log before it counts. */
+export class InSync {
+  readonly #ground: Ground
+  readonly #followers: Followers
+  /** When the primary began: before, nobody can have been heard. */
+  readonly #sinceMs: number
+
+  constructor(ground: Ground, followers: Followers) {
+    this.#ground = ground
+    this.#followers = followers
+    this.#sinceMs = ground.nowMs
+  }
+
+  /** Who is, as far as this primary knows now; itself first. */
+  next(): ReadonlyArray<Life> {
+    const { reigns, life } = this.#ground
+    const joining = [...this.#followers.all].filter((follower) => this.#hasCaughtUp(follower.life))
+    const inSync = [life, ...joining.map((follower) => follower.life)]
+    const late: Array<Life> = []
+    for (const other of reigns.current.inSync) {
+      const isNamed = inSync.some(({ replica }) => replica === other.replica)
+      if (isNamed || !reigns.roster.voters.includes(other.replica)) continue
+      if (this.#isLate(other)) late.push(other)
+      else inSync.push(other)
+    }
+    // below the minimum nothing is acknowledged anyway: whoever is named may be elected, and may come back
+    const missing = Math.max(0, this.#sizeMin - inSync.length)
+    return [...inSync, ...late.slice(0, missing)]
+  }
+
+  /** Whether somebody joins or leaves. */
+  isOther({ inSync }: Pick<Reign, "inSync">): boolean {
+    const next = this.next()
+    return next.length !== inSync.length || !next.every((life) => inSync.some((other) => isSame(other, life)))
+  }
+
+  /** Why writes are refused, if they are. */
+  get shortage(): string | undefined {
+    const { rules, reigns, nowMs } = this.#ground
+    const heard = [...this.#followers.all].filter(
+      ({ life, heardAtMs }) =>
+        reigns.roster.voters.includes(life.replica) && nowMs - heardAtMs <= rules.backupTimeoutMs,
+    ).length
+    if (1 + heard >= this.#sizeMin) return undefined
+    return rules.replication === "synchronous"
+      ? `${1 + heard} replicas are in sync, and inSyncMin is ${rules.inSyncMin}`
+      : `${heard} backups are there, and a write is acknowledged by ${rules.acknowledgements}`
+  }
+
+  /** Nobody in sync needs the log below this position. */
+  logBelow(inSync: ReadonlyArray<Life>): number {
+    const { ledger, life } = this.#ground
+    const others = inSync.filter((other) => !isSame(other, life))
+    return Math.min(ledger.shelved.log, ...others.map((other) => this.#followers.get(other)?.log ?? 0))
+  }
+
+  get #sizeMin(): number {
+    const { replication, inSyncMin, below, acknowledgements } = this.#ground.rules
+    if (replication === "synchronous") return inSyncMin
+    return below === "refuse" ? acknowledgements + 1 : 1
+  }
+
+  #hasCaughtUp(life: Life): boolean {
+    const { ledger, reigns, nowMs, rules } = this.#ground
+    const follower = this.#followers.get(life)
+    return (
+      follower?.isAligned === true &&
+      reigns.roster.voters.includes(life.replica) &&
+      !reigns.isInSync(life) &&
+      follower.acknowledged >= ledger.committed &&
+      nowMs - follower.heardAtMs <= rules.backupTimeoutMs
+    )
+  }
+
+  #isLate(life: Life): boolean {
+    const { nowMs, rules } = this.#ground
+    const follower = this.#followers.get(life)
+    const sinceMs =
+      follower === undefined ? this.#sinceMs : Math.min(follower.heardAtMs, follower.progressAtMs)
+    return nowMs - Math.max(sinceMs, this.#sinceMs) > rules.backupTimeoutMs
+  }
+}

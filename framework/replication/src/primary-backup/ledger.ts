@@ -1,0 +1,272 @@
+import {
+  type Answer,
+  type Batch,
+  type Digest,
+  digest,
+  invariant,
+  Malformed,
+  type SessionId,
+  SessionTable,
+  StateTree,
+} from "@lockstep/core"
+import type { Admission } from "@lockstep/core"
+import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
+import type { ReplicaOptions, ReplicaOutput } from "../mode.ts"
+import type { ReadUpTo } from "../past.ts"
+import { actorId, actorOf, sessionId, sessionOf } from "../row.ts"
+import { History, type Written } from "./history.ts"
+import { decodeRecord, type JournalRecord } from "./record.ts"
+import type { Reigns } from "./reigns.ts"
+import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts"
+
+/** A group that does nothing takes checkpoints too: what its primary says in the log must not grow without end. */
+const LOG_ENTRIES_MAX = 10_000
+/** A checkpoint is taken each time that so many records are committed, where the group does not say otherwise. */
+const CHECKPOINT_EVERY = 1000
+
+/**
+ * What a replica holds: records, of which the first ones are committed, and the rows that those have come to. Rows of records that are not
+ * committed stand apart, so that they can be taken back.
+ */
+export class Ledger {
+  readonly #options: ReplicaOptions
+  readonly #every: number
+  #history = new History()
+  readonly #sessions: SessionTable
+  readonly #tree = new StateTree()
+  /** Rows that committed records changed, and that the shelf does not hold yet. */
+  readonly #recent = new Map<string, Changed>()
+  /** Ids of rows that changed since a checkpoint was taken last. */
+  readonly #changed = new Set<string>()
+  /** Rows that records changed which are not committed. */
+  readonly #ahead = new Map<string, Changed>()
+  #actors = 0
+  #committed = 0
+  /** Writes of the journal that are not on the disk, and up to where it is. */
+  #writes: Array<{ readonly write: number; readonly from: number; readonly last: number }> = []
+  #write = 0
+  #synced = 0
+  /** The last checkpoint that was taken, and the last one that is on the disk, with the one before that. */
+  #taken = 0
+  #takenLog = 0
+  #isBeingKept = false
+  #shelved = { position: 0, log: 0, before: 0 }
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options
+    this.#every = options.checkpointEveryBatches ?? CHECKPOINT_EVERY
+    this.#sessions = new SessionTable(options.sessionLimits)
+    if (options.shelf !== undefined) this.#sessions.noteChanges()
+  }
+
+  get history(): History {
+    return this.#history
+  }
+
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  get actors(): number {
+    return this.#actors
+  }
+
+  /** Every record up to here is acknowledged, as far as this replica knows. */
+  get committed(): number {
+    return this.#committed
+  }
+
+  /** Every record up to here is on this replica's disk. */
+  get durable(): number {
+    return Math.min(this.#synced, this.#history.last, ...this.#writes.map(({ from }) => from - 1))
+  }
+
+  /** Position of the last checkpoint that is on the disk, and how far it has read the log. */
+  get shelved(): { readonly position: number; readonly log: number } {
+    return this.#shelved
+  }
+
+  /** Begins with what is on the disk. Throws Malformed for a checkpoint that is damaged. */
+  restore(checkpoint: Checkpoint | undefined, reigns: Reigns): ReadUpTo | undefined {
+    const snapshot = checkpoint && decodeSnapshot(checkpoint.header, reigns)
+    if (checkpoint !== undefined && snapshot !== undefined) this.#restoreRows(checkpoint, snapshot.root)
+    const start = snapshot?.position ?? 0
+    this.#history = new History(start, snapshot?.spans)
+    this.#committed = this.#taken = start
+    this.#takenLog = snapshot?.log.seq ?? 0
+    this.#shelved = { position: start, log: this.#takenLog, before: start }
+    for (const bytes of this.#options.journal ?? []) {
+      const record = decodeRecord(bytes)
+      if (record.position > this.#history.last + 1) break
+      if (record.position > start) this.#history.append({ record, bytes: Buffer.from(bytes) })
+    }
+    this.#synced = this.#history.last
+    return snapshot?.log
+  }
+
+  /** Adds records at the end, and writes them down. */
+  append(records: ReadonlyArray<Written>): ReplicaOutput {
+    const from = this.#history.last + 1
+    for (const written of records) this.#history.append(written)
+    return this.#journal(
+      from,
+      records.map(({ bytes }) => bytes),
+    )
+  }
+
+  /** Lets go of records that are not the group's. */
+  truncate(position: number): ReplicaOutput {
+    invariant(position >= this.#committed, "what is committed is not taken back")
+    this.#history.truncate(position)
+    return this.#journal(position + 1, [])
+  }
+
+  journaled(write: number): void {
+    const done = this.#writes.filter((other) => other.write <= write)
+    this.#writes = this.#writes.slice(done.length)
+    for (const { last } of done) this.#synced = last
+  }
+
+  /** The rows of this record can be seen by the next execution, although it is not committed. */
+  show({ position, rows }: JournalRecord): void {
+    for (const { type, key, bytes } of rows) this.#ahead.set(actorId(type, key), { position, bytes })
+  }
+
+  /** Nothing that is not committed can be seen any more. */
+  hide(): void {
+    this.#ahead.clear()
+  }
+
+  /** Takes in the records up to this position. Yields them, with the answers that they are. */
+  *commit(position: number): Generator<{ readonly record: JournalRecord; readonly answer: Answer }> {
+    while (this.#committed < position) {
+      const written = this.#history.at(this.#committed + 1)
+      invariant(written !== undefined, "what is committed is there")
+      this.#committed++
+      const { record } = written
+      const answer = answerOf(record)
+      if (record.count === 0) this.#sessions.open(record.session, record.client)
+      else {
+        const admission = this.#sessions.admit(batchOf(record), record.position)
+        if (admission._tag === "Fresh") this.#sessions.record(answer)
+      }
+      for (const { type, key, bytes } of record.rows) this.#set(actorId(type, key), bytes, record.position)
+      yield { record, answer }
+    }
+  }
+
+  /** What the history says of a batch. Changes nothing. */
+  look(batch: Batch): Admission {
+    return this.#sessions.look(batch)
+  }
+
+  /** The row of an actor, as `seen`: committed records only, or all. Throws Malformed where the shelf's is damaged. */
+  row(type: string, key: string, seen: "committed" | "all"): Uint8Array | undefined {
+    const id = actorId(type, key)
+    const changed = (seen === "all" ? this.#ahead.get(id) : undefined) ?? this.#recent.get(id)
+    if (changed !== undefined) return changed.bytes
+    if (this.#options.shelf === undefined || !this.#tree.has(id)) return undefined
+    const bytes = this.#options.shelf.read(id)
+    if (bytes === undefined || !this.#tree.holds(id, bytes))
+      throw new Malformed(`the row of the actor ${type}(${JSON.stringify(key)}) is damaged`)
+    return bytes
+  }
+
+  /** A checkpoint of what is committed, if it is time for one. Without a disk none is taken: all records stay in memory. */
+  checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
+    const isTime = this.#committed - this.#taken >= this.#every || log.seq - this.#takenLog >= LOG_ENTRIES_MAX
+    if (this.#options.shelf === undefined || this.#isBeingKept || !isTime) return undefined
+    return this.#take(log, reigns)
+  }
+
+  /** A checkpoint is on the disk. Records before the one before it are not needed any more. */
+  persisted(position: number): ReadonlyArray<ReplicaOutput> {
+    if (!this.#isBeingKept || position !== this.#taken) return []
+    this.#isBeingKept = false
+    this.#shelved = { position, log: this.#takenLog, before: this.#shelved.position }
+    for (const [id, { position: at }] of this.#recent) if (at <= position) this.#recent.delete(id)
+    this.#history.trim(this.#shelved.before)
+    return [{ _tag: "Trim", below: this.#shelved.before + 1 }]
+  }
+
+  /** Of everything that is committed. */
+  digest(): Digest {
+    const changes = this.#sessions.takeChanges()
+    for (const [session, bytes] of changes) this.#setSession(session, bytes)
+    for (const id of this.#changed) {
+      const bytes = this.#recent.get(id)?.bytes
+      if (bytes === undefined) this.#tree.delete(id)
+      else this.#tree.set(id, bytes)
+    }
+    return this.#tree.root()
+  }
+
+  #take(log: ReadUpTo, reigns: Reigns): CheckpointChanges {
+    this.digest()
+    const rows = new Map<string, Uint8Array | undefined>()
+    for (const id of this.#changed) rows.set(id, this.#recent.get(id)?.bytes)
+    this.#changed.clear()
+    const position = this.#committed
+    const buckets = this.#tree.takeChanges()
+    const snapshot = { position, spans: this.#history.spansUpTo(position), log, root: this.#tree.root() }
+    const header = encodeSnapshot(snapshot, reigns)
+    this.#taken = position
+    this.#takenLog = log.seq
+    this.#isBeingKept = true
+    return { seq: position, header, state: digest(header), rows, buckets }
+  }
+
+  #restoreRows(checkpoint: Checkpoint, root: Digest): void {
+    const sessions = new Map<SessionId, Uint8Array>()
+    for (const [id, bytes] of checkpoint.rows) {
+      this.#tree.set(id, bytes)
+      if (actorOf(id, bytes) === undefined) sessions.set(sessionOf(id), bytes)
+      else {
+        this.#actors++
+        if (this.#options.shelf === undefined) this.#recent.set(id, { position: 0, bytes })
+      }
+    }
+    if (this.#tree.root() !== root)
+      throw new Malformed("the rows of a checkpoint are not those of its header")
+    this.#tree.takeChanges()
+    this.#sessions.restore(sessions)
+  }
+
+  #set(id: string, bytes: Uint8Array, position: number): void {
+    if (!this.#recent.has(id) && !this.#tree.has(id)) this.#actors++
+    this.#recent.set(id, { position, bytes })
+    this.#changed.add(id)
+    if ((this.#ahead.get(id)?.position ?? Number.POSITIVE_INFINITY) <= position) this.#ahead.delete(id)
+  }
+
+  #setSession(session: SessionId, bytes: Uint8Array | undefined): void {
+    const id = sessionId(session)
+    this.#changed.add(id)
+    if (bytes === undefined) this.#recent.delete(id)
+    else this.#recent.set(id, { position: this.#committed, bytes })
+  }
+
+  #journal(from: number, records: ReadonlyArray<Buffer>): ReplicaOutput {
+    const write = ++this.#write
+    this.#writes.push({ write, from, last: from + records.length - 1 })
+    return { _tag: "Journal", write, from, records }
+  }
+}
+
+interface Changed {
+  readonly position: number
+  readonly bytes: Uint8Array
+}
+
+/** Records have no chain: they are not voted on. */
+const NO_CHAIN = digest("") // any digest has the length that a kept answer needs
+
+function answerOf(record: JournalRecord): Answer {
+  const { position: seq, session, number, count, outcomes } = record
+  return { seq, chain: NO_CHAIN, session, number, count, outcomes }
+}
+
+function batchOf(record: JournalRecord) {
+  const { client, session, number, settledBelow, count } = record
+  return { client, session, number, settledBelow, commands: { length: count } }
+}

@@ -1,0 +1,132 @@
+import { ByteReader, ByteWriter, Malformed } from "@lockstep/core"
+
+// What replicas of a group with a single master tell each other. Over core NATS: anything may be lost, or come late.
+
+/** From the primary: what comes next in its history, or nothing but that it is there. */
+export interface Ship {
+  readonly _tag: "Ship"
+  /** The primary's. */
+  readonly incarnation: string
+  readonly epoch: number
+  /** Every position up to here is acknowledged. */
+  readonly committed: number
+  /** Whether it may answer reads just now. */
+  readonly leased: boolean
+  /** The backup's clock in the last acknowledgement that arrived; −1 for none: the news are at least as fresh. */
+  readonly echo: number
+  /** In which epochs its records were made, up to its last one. */
+  readonly spans: ReadonlyArray<Span>
+  /** The first record that the primary still has; whoever lacks earlier ones must fetch its checkpoint; 0 where it has none. */
+  readonly first: number
+  readonly checkpoint: number
+  /** Position of the first record; the backup has all before it. */
+  readonly from: number
+  readonly records: ReadonlyArray<Buffer>
+}
+
+/** Records of one epoch, by position: from the end of the span before, up to here. */
+export interface Span {
+  readonly epoch: number
+  readonly last: number
+}
+
+/** From a backup: how much of the primary's history it has on its disk. Also a first word, to be told more. */
+export interface Acknowledgement {
+  readonly _tag: "Acknowledgement"
+  readonly incarnation: string
+  /** The epoch that it follows; its positions are that primary's. */
+  readonly epoch: number
+  readonly position: number
+  /** The last position that it has been sent, whether on the disk or not. */
+  readonly received: number
+  /** The log is on its disk up to here. */
+  readonly log: number
+  /** Its own clock, milliseconds. */
+  readonly clock: number
+}
+
+/** An operator's or a replica's other word on the same subject is no message of this kind: undefined. Throws Malformed. */
+export function decodeMessage(bytes: Uint8Array): Ship | Acknowledgement | undefined {
+  const reader = new ByteReader(bytes)
+  const version = reader.byte()
+  if (version !== VERSION) return undefined
+  const kind = reader.byte()
+  if (kind > 1) throw new Malformed(`no message is of kind ${kind}`)
+  const message = kind === 0 ? readShip(reader) : readAcknowledgement(reader)
+  reader.end()
+  return message
+}
+
+export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.byte(0)
+  writer.string(ship.incarnation)
+  writer.varint(ship.epoch)
+  writer.varint(ship.committed)
+  writer.byte(ship.leased ? 1 : 0)
+  writer.float64(ship.echo)
+  writeSpans(writer, ship.spans)
+  writer.varint(ship.first)
+  writer.varint(ship.checkpoint)
+  writer.varint(ship.from)
+  writer.varint(ship.records.length)
+  for (const record of ship.records) writer.bytes(record)
+  return writer.take()
+}
+
+export function encodeAcknowledgement(acknowledgement: Omit<Acknowledgement, "_tag">): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.byte(1)
+  writer.string(acknowledgement.incarnation)
+  writer.varint(acknowledgement.epoch)
+  writer.varint(acknowledgement.position)
+  writer.varint(acknowledgement.received)
+  writer.varint(acknowledgement.log)
+  writer.float64(acknowledgement.clock)
+  return writer.take()
+}
+
+export function writeSpans(target: ByteWriter, spans: ReadonlyArray<Span>): void {
+  target.varint(spans.length)
+  for (const { epoch, last } of spans) {
+    target.varint(epoch)
+    target.varint(last)
+  }
+}
+
+export function readSpans(reader: ByteReader): ReadonlyArray<Span> {
+  return Array.from({ length: reader.count() }, () => ({ epoch: reader.varint(), last: reader.varint() }))
+}
+
+function readShip(reader: ByteReader): Ship {
+  return {
+    _tag: "Ship",
+    incarnation: reader.string(),
+    epoch: reader.varint(),
+    committed: reader.varint(),
+    leased: reader.byte() === 1,
+    echo: reader.float64(),
+    spans: readSpans(reader),
+    first: reader.varint(),
+    checkpoint: reader.varint(),
+    from: reader.varint(),
+    records: Array.from({ length: reader.count() }, () => reader.bytes()),
+  }
+}
+
+function readAcknowledgement(reader: ByteReader): Acknowledgement {
+  return {
+    _tag: "Acknowledgement",
+    incarnation: reader.string(),
+    epoch: reader.varint(),
+    position: reader.varint(),
+    received: reader.varint(),
+    log: reader.varint(),
+    clock: reader.float64(),
+  }
+}
+
+const VERSION = 0x4d
+const writer = new ByteWriter(64 * 1024)

@@ -1,0 +1,542 @@
+import type { Executed } from "@lockstep/actor"
+import {
+  type Batch,
+  ByteWriter,
+  type ClientId,
+  encodeRenewal,
+  encodeVote,
+  invariant,
+  type Life,
+  type Opening,
+  type ReplicaId,
+  SessionId,
+  writeRefused,
+} from "@lockstep/core"
+import { acknowledged, Followers } from "./followers.ts"
+import type { Ground } from "./ground.ts"
+import { InSync } from "./in-sync.ts"
+import type { Acknowledgement } from "./message.ts"
+import { encodeRecord, type JournalRecord } from "./record.ts"
+import type { Reign } from "./reigns.ts"
+import { encodeReply, type Question, type Reply } from "./request.ts"
+import { Turns } from "./turns.ts"
+import { envelopeOf, isQuery, workOf } from "./work.ts"
+
+/** Batches that are executed, or wait for their turn, at most. */
+const EXECUTING_MAX = 4096
+/** Records that are not acknowledged, at most. */
+const UNACKNOWLEDGED_MAX = 16_384
+/** Refusals that are remembered: a copy of the same batch, that comes late, is refused as well. */
+const REFUSED_MAX = 4096
+/** Positions that an asynchronous primary may acknowledge beyond what it says in the log, at least. */
+const HORIZON_MIN = 256
+
+/** A batch that is on its way through this primary. */
+interface Underway {
+  readonly batch: Batch
+  /** Its record; 0 while it is executed. */
+  position: number
+}
+
+/** A query's answer, which may go out once all that it has seen is acknowledged. */
+interface Answered {
+  readonly position: number
+  readonly client: ClientId
+  readonly reply: Reply
+  readonly outcomes: Buffer
+}
+
+interface Proposal extends Pick<Reign, "inSync" | "acknowledgements" | "horizon" | "number"> {
+  readonly sentAtMs: number
+  /** It names another primary: whether that one has begun is not known before the log shows it. */
+  readonly endsReign: boolean
+}
+
+/**
+ * The primary of one epoch: it executes, ships what that came to, and answers once enough backups hold it. It ends when the log names
+ * another one.
+ */
+export class Primary {
+  readonly epoch: number
+  readonly #ground: Ground
+  readonly #followers: Followers
+  readonly #inSync: InSync
+  readonly #turns = new Turns()
+  readonly #outcomes = new ByteWriter(4096)
+  readonly #sinceMs: number
+  /** What is executed, by token: what to do with what it comes to. */
+  readonly #executing = new Map<number, (executed: Executed) => void>()
+  /** Batches and openings that are not acknowledged, by client, session and number. */
+  readonly #underway = new Map<string, Underway>()
+  readonly #refused = new Set<string>()
+  #reads: Array<Answered> = []
+  #held: Array<Exclude<Question, { _tag: "Locate" }>> = []
+  /** Renewals that were sent, and that the log has not shown yet. */
+  #proposals: Array<Proposal> = []
+  #number = 0
+  #renewedAtMs = Number.NEGATIVE_INFINITY
+  /** Until when nobody else can be the primary, by this replica's clock. */
+  #leaseEndMs = Number.NEGATIVE_INFINITY
+  /** How many positions it may go beyond what it has, until the next renewal is seen. */
+  #stride = HORIZON_MIN
+  #lastAtRenewal: number
+  /** Since when something waits for the disk. */
+  #stuckSinceMs = Number.POSITIVE_INFINITY
+  #beatAtMs = Number.NEGATIVE_INFINITY
+  /** Who is to be the next one, as an operator wishes, and until when that is tried. */
+  #successor: { readonly replica: ReplicaId; readonly untilMs: number; named: boolean } | undefined
+  degradedCommands = 0
+
+  constructor(ground: Ground) {
+    invariant(ground.ledger.history.last === ground.reigns.current.start, "who is elected is where it said")
+    this.#ground = ground
+    this.epoch = ground.reigns.current.epoch
+    this.#followers = new Followers(ground, this.epoch)
+    this.#inSync = new InSync(ground, this.#followers)
+    this.#sinceMs = ground.nowMs
+    const { history, committed } = ground.ledger
+    this.#lastAtRenewal = history.last
+    for (let at = committed + 1; at <= history.last; at++) {
+      const record = history.at(at)?.record
+      if (record === undefined) continue
+      ground.ledger.show(record)
+      this.#underway.set(keyIn(record), { batch: NO_BATCH, position: at })
+    }
+    this.#followers.announce(this.#peers)
+    this.tick()
+  }
+
+  /** Whether it may answer reads by itself. */
+  get leased(): boolean {
+    return this.#ground.nowMs < this.#leaseEndMs && !this.#mayHaveEnded
+  }
+
+  get lag(): ReadonlyMap<ReplicaId, number> {
+    const { ledger, reigns, options } = this.#ground
+    const backups = reigns.current.inSync.filter(({ replica }) => replica !== options.replica)
+    return new Map(
+      backups.map((life) => [
+        life.replica,
+        Math.max(0, ledger.history.last - (this.#followers.get(life)?.acknowledged ?? 0)),
+      ]),
+    )
+  }
+
+  /** A client's question, which names this epoch. */
+  ask(question: Exclude<Question, { _tag: "Locate" }>): void {
+    const envelope = envelopeOf(question.client, question.envelope)
+    if (envelope === undefined) return
+    // what comes while this primary steps down is for the next one, or waits until that has failed
+    if (this.#successor !== undefined) {
+      if (this.#held.length < EXECUTING_MAX) this.#held.push(question)
+      return
+    }
+    if (envelope._tag === "Opening") return this.#open(envelope)
+    if (question._tag === "Read" || isQuery(envelope, this.#ground.options.definitions))
+      return this.#read(envelope)
+    this.#execute(envelope, question._tag)
+  }
+
+  executed(executed: Executed): void {
+    const then = this.#executing.get(executed.token)
+    this.#executing.delete(executed.token)
+    then?.(executed)
+  }
+
+  hear(from: ReplicaId, message: Acknowledgement): void {
+    this.#followers.hear(from, message)
+    this.#moveOn()
+  }
+
+  /** Something came to the disk. */
+  journaled(): void {
+    this.#moveOn()
+  }
+
+  /** The log shows a renewal of this primary. */
+  renewed(): void {
+    const { number } = this.#ground.reigns.current
+    const { leaseMs, clockErrorMs } = this.#ground.rules
+    const shown = this.#proposals.find((proposal) => proposal.number === number)
+    if (shown !== undefined)
+      this.#leaseEndMs = Math.max(this.#leaseEndMs, shown.sentAtMs + leaseMs - clockErrorMs)
+    this.#proposals = this.#proposals.filter((proposal) => proposal.number > number)
+    this.#moveOn()
+  }
+
+  /** The replica that is to be the next primary. Nothing new begins here from now on. */
+  handOver(to: ReplicaId): void {
+    const { options, rules, nowMs } = this.#ground
+    if (to === options.replica) return
+    this.#successor = { replica: to, untilMs: nowMs + rules.leaseMs, named: false }
+    this.#stepDown()
+  }
+
+  tick(): void {
+    const { nowMs, rules } = this.#ground
+    if (this.#successor !== undefined && nowMs > this.#successor.untilMs) this.#stay()
+    this.#stepDown()
+    const isTime = nowMs - this.#renewedAtMs >= rules.leaseMs / 4
+    if (this.#isHealthy && (isTime || this.#inSync.isOther(this.#latest))) this.#renew()
+    if (this.#isHealthy && nowMs - this.#beatAtMs >= BEAT_MS) {
+      this.#beatAtMs = nowMs
+      this.#followers.announce(this.#peers)
+      this.#followers.beat(this.#ground.ledger.committed, this.leased)
+    }
+    this.#moveOn()
+  }
+
+  /** What waited for it to step down. */
+  get held(): ReadonlyArray<Exclude<Question, { _tag: "Locate" }>> {
+    return this.#held
+  }
+
+  /** Whether a batch that was meant for this primary was never begun: where it has ended, that is for good. */
+  isUntouched(client: ClientId, envelope: Uint8Array): boolean {
+    const batch = envelopeOf(client, envelope)
+    if (batch === undefined || batch._tag === "Opening") return true
+    return !this.#underway.has(keyOf(batch)) && this.#ground.ledger.look(batch)._tag === "Fresh"
+  }
+
+  get #mayHaveEnded(): boolean {
+    return this.#proposals.some(({ endsReign }) => endsReign)
+  }
+
+  get #peers(): ReadonlyArray<ReplicaId> {
+    const { voters, standbys } = this.#ground.reigns.roster
+    return [...voters, ...standbys]
+  }
+
+  /** A primary whose disk takes nothing must not stay one. */
+  get #isHealthy(): boolean {
+    const stuckMs = this.#ground.nowMs - this.#stuckSinceMs
+    return stuckMs < this.#ground.rules.leaseMs / 2 && this.#successor?.named !== true
+  }
+
+  #open(opening: Opening): void {
+    const key = keyOf({ client: opening.client, session: 0, number: opening.number })
+    if (this.#underway.has(key)) return
+    const refusal = this.#refusal()
+    if (refusal !== undefined) return this.#refuse(opening.client, opening.number, refusal)
+    const position = this.#ground.ledger.history.last + 1
+    this.#underway.set(key, { batch: NO_BATCH, position })
+    this.#record({
+      position,
+      epoch: this.epoch,
+      client: opening.client,
+      session: SessionId(position),
+      number: opening.number,
+      count: 0,
+      settledBelow: 0,
+      traces: [],
+      outcomes: Buffer.alloc(0),
+      rows: [],
+    })
+  }
+
+  #execute(batch: Batch, how: "Execute" | "LookUp"): void {
+    const { client, number } = batch
+    const key = keyOf(batch)
+    if (this.#underway.has(key)) return // its answer comes
+    const found = this.#ground.ledger.look(batch)
+    if (found._tag === "Answered") {
+      const { seq: position, outcomes } = found.answer
+      return this.#answer(client, { batch, position, outcomes })
+    }
+    if (found._tag === "Settled") return
+    if (how === "LookUp" && found._tag === "Fresh")
+      return this.#reply(client, { _tag: "Unrecorded", epoch: this.epoch, number })
+    if (found._tag !== "Fresh")
+      return this.#answer(client, { batch, position: 0, outcomes: this.#refuseAll(batch, found._tag) })
+    const refusal = this.#refused.has(key) ? REFUSED_BEFORE : this.#refusal()
+    if (refusal !== undefined) {
+      this.#remember(key)
+      return this.#refuse(client, number, refusal)
+    }
+    const underway: Underway = { batch, position: 0 }
+    this.#underway.set(key, underway)
+    this.#launch(batch, "command", ({ outcomes, rows }, actors) => {
+      const { history } = this.#ground.ledger
+      underway.position = history.last + 1
+      this.#record({
+        position: underway.position,
+        epoch: this.epoch,
+        client,
+        session: batch.session,
+        number,
+        count: batch.commands.length,
+        settledBelow: batch.settledBelow,
+        traces: batch.traces,
+        outcomes,
+        rows: actors.flatMap(({ type, key: name }, i) => {
+          const bytes = rows[i]
+          return bytes === undefined ? [] : [{ type, key: name, bytes }]
+        }),
+      })
+    })
+  }
+
+  #read(batch: Batch): void {
+    if (this.#executing.size >= EXECUTING_MAX) return this.#refuse(batch.client, batch.number, BUSY)
+    this.#launch(batch, "query", ({ outcomes }) => {
+      const position = this.#ground.ledger.history.last
+      const reply = answerTo(batch, this.epoch, position)
+      this.#reads.push({ position, client: batch.client, reply, outcomes })
+      this.#moveOn()
+    })
+  }
+
+  /** Runs the batch when its turn has come, on what the actors are then. */
+  #launch(
+    batch: Batch,
+    kind: "command" | "query",
+    then: (executed: Executed, actors: ReturnType<typeof workOf>["actors"]) => void,
+  ): void {
+    const { actors, commands } = workOf(batch)
+    const token = ++this.#ground.executions
+    const { client, session, number } = batch
+    let turn: ReturnType<Turns["add"]> | undefined
+    // an execution that ends at once ends after it has begun
+    this.#executing.set(token, (executed) => {
+      this.#ground.executed += batch.commands.length
+      then(executed, actors)
+      turn?.end()
+    })
+    turn = this.#turns.add({
+      actors: actors.map(({ type, key }) => `${type}\0${key}`),
+      begin: () => {
+        const { ledger, say } = this.#ground
+        const rows = actors.map(({ type, key }) => ({ type, key, row: ledger.row(type, key, "all") }))
+        say({ _tag: "Execute", execution: { token, client, session, number, actors: rows, commands, kind } })
+      },
+    })
+  }
+
+  #record(record: JournalRecord): void {
+    const { ledger, say, nowMs } = this.#ground
+    say(ledger.append([{ record, bytes: encodeRecord(record) }]))
+    ledger.show(record)
+    if (this.#stuckSinceMs === Number.POSITIVE_INFINITY) this.#stuckSinceMs = nowMs
+    this.#followers.ship(ledger.committed, this.leased)
+    this.#moveOn()
+  }
+
+  /** Acknowledges what enough replicas hold, and lets go what waits for that. */
+  #moveOn(): void {
+    const { ledger } = this.#ground
+    if (ledger.durable >= ledger.history.last) this.#stuckSinceMs = Number.POSITIVE_INFINITY
+    const position = this.#acknowledged()
+    for (const { record, answer } of ledger.commit(position)) {
+      this.#underway.delete(keyIn(record))
+      if (this.#isDegraded) this.degradedCommands += record.count
+      const { client, count } = record
+      const { session, number, outcomes, seq } = answer
+      const reply: Reply = {
+        _tag: "Answered",
+        epoch: this.epoch,
+        session,
+        number,
+        count,
+        position: seq,
+      }
+      this.#reply(client, reply, outcomes)
+    }
+    if (this.#needsHorizon) this.#renew()
+    if (this.leased) {
+      const ready = this.#reads.filter((read) => read.position <= ledger.committed)
+      this.#reads = this.#reads.filter((read) => read.position > ledger.committed)
+      for (const { client, reply, outcomes } of ready) this.#reply(client, reply, outcomes)
+    }
+    this.#followers.ship(ledger.committed, this.leased)
+    this.#stepDown()
+  }
+
+  /**
+   * Every set that counts, or may count already, must hold it: the one that the log shows, and those that were sent and may be there
+   * unseen. An asynchronous primary must have said in the log that it goes so far.
+   */
+  #acknowledged(): number {
+    const { ledger, reigns, options, rules } = this.#ground
+    const reign = reigns.current
+    if (this.#mayHaveEnded) return ledger.committed
+    const held = {
+      here: ledger.durable,
+      master: options.replica,
+      at: (life: Life) => {
+        const follower = this.#followers.get(life)
+        return follower?.isAligned === true ? follower.acknowledged : 0
+      },
+    }
+    const bound = rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY
+    const positions = [reign, ...this.#proposals].map((rule) => acknowledged(rule, held))
+    return Math.max(ledger.committed, Math.min(bound, ...positions))
+  }
+
+  /** What it said last of who is in sync. */
+  get #latest(): Pick<Reign, "inSync"> {
+    return this.#proposals.at(-1) ?? this.#ground.reigns.current
+  }
+
+  get #isDegraded(): boolean {
+    const { rules, reigns } = this.#ground
+    return (
+      rules.replication === "semi-synchronous" && reigns.current.acknowledgements < rules.acknowledgements
+    )
+  }
+
+  get #needsHorizon(): boolean {
+    const { rules, ledger, reigns, nowMs } = this.#ground
+    if (rules.replication !== "asynchronous" || !this.#isHealthy) return false
+    const said = Math.max(reigns.current.horizon, ...this.#proposals.map(({ horizon }) => horizon))
+    const isShort = said - ledger.history.last < this.#stride / 2
+    return isShort && nowMs - this.#renewedAtMs >= 5
+  }
+
+  #renew(successor?: ReplicaId): void {
+    const { ledger, life, reigns, rules, nowMs, say } = this.#ground
+    const inSync = this.#inSync.next()
+    const acknowledgements = reigns.acknowledgementsFor(inSync.length)
+    const isBounded = rules.replication === "asynchronous"
+    this.#stride = Math.max(HORIZON_MIN, 4 * (ledger.history.last - this.#lastAtRenewal))
+    const horizon = isBounded ? ledger.history.last + this.#stride : ledger.history.last
+    const number = ++this.#number
+    this.#lastAtRenewal = ledger.history.last
+    this.#renewedAtMs = nowMs
+    this.#proposals.push({
+      number,
+      inSync,
+      acknowledgements,
+      horizon,
+      sentAtMs: nowMs,
+      endsReign: successor !== undefined,
+    })
+    const renewal = {
+      master: life,
+      epoch: this.epoch,
+      number,
+      leaseMs: rules.leaseMs,
+      inSync,
+      acknowledgements,
+      committed: ledger.committed,
+      horizon,
+      successor,
+      logBelow: this.#inSync.logBelow(inSync),
+    }
+    say({ _tag: "Attest", bytes: encodeRenewal(renewal) })
+  }
+
+  /** Once the successor has everything, the log is told so. What it says afterwards counts no more. */
+  #stepDown(): void {
+    const { ledger, reigns } = this.#ground
+    const successor = this.#successor
+    if (successor === undefined || successor.named) return
+    const { last } = ledger.history
+    const life = reigns.current.inSync.find(({ replica }) => replica === successor.replica)
+    const isReady =
+      life !== undefined && this.#executing.size === 0 && ledger.committed === last && this.#holds(life, last)
+    if (!isReady) return
+    successor.named = true
+    this.#renew(successor.replica)
+  }
+
+  /** Nothing came of it. (A renewal that names a successor, and that the log never showed, has no effect after the next one.) */
+  #stay(): void {
+    const held = this.#held
+    this.#held = []
+    this.#successor = undefined
+    for (const question of held) this.ask(question)
+  }
+
+  #holds(life: Life, position: number): boolean {
+    const follower = this.#followers.get(life)
+    return follower?.isAligned === true && follower.acknowledged >= position
+  }
+
+  /** Why nothing more is begun just now. */
+  #refusal(): { readonly reason: "NotEnoughReplicas" | "Overloaded"; readonly detail: string } | undefined {
+    const { ledger, rules, nowMs } = this.#ground
+    if (this.#executing.size >= EXECUTING_MAX) return BUSY
+    if (ledger.history.last - ledger.committed >= UNACKNOWLEDGED_MAX) return BUSY
+    if (nowMs - this.#sinceMs < rules.backupTimeoutMs) return undefined // nobody can have been heard yet
+    const detail = this.#inSync.shortage
+    return detail === undefined ? undefined : { reason: "NotEnoughReplicas", detail }
+  }
+
+  #refuse(
+    client: ClientId,
+    number: number,
+    refusal: { readonly reason: "NotEnoughReplicas" | "Overloaded"; readonly detail: string },
+  ): void {
+    this.#reply(client, { _tag: "Refused", epoch: this.epoch, number, ...refusal })
+  }
+
+  #remember(key: string): void {
+    this.#refused.add(key)
+    if (this.#refused.size <= REFUSED_MAX) return
+    for (const oldest of this.#refused) {
+      this.#refused.delete(oldest)
+      return
+    }
+  }
+
+  #refuseAll(batch: Batch, found: "Expired" | "Overlapping"): Buffer {
+    const writer = this.#outcomes
+    writer.reset()
+    const [reason, detail] =
+      found === "Expired"
+        ? (["SessionExpired", "the session or the answer is no longer kept"] as const)
+        : (["NumberReused", "numbers of this batch belong to another one"] as const)
+    for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
+    return writer.take()
+  }
+
+  #answer(
+    client: ClientId,
+    answer: { readonly batch: Batch; readonly position: number; readonly outcomes: Buffer },
+  ): void {
+    this.#reply(client, answerTo(answer.batch, this.epoch, answer.position), answer.outcomes)
+  }
+
+  #reply(client: ClientId, reply: Reply, outcomes: Buffer = NOTHING): void {
+    const { options, say } = this.#ground
+    for (const bytes of encodeVote(options.replica, encodeReply(reply), outcomes))
+      say({ _tag: "Send", to: client, bytes })
+  }
+}
+
+/** How often backups hear of their primary, milliseconds. */
+const BEAT_MS = 100
+const NOTHING = Buffer.alloc(0)
+const NO_BATCH: Batch = {
+  _tag: "Batch",
+  client: "none" as ClientId, // stands for batches that nobody looks into
+  session: SessionId(0),
+  number: 0,
+  settledBelow: 0,
+  traces: [],
+  methods: [],
+  commands: [],
+}
+const BUSY = { reason: "Overloaded", detail: "the primary has too much to do" } as const
+const REFUSED_BEFORE = {
+  reason: "Overloaded",
+  detail: "the primary has refused this batch before",
+} as const
+
+function keyOf(batch: {
+  readonly client: string
+  readonly session: number
+  readonly number: number
+}): string {
+  return `${batch.client}/${batch.session}/${batch.number}`
+}
+
+/** The opening of a session had none when it was asked for. */
+function keyIn(record: JournalRecord): string {
+  return keyOf(record.count === 0 ? { ...record, session: 0 } : record)
+}
+
+function answerTo(batch: Batch, epoch: number, position: number): Reply {
+  const { session, number, commands } = batch
+  return { _tag: "Answered", epoch, session, number, count: commands.length, position }
+}

@@ -1,0 +1,47 @@
+import type { ActorDefinition, Execution } from "@lockstep/actor"
+import { type Batch, decodeEnvelope, Malformed, type Opening } from "@lockstep/core"
+
+/** The actors of a batch, each once, and which of its commands are for which. */
+export interface Work {
+  readonly batch: Batch
+  readonly actors: ReadonlyArray<{ readonly type: string; readonly key: string }>
+  readonly commands: Execution["commands"]
+}
+
+/** Throws Malformed for a batch that names no method. */
+export function workOf(batch: Batch): Work {
+  const indexes = new Map<string, number>()
+  const actors: Array<{ readonly type: string; readonly key: string }> = []
+  const commands = batch.commands.map(({ method, key, args }) => {
+    const named = batch.methods[method]
+    if (named === undefined) throw new Malformed("a command names no method")
+    const { type, member } = named
+    const id = `${type}\0${key}`
+    let actor = indexes.get(id)
+    if (actor === undefined) {
+      actor = actors.push({ type, key }) - 1
+      indexes.set(id, actor)
+    }
+    return { actor, member, args }
+  })
+  return { batch, actors, commands }
+}
+
+/** Whether all that a batch asks for is queries. */
+export function isQuery(batch: Batch, definitions: ReadonlyMap<string, ActorDefinition>): boolean {
+  return batch.methods.every(
+    ({ type, member }) => definitions.get(type)?.members.get(member)?.kind === "query",
+  )
+}
+
+/** The envelope, if it is one that this client may have sent. */
+export function envelopeOf(client: string, bytes: Uint8Array): Opening | Batch | undefined {
+  try {
+    const envelope = decodeEnvelope(bytes)
+    if (envelope._tag !== "Opening" && envelope._tag !== "Batch") return undefined
+    return envelope.client === client ? envelope : undefined
+  } catch (cause) {
+    if (cause instanceof Malformed) return undefined
+    throw cause
+  }
+}

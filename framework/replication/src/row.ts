@@ -1,0 +1,27 @@
+import type { ActorRow } from "@lockstep/actor"
+import { Malformed, SessionId } from "@lockstep/core"
+
+/** The id under which a checkpoint keeps an actor. (A type has no zero in it: a key may have, and stands last.) */
+export function actorId(type: string, key: string): string {
+  return `actor\0${type}\0${key}`
+}
+
+/** The id under which a checkpoint keeps a session. */
+export function sessionId(session: SessionId): string {
+  return `session\0${session}`
+}
+
+/** The actor of a row; undefined for a row of something else. */
+export function actorOf(id: string, bytes: Uint8Array): ActorRow | undefined {
+  if (!id.startsWith("actor\0")) return undefined
+  const end = id.indexOf("\0", 6)
+  if (end < 0) throw new Malformed("a row of an actor names no key")
+  return { type: id.slice(6, end), key: id.slice(end + 1), bytes }
+}
+
+/** The session of a row that is no actor's. Throws Malformed. */
+export function sessionOf(id: string): SessionId {
+  const [kind, number] = id.split("\0")
+  if (kind !== "session") throw new Malformed(`a checkpoint has no row ${JSON.stringify(id)}`)
+  return SessionId(Number(number))
+}
