@@ -1,0 +1,211 @@
+import {
+  ByteWriter,
+  ClientId,
+  decode,
+  encode,
+  type Entry,
+  genesisRoster,
+  GroupName,
+  type LockstepError,
+  type Outcome,
+  Partition,
+  ReplicaId,
+  writeReturned,
+} from "@lockstep/core"
+import { define, type Execution } from "@lockstep/actor"
+import {
+  CLIENT_LIMITS,
+  type ClientInput,
+  type ClientOutput,
+  type ReplicaInput,
+  type ReplicaOutput,
+  type ReplicaProtocol,
+  type ReplicationMode,
+} from "@lockstep/replication"
+import { Counter } from "../counter.ts"
+
+const TICK_MS = 50
+
+/** What became of a call. */
+export interface Call {
+  outcome?: Outcome
+  error?: LockstepError
+}
+
+/** A group of one partition whose network, log and disks take no time, driven by hand. */
+export class Group {
+  nowMs = 0
+  readonly names: ReadonlyArray<ReplicaId>
+  readonly replicas = new Map<ReplicaId, ReplicaProtocol>()
+  readonly entries: Array<Entry> = []
+  readonly journals = new Map<ReplicaId, Array<Uint8Array>>()
+  /** Replicas that nobody hears, and that hear nobody; the log neither. */
+  readonly cut = new Set<string>()
+  readonly reigns: Array<ReplicaOutput & { _tag: "Reign" }> = []
+  readonly client
+  readonly #mode: ReplicationMode
+  #queue: Array<() => void> = []
+  #lives = 0
+  #isRunning = false
+
+  constructor(mode: ReplicationMode) {
+    this.#mode = mode
+    this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
+    this.client = mode.client<Call>({ ...this.#membership, client: ClientId("c"), limits: CLIENT_LIMITS })
+    for (const name of this.names) this.start(name)
+  }
+
+  get #membership() {
+    return { group: GroupName("g"), partition: Partition(0), roster: genesisRoster(this.names), logId: "log" }
+  }
+
+  start(name: ReplicaId): void {
+    const protocol = this.#mode.replica({
+      ...this.#membership,
+      replica: name,
+      definitions: new Map([["Counter", define(Counter)]]),
+      determinism: "guarded",
+      incarnation: `life${this.#lives++}`,
+      journal: this.journals.get(name) ?? [],
+    })
+    this.replicas.set(name, protocol)
+    this.#step(name, {
+      _tag: "Attached",
+      logId: "log",
+      firstSeq: 1,
+      lastSeq: this.entries.length,
+      nowMs: this.nowMs,
+    })
+    const from = protocol.status.from
+    this.#step(name, { _tag: "Entries", entries: this.entries.slice(from - 1) })
+    this.run()
+  }
+
+  stop(name: ReplicaId): void {
+    this.replicas.delete(name)
+  }
+
+  get master(): ReplicaId | undefined {
+    const all = [...this.replicas.values()].map(({ status }) => status.reign)
+    return all.toSorted((a, b) => (b?.epoch ?? 0) - (a?.epoch ?? 0))[0]?.master
+  }
+
+  /** Lets this much time pass. */
+  advance(ms: number): void {
+    for (let left = ms; left > 0; left -= TICK_MS) {
+      this.nowMs += TICK_MS
+      for (const name of this.replicas.keys()) this.#step(name, { _tag: "Tick", nowMs: this.nowMs })
+      this.#clientStep({ _tag: "Tick", nowMs: this.nowMs })
+      this.run()
+    }
+  }
+
+  call(member: string, args: ReadonlyArray<unknown>, key = "a"): Call {
+    const call: Call = {}
+    const reads = member === "get" ? { reads: "linearizable" as const } : {}
+    this.#clientStep({
+      _tag: "Submit",
+      call,
+      type: "Counter",
+      member,
+      key,
+      args: encode(args),
+      trace: undefined,
+      ...reads,
+      nowMs: this.nowMs,
+    })
+    this.#clientStep({ _tag: "Flush", nowMs: this.nowMs })
+    this.run()
+    return call
+  }
+
+  tell(name: ReplicaId, input: ReplicaInput): void {
+    this.#step(name, input)
+    this.run()
+  }
+
+  run(): void {
+    if (this.#isRunning) return
+    this.#isRunning = true
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) next()
+    this.#isRunning = false
+  }
+
+  #isCut(a: string, b: string): boolean {
+    return this.cut.has(a) || this.cut.has(b)
+  }
+
+  #step(name: ReplicaId, input: ReplicaInput): void {
+    const protocol = this.replicas.get(name)
+    for (const output of protocol?.step(input, this.nowMs) ?? []) this.#carryOut(name, output)
+  }
+
+  #later(name: ReplicaId, input: ReplicaInput): void {
+    const protocol = this.replicas.get(name)
+    this.#queue.push(() => this.replicas.get(name) === protocol && this.#step(name, input))
+  }
+
+  #carryOut(name: ReplicaId, output: ReplicaOutput): void {
+    switch (output._tag) {
+      case "Send":
+        if (!this.#isCut(name, "c"))
+          this.#queue.push(() =>
+            this.#clientStep({ _tag: "Vote", from: name, bytes: output.bytes, nowMs: this.nowMs }),
+          )
+        return
+      case "Tell":
+        for (const to of this.names)
+          if (to !== name && (output.to ?? to) === to && !this.#isCut(name, to))
+            this.#later(to, { _tag: "Peer", from: name, bytes: output.bytes })
+        return
+      case "Attest":
+        if (!this.#isCut(name, "log")) this.append(`replica.${name}`, output.bytes)
+        return
+      case "Journal": {
+        const kept = (this.journals.get(name) ?? []).slice(0, output.from - 1)
+        this.journals.set(name, [...kept, ...output.records])
+        return this.#later(name, { _tag: "Journaled", write: output.write })
+      }
+      case "Execute":
+        return this.#later(name, { _tag: "Executed", executed: execute(output.execution) })
+      case "Reign":
+        this.reigns.push(output)
+        return
+      default:
+        return
+    }
+  }
+
+  append(source: string, payload: Uint8Array): void {
+    const timeNs = BigInt(Math.round(this.nowMs * 1e6))
+    const entry = { seq: this.entries.length + 1, timeNs, source, payload }
+    this.entries.push(entry)
+    for (const name of this.names)
+      if (!this.#isCut(name, "log")) this.#later(name, { _tag: "Entries", entries: [entry] })
+  }
+
+  #clientStep(input: ClientInput<Call>): void {
+    for (const output of this.client.step(input)) this.#settle(output)
+  }
+
+  #settle(output: ClientOutput<Call>): void {
+    if (output._tag === "Ask" && !this.#isCut("c", output.replica))
+      this.#later(output.replica, { _tag: "Message", bytes: output.bytes })
+    else if (output._tag === "Settle") output.call.outcome = output.outcome
+    else if (output._tag === "Fail") output.call.error = output.error
+  }
+}
+
+/** Counters, executed as a shell would. */
+function execute({ token, actors, commands }: Execution) {
+  const writer = new ByteWriter(1024)
+  const values = actors.map(({ row }) => (row === undefined ? 0 : (decode(Buffer.from(row)) as number))) // as below
+  const before = [...values]
+  for (const { actor, member, args } of commands) {
+    const [amount] = decode(args) as ReadonlyArray<number> // as called above
+    if (member === "add") values[actor] = (values[actor] ?? 0) + (amount ?? 0)
+    writeReturned(writer, values[actor])
+  }
+  const rows = values.map((value, i) => (value === before[i] ? undefined : encode(value)))
+  return { token, outcomes: writer.take(), rows }
+}
