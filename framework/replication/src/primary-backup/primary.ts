@@ -3,22 +3,19 @@ import {
   type Batch,
   ByteWriter,
   type ClientId,
-  encodeRenewal,
   encodeVote,
   invariant,
-  type Life,
   type Opening,
   type ReplicaId,
   SessionId,
   writeRefused,
 } from "@lockstep/core"
-import { acknowledged, Followers } from "./followers.ts"
+import { Followers } from "./followers.ts"
 import type { Ground } from "./ground.ts"
-import { InSync } from "./in-sync.ts"
 import type { Acknowledgement } from "./message.ts"
 import { encodeRecord, type JournalRecord } from "./record.ts"
-import type { Reign } from "./reigns.ts"
 import { encodeReply, type Question, type Reply } from "./request.ts"
+import { Tenure } from "./tenure.ts"
 import { Turns } from "./turns.ts"
 import { envelopeOf, isQuery, workOf } from "./work.ts"
 
@@ -28,9 +25,6 @@ const EXECUTING_MAX = 4096
 const UNACKNOWLEDGED_MAX = 16_384
 /** Refusals that are remembered: a copy of the same batch, that comes late, is refused as well. */
 const REFUSED_MAX = 4096
-/** Positions that an asynchronous primary may acknowledge beyond what it says in the log, at least. */
-const HORIZON_MIN = 256
-
 /** A batch that is on its way through this primary. */
 interface Underway {
   readonly batch: Batch
@@ -46,12 +40,6 @@ interface Answered {
   readonly outcomes: Buffer
 }
 
-interface Proposal extends Pick<Reign, "inSync" | "acknowledgements" | "horizon" | "number"> {
-  readonly sentAtMs: number
-  /** It names another primary: whether that one has begun is not known before the log shows it. */
-  readonly endsReign: boolean
-}
-
 /**
  * The primary of one epoch: it executes, ships what that came to, and answers once enough backups hold it. It ends when the log names
  * another one.
@@ -60,7 +48,7 @@ export class Primary {
   readonly epoch: number
   readonly #ground: Ground
   readonly #followers: Followers
-  readonly #inSync: InSync
+  readonly #tenure: Tenure
   readonly #turns = new Turns()
   readonly #outcomes = new ByteWriter(4096)
   readonly #sinceMs: number
@@ -71,20 +59,7 @@ export class Primary {
   readonly #refused = new Set<string>()
   #reads: Array<Answered> = []
   #held: Array<Exclude<Question, { _tag: "Locate" }>> = []
-  /** Renewals that were sent, and that the log has not shown yet. */
-  #proposals: Array<Proposal> = []
-  #number = 0
-  #renewedAtMs = Number.NEGATIVE_INFINITY
-  /** Until when nobody else can be the primary, by this replica's clock. */
-  #leaseEndMs = Number.NEGATIVE_INFINITY
-  /** How many positions it may go beyond what it has, until the next renewal is seen. */
-  #stride = HORIZON_MIN
-  #lastAtRenewal: number
-  /** Since when something waits for the disk. */
-  #stuckSinceMs = Number.POSITIVE_INFINITY
   #beatAtMs = Number.NEGATIVE_INFINITY
-  /** Who is to be the next one, as an operator wishes, and until when that is tried. */
-  #successor: { readonly replica: ReplicaId; readonly untilMs: number; named: boolean } | undefined
   degradedCommands = 0
 
   constructor(ground: Ground) {
@@ -92,10 +67,9 @@ export class Primary {
     this.#ground = ground
     this.epoch = ground.reigns.current.epoch
     this.#followers = new Followers(ground, this.epoch)
-    this.#inSync = new InSync(ground, this.#followers)
+    this.#tenure = new Tenure(ground, this.#followers)
     this.#sinceMs = ground.nowMs
     const { history, committed } = ground.ledger
-    this.#lastAtRenewal = history.last
     for (let at = committed + 1; at <= history.last; at++) {
       const record = history.at(at)?.record
       if (record === undefined) continue
@@ -108,7 +82,7 @@ export class Primary {
 
   /** Whether it may answer reads by itself. */
   get leased(): boolean {
-    return this.#ground.nowMs < this.#leaseEndMs && !this.#mayHaveEnded
+    return this.#tenure.leased
   }
 
   get lag(): ReadonlyMap<ReplicaId, number> {
@@ -127,7 +101,7 @@ export class Primary {
     const envelope = envelopeOf(question.client, question.envelope)
     if (envelope === undefined) return
     // what comes while this primary steps down is for the next one, or waits until that has failed
-    if (this.#successor !== undefined) {
+    if (this.#tenure.isEnding) {
       if (this.#held.length < EXECUTING_MAX) this.#held.push(question)
       return
     }
@@ -155,33 +129,23 @@ export class Primary {
 
   /** The log shows a renewal of this primary. */
   renewed(): void {
-    const { number } = this.#ground.reigns.current
-    const { leaseMs, clockErrorMs } = this.#ground.rules
-    const shown = this.#proposals.find((proposal) => proposal.number === number)
-    if (shown !== undefined)
-      this.#leaseEndMs = Math.max(this.#leaseEndMs, shown.sentAtMs + leaseMs - clockErrorMs)
-    this.#proposals = this.#proposals.filter((proposal) => proposal.number > number)
+    this.#tenure.renewed()
     this.#moveOn()
   }
 
   /** The replica that is to be the next primary. Nothing new begins here from now on. */
   handOver(to: ReplicaId): void {
-    const { options, rules, nowMs } = this.#ground
-    if (to === options.replica) return
-    this.#successor = { replica: to, untilMs: nowMs + rules.leaseMs, named: false }
-    this.#stepDown()
+    this.#tenure.handOver(to)
+    this.#moveOn()
   }
 
   tick(): void {
-    const { nowMs, rules } = this.#ground
-    if (this.#successor !== undefined && nowMs > this.#successor.untilMs) this.#stay()
-    this.#stepDown()
-    const isTime = nowMs - this.#renewedAtMs >= rules.leaseMs / 4
-    if (this.#isHealthy && (isTime || this.#inSync.isOther(this.#latest))) this.#renew()
-    if (this.#isHealthy && nowMs - this.#beatAtMs >= BEAT_MS) {
+    const { nowMs, ledger } = this.#ground
+    if (this.#tenure.tick() === "stays") this.#goOn()
+    if (this.#tenure.isHealthy && nowMs - this.#beatAtMs >= BEAT_MS) {
       this.#beatAtMs = nowMs
       this.#followers.announce(this.#peers)
-      this.#followers.beat(this.#ground.ledger.committed, this.leased)
+      this.#followers.beat(ledger.committed, this.leased)
     }
     this.#moveOn()
   }
@@ -198,19 +162,9 @@ export class Primary {
     return !this.#underway.has(keyOf(batch)) && this.#ground.ledger.look(batch)._tag === "Fresh"
   }
 
-  get #mayHaveEnded(): boolean {
-    return this.#proposals.some(({ endsReign }) => endsReign)
-  }
-
   get #peers(): ReadonlyArray<ReplicaId> {
     const { voters, standbys } = this.#ground.reigns.roster
     return [...voters, ...standbys]
-  }
-
-  /** A primary whose disk takes nothing must not stay one. */
-  get #isHealthy(): boolean {
-    const stuckMs = this.#ground.nowMs - this.#stuckSinceMs
-    return stuckMs < this.#ground.rules.leaseMs / 2 && this.#successor?.named !== true
   }
 
   #open(opening: Opening): void {
@@ -277,7 +231,8 @@ export class Primary {
   }
 
   #read(batch: Batch): void {
-    if (this.#executing.size >= EXECUTING_MAX) return this.#refuse(batch.client, batch.number, BUSY)
+    if (this.#executing.size + this.#reads.length >= EXECUTING_MAX)
+      return this.#refuse(batch.client, batch.number, BUSY)
     this.#launch(batch, "query", ({ outcomes }) => {
       const position = this.#ground.ledger.history.last
       const reply = answerTo(batch, this.epoch, position)
@@ -313,10 +268,9 @@ export class Primary {
   }
 
   #record(record: JournalRecord): void {
-    const { ledger, say, nowMs } = this.#ground
+    const { ledger, say } = this.#ground
     say(ledger.append([{ record, bytes: encodeRecord(record) }]))
     ledger.show(record)
-    if (this.#stuckSinceMs === Number.POSITIVE_INFINITY) this.#stuckSinceMs = nowMs
     this.#followers.ship(ledger.committed, this.leased)
     this.#moveOn()
   }
@@ -324,11 +278,9 @@ export class Primary {
   /** Acknowledges what enough replicas hold, and lets go what waits for that. */
   #moveOn(): void {
     const { ledger } = this.#ground
-    if (ledger.durable >= ledger.history.last) this.#stuckSinceMs = Number.POSITIVE_INFINITY
-    const position = this.#acknowledged()
-    for (const { record, answer } of ledger.commit(position)) {
+    for (const { record, answer } of ledger.commit(this.#tenure.acknowledged())) {
       this.#underway.delete(keyIn(record))
-      if (this.#isDegraded) this.degradedCommands += record.count
+      if (this.#tenure.isDegraded) this.degradedCommands += record.count
       const { client, count } = record
       const { session, number, outcomes, seq } = answer
       const reply: Reply = {
@@ -341,115 +293,20 @@ export class Primary {
       }
       this.#reply(client, reply, outcomes)
     }
-    if (this.#needsHorizon) this.#renew()
     if (this.leased) {
       const ready = this.#reads.filter((read) => read.position <= ledger.committed)
       this.#reads = this.#reads.filter((read) => read.position > ledger.committed)
       for (const { client, reply, outcomes } of ready) this.#reply(client, reply, outcomes)
     }
     this.#followers.ship(ledger.committed, this.leased)
-    this.#stepDown()
+    this.#tenure.moveOn({ isBusy: this.#executing.size > 0 })
   }
 
-  /**
-   * Every set that counts, or may count already, must hold it: the one that the log shows, and those that were sent and may be there
-   * unseen. An asynchronous primary must have said in the log that it goes so far.
-   */
-  #acknowledged(): number {
-    const { ledger, reigns, options, rules } = this.#ground
-    const reign = reigns.current
-    if (this.#mayHaveEnded) return ledger.committed
-    const held = {
-      here: ledger.durable,
-      master: options.replica,
-      at: (life: Life) => {
-        const follower = this.#followers.get(life)
-        return follower?.isAligned === true ? follower.acknowledged : 0
-      },
-    }
-    const bound = rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY
-    const positions = [reign, ...this.#proposals].map((rule) => acknowledged(rule, held))
-    return Math.max(ledger.committed, Math.min(bound, ...positions))
-  }
-
-  /** What it said last of who is in sync. */
-  get #latest(): Pick<Reign, "inSync"> {
-    return this.#proposals.at(-1) ?? this.#ground.reigns.current
-  }
-
-  get #isDegraded(): boolean {
-    const { rules, reigns } = this.#ground
-    return (
-      rules.replication === "semi-synchronous" && reigns.current.acknowledgements < rules.acknowledgements
-    )
-  }
-
-  get #needsHorizon(): boolean {
-    const { rules, ledger, reigns, nowMs } = this.#ground
-    if (rules.replication !== "asynchronous" || !this.#isHealthy) return false
-    const said = Math.max(reigns.current.horizon, ...this.#proposals.map(({ horizon }) => horizon))
-    const isShort = said - ledger.history.last < this.#stride / 2
-    return isShort && nowMs - this.#renewedAtMs >= 5
-  }
-
-  #renew(successor?: ReplicaId): void {
-    const { ledger, life, reigns, rules, nowMs, say } = this.#ground
-    const inSync = this.#inSync.next()
-    const acknowledgements = reigns.acknowledgementsFor(inSync.length)
-    const isBounded = rules.replication === "asynchronous"
-    this.#stride = Math.max(HORIZON_MIN, 4 * (ledger.history.last - this.#lastAtRenewal))
-    const horizon = isBounded ? ledger.history.last + this.#stride : ledger.history.last
-    const number = ++this.#number
-    this.#lastAtRenewal = ledger.history.last
-    this.#renewedAtMs = nowMs
-    this.#proposals.push({
-      number,
-      inSync,
-      acknowledgements,
-      horizon,
-      sentAtMs: nowMs,
-      endsReign: successor !== undefined,
-    })
-    const renewal = {
-      master: life,
-      epoch: this.epoch,
-      number,
-      leaseMs: rules.leaseMs,
-      inSync,
-      acknowledgements,
-      committed: ledger.committed,
-      horizon,
-      successor,
-      logBelow: this.#inSync.logBelow(inSync),
-    }
-    say({ _tag: "Attest", bytes: encodeRenewal(renewal) })
-  }
-
-  /** Once the successor has everything, the log is told so. What it says afterwards counts no more. */
-  #stepDown(): void {
-    const { ledger, reigns } = this.#ground
-    const successor = this.#successor
-    if (successor === undefined || successor.named) return
-    const { last } = ledger.history
-    const life = reigns.current.inSync.find(({ replica }) => replica === successor.replica)
-    const isReady =
-      life !== undefined && this.#executing.size === 0 && ledger.committed === last && this.#holds(life, last)
-    if (!isReady) return
-    successor.named = true
-    this.#renew(successor.replica)
-  }
-
-  /** Nothing came of it. (A renewal that names a successor, and that the log never showed, has no effect after the next one.) */
-  #stay(): void {
+  /** It does not step down after all: what waited for that goes on. */
+  #goOn(): void {
     const held = this.#held
     this.#held = []
-    this.#successor = undefined
     for (const question of held) this.ask(question)
-  }
-
-  #holds(life: Life, position: number): boolean {
-    const follower = this.#followers.get(life)
-    return follower?.isAligned === true && follower.acknowledged >= position
   }
 
   /** Why nothing more is begun just now. */
@@ -458,7 +315,7 @@ export class Primary {
     if (this.#executing.size >= EXECUTING_MAX) return BUSY
     if (ledger.history.last - ledger.committed >= UNACKNOWLEDGED_MAX) return BUSY
     if (nowMs - this.#sinceMs < rules.backupTimeoutMs) return undefined // nobody can have been heard yet
-    const detail = this.#inSync.shortage
+    const detail = this.#tenure.shortage
     return detail === undefined ? undefined : { reason: "NotEnoughReplicas", detail }
   }
 
