@@ -35,7 +35,6 @@ export class Backup {
   #fresh = { atMs: Number.NEGATIVE_INFINITY, position: 0 }
   /** What it waits for, to be as fresh as that. */
   #fresher: { readonly atMs: number; readonly position: number } | undefined
-  truncated = 0
 
   constructor(ground: Ground) {
     this.#ground = ground
@@ -60,7 +59,7 @@ export class Backup {
       const agreed = ledger.history.agreement(ship.spans)
       const isLost = agreed === undefined || agreed < ledger.committed
       if (isLost) return { from, checkpoint: ship.checkpoint }
-      this.truncated += ledger.history.last - agreed
+      this.#ground.truncated += ledger.history.last - agreed
       if (agreed < ledger.history.last) this.#ground.say(ledger.truncate(agreed))
       this.#aligned = { epoch, primary: from }
       this.#say()

@@ -22,35 +22,15 @@ import type {
   Reads,
 } from "../mode.ts"
 import { type Draft, Outbox } from "../outbox.ts"
-import { Parts } from "../parts.ts"
-import { Rumour } from "../rumour.ts"
+import { Locator } from "./locator.ts"
+import { type Pending, pendingOf, wholeOf } from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
 
 /** What is not answered is sent again after this long, then half as often each time, milliseconds. */
 const AGAIN_MS = 250
 const AGAIN_MS_MAX = 2000
-/** The primary is asked for after this long, milliseconds. */
-const LOCATE_MS = 100
 /** A batch that was sent so often without an answer may have been sent to nobody. */
 const LOST_SENDS = 2
-
-/** A batch, or the opening of a session, that is not answered. */
-interface Pending<Call> {
-  readonly kind: "command" | "query" | "opening"
-  readonly number: number
-  readonly session: number
-  readonly envelope: Buffer
-  readonly reads: Reads
-  readonly bytes: number
-  calls: Array<Call | undefined>
-  deadlineMs: number
-  againAtMs: number
-  sends: number
-  /** The epoch whose primary may have executed it; undefined: nobody can have. */
-  sentIn: number | undefined
-  /** What is here of an answer that comes in several messages. */
-  parts: { readonly reply: string; readonly parts: Parts } | undefined
-}
 
 /** The caller's side of the primary-backup mode, in one partition: finds the primary, and sends it batches, each once. */
 export class MasterClient<Call> implements ClientProtocol<Call> {
@@ -58,33 +38,26 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   readonly #commands: Outbox<Call>
   /** Queries, by what they may miss. */
   readonly #queries = new Map<string, { readonly reads: Reads; readonly outbox: Outbox<Call> }>()
-  readonly #rumour = new Rumour()
+  readonly #locator: Locator
   readonly #inFlight = new Map<number, Pending<Call>>()
   /** Batches of which nobody knows what became; they may be asked for again. */
   readonly #undecided = new Map<number, Pending<Call>>()
-  #voters: ReadonlyArray<ReplicaId>
-  #rosterEpoch: number
-  #epoch = 0
-  #primary: ReplicaId | undefined
-  #locateAtMs = 0
-  #locates = 0
   #session: SessionId | undefined
   #number = 0
   /** The last position that this client was told of: what it reads is not older. */
   #known = 0
-  #turn = 0
   #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
   #outputs: Array<ClientOutput<Call>> = []
 
   constructor(options: ClientOptions) {
     this.#options = options
     this.#commands = new Outbox(options.limits)
-    this.#voters = options.roster.voters
-    this.#rosterEpoch = options.roster.epoch
+    this.#locator = new Locator(options.roster)
   }
 
   get busy(): boolean {
-    return !this.#isIdle || this.#inFlight.size > 0
+    const outboxes = [this.#commands, ...[...this.#queries.values()].map(({ outbox }) => outbox)]
+    return this.#inFlight.size > 0 || outboxes.some(({ isEmpty }) => !isEmpty)
   }
 
   get counts(): ClientCounts {
@@ -106,15 +79,11 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
         break
       case "Reconnected":
         for (const pending of this.#inFlight.values()) pending.againAtMs = input.nowMs
-        this.#locateAtMs = input.nowMs
+        this.#locate(input.nowMs)
         this.#tick(input.nowMs)
         break
       case "Roster":
-        if (input.roster.epoch <= this.#rosterEpoch) break
-        this.#voters = input.roster.voters
-        this.#rosterEpoch = input.roster.epoch
-        this.#rumour.confirmed()
-        this.#locate(input.nowMs)
+        if (this.#locator.adopt(input.roster)) this.#locate(input.nowMs)
         break
       case "Retry":
         this.#retry(input.number, input.call, input.nowMs)
@@ -136,10 +105,6 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     return outputs
   }
 
-  get #isIdle(): boolean {
-    return this.#commands.isEmpty && [...this.#queries.values()].every(({ outbox }) => outbox.isEmpty)
-  }
-
   #outboxFor(reads: Reads | undefined): Outbox<Call> {
     if (reads === undefined) return this.#commands
     const id = reads === "linearizable" ? reads : String(reads.maxStalenessMs)
@@ -152,7 +117,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   /** Sends what waits, as far as the session and the window allow. */
   #dispatch(nowMs: number): void {
     if (!this.busy) return
-    if (this.#primary === undefined) return this.#seek(nowMs)
+    if (this.#locator.primary === undefined) return this.#seek(nowMs)
     for (const { reads, outbox } of this.#queries.values())
       while (this.#hasRoom)
         if (!this.#sendNext(outbox, { kind: "query", session: SessionId(0), reads }, nowMs)) break
@@ -198,28 +163,22 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   /** To the primary; a query that may be old, to any replica. */
   #send(pending: Pending<Call>, nowMs: number): void {
     this.#inFlight.set(pending.number, pending)
-    const primary = this.#primary
+    const { primary, epoch } = this.#locator
     pending.againAtMs = nowMs + Math.min(AGAIN_MS * 2 ** Math.min(pending.sends, 8), AGAIN_MS_MAX)
     if (primary === undefined) return this.#seek(nowMs)
     if (pending.sends++ > 0) this.#counts.appendedAgain++
     const { client } = this.#options
     const { envelope, kind, reads } = pending
-    const epoch = this.#epoch
     if (kind === "query") {
       const isBounded = reads !== "linearizable" && pending.sends === 1
       const maxStalenessMs = isBounded ? reads.maxStalenessMs : undefined
       const atLeast = this.#known
       const question = { _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope } as const
-      return this.#ask(isBounded ? this.#anyBackup(primary) : primary, encodeQuestion(question))
+      return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, encodeQuestion(question))
     }
     const isFirst = pending.sentIn === undefined || pending.sentIn === epoch || kind === "opening"
     if (isFirst) pending.sentIn = epoch
     this.#ask(primary, encodeQuestion({ _tag: isFirst ? "Execute" : "LookUp", client, epoch, envelope }))
-  }
-
-  #anyBackup(primary: ReplicaId): ReplicaId {
-    const backups = this.#voters.filter((voter) => voter !== primary)
-    return backups[this.#turn++ % Math.max(1, backups.length)] ?? primary
   }
 
   #ask(replica: ReplicaId, bytes: Uint8Array): void {
@@ -236,17 +195,15 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   /** Asks everybody who the primary is, now and then. */
   #seek(nowMs: number): void {
-    if (nowMs >= this.#locateAtMs) this.#locate(nowMs)
+    if (this.#locator.isTime(nowMs)) this.#locate(nowMs)
   }
 
   #locate(nowMs: number): void {
-    this.#locateAtMs = nowMs + LOCATE_MS
     const bytes = encodeQuestion({ _tag: "Locate", client: this.#options.client })
-    for (const voter of this.#voters) {
-      this.#counts.asked++
-      this.#ask(voter, bytes)
-    }
-    if (++this.#locates > 5 && this.#rumour.heard(nowMs)) this.#outputs.push({ _tag: "Refresh" })
+    const { voters, needsRoster } = this.#locator.ask(nowMs)
+    this.#counts.asked += voters.length
+    for (const voter of voters) this.#ask(voter, bytes)
+    if (needsRoster) this.#outputs.push({ _tag: "Refresh" })
   }
 
   #hear(from: string, bytes: Uint8Array, nowMs: number): void {
@@ -267,25 +224,13 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   /** A later epoch has another primary: what is not answered is asked of that one. */
   #learn(reply: Reply, from: ReplicaId, nowMs: number): void {
-    const isPrimarys = reply._tag !== "Elsewhere" && reply._tag !== "Stale"
-    const primary = reply._tag === "Elsewhere" ? reply.master : isPrimarys ? from : undefined
-    const isBackups = reply._tag === "Answered" && this.#isBackup(from)
-    if (primary === undefined || isBackups) return
-    if (reply.epoch < this.#epoch || (reply.epoch === this.#epoch && this.#primary !== undefined)) return
-    this.#epoch = reply.epoch
-    this.#primary = primary
-    this.#locates = 0
+    if (!this.#locator.learn(reply, from)) return
     if (reply._tag === "Elsewhere" && reply.untouched) this.#untouched(reply)
     for (const pending of this.#inFlight.values()) {
       pending.sends = pending.kind === "query" ? Math.min(pending.sends, 1) : 0
       this.#send(pending, nowMs)
     }
     this.#dispatch(nowMs)
-  }
-
-  /** An answer to a query that may be old says nothing about who is the primary. */
-  #isBackup(from: ReplicaId): boolean {
-    return this.#primary !== undefined && from !== this.#primary
   }
 
   #untouched(reply: Reply & { readonly _tag: "Elsewhere" }): void {
@@ -373,7 +318,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
         this.#send(pending, nowMs)
       }
     }
-    const unsent = (): LockstepError => this.#unreachable(undefined)
+    const unsent = (): LockstepError => this.#unreachable()
     this.#failDrafts(this.#commands.expired(nowMs), unsent)
     for (const { outbox } of this.#queries.values()) this.#failDrafts(outbox.expired(nowMs), unsent)
     this.#dispatch(nowMs)
@@ -382,14 +327,13 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   #expire(pending: Pending<Call>): void {
     if (pending.kind === "command" && pending.sentIn !== undefined) return this.#giveUp(pending, TOO_LATE)
     this.#forget(pending)
-    for (const call of pending.calls) if (call !== undefined) this.#fail(call, this.#unreachable(undefined))
+    for (const call of pending.calls) if (call !== undefined) this.#fail(call, this.#unreachable())
   }
 
   /** Nothing was executed: no primary took it. */
-  #unreachable(seq: undefined): NoQuorum {
-    const missing = this.#voters
-    const detail = "No primary answered before the deadline."
-    return new NoQuorum({ needed: 1, testimonies: [], missing, command: undefined, seq, detail })
+  #unreachable(): NoQuorum {
+    const [missing, detail] = [this.#locator.voters, "No primary answered before the deadline."]
+    return new NoQuorum({ needed: 1, testimonies: [], missing, command: undefined, seq: undefined, detail })
   }
 
   /** Nobody can say whether it was executed; it is remembered for a while, so that the caller can have it executed. */
@@ -399,7 +343,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     for (const [i, call] of pending.calls.entries()) {
       if (call === undefined) continue
       const command = { partition, session: pending.session, number: pending.number + i }
-      const missing = this.#primary === undefined ? this.#voters : [this.#primary]
+      const { primary, voters } = this.#locator
+      const missing = primary === undefined ? voters : [primary]
       this.#fail(call, new OutcomeUnknown({ needed: 1, testimonies: [], missing, command, detail }))
     }
     pending.calls = pending.calls.map(() => undefined)
@@ -455,18 +400,3 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 const NOTHING: ReadonlyArray<never> = []
 const UNRECORDED = "The primary that the command was sent to is gone, and the next one has no record of it."
 const TOO_LATE = "The primary did not answer in time."
-
-function pendingOf<Call>(
-  batch: Omit<Pending<Call>, "againAtMs" | "sends" | "sentIn" | "parts">,
-): Pending<Call> {
-  return { ...batch, againAtMs: 0, sends: 0, sentIn: undefined, parts: undefined }
-}
-
-/** The outcomes, once all their parts are here. */
-function wholeOf(pending: Pending<unknown>, vote: ReturnType<typeof decodeVote>): Buffer | undefined {
-  if (vote.parts <= 1) return Buffer.from(vote.bytes)
-  if (pending.parts?.reply !== vote.statement)
-    pending.parts = { reply: vote.statement, parts: new Parts(vote.parts) }
-  pending.parts.parts.add(vote.part, Buffer.from(vote.bytes))
-  return pending.parts.parts.whole()
-}

@@ -18,6 +18,10 @@ export interface Ground {
   /** Executions that were begun in this life, and commands that ended. */
   executions: number
   executed: number
+  /** Positions that a later primary did not have, and that were let go of. */
+  truncated: number
+  /** Commands that were acknowledged by fewer backups than the class asks for. */
+  degradedCommands: number
   /** Where what it says is gathered. */
   say(...outputs: ReadonlyArray<ReplicaOutput>): void
 }

@@ -60,7 +60,6 @@ export class Primary {
   #reads: Array<Answered> = []
   #held: Array<Exclude<Question, { _tag: "Locate" }>> = []
   #beatAtMs = Number.NEGATIVE_INFINITY
-  degradedCommands = 0
 
   constructor(ground: Ground) {
     invariant(ground.ledger.history.last === ground.reigns.current.start, "who is elected is where it said")
@@ -280,7 +279,7 @@ export class Primary {
     const { ledger } = this.#ground
     for (const { record, answer } of ledger.commit(this.#tenure.acknowledged())) {
       this.#underway.delete(keyIn(record))
-      if (this.#tenure.isDegraded) this.degradedCommands += record.count
+      if (this.#tenure.isDegraded) this.#ground.degradedCommands += record.count
       const { client, count } = record
       const { session, number, outcomes, seq } = answer
       const reply: Reply = {

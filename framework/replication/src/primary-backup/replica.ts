@@ -11,8 +11,6 @@ import {
 import { authentic } from "../authentic.ts"
 import type {
   HaltReport,
-  ReignReport,
-  ReignStatus,
   ReplicaInput,
   ReplicaOptions,
   ReplicaOutput,
@@ -29,6 +27,7 @@ import { decodeMessage } from "./message.ts"
 import type { Rules } from "./mode.ts"
 import { Primary } from "./primary.ts"
 import { isSame, Reigns } from "./reigns.ts"
+import { reignReport, reignStatus } from "./reign-status.ts"
 import { decodeQuestion, encodeReply, type Question } from "./request.ts"
 import { encodeSnapshot } from "./snapshot.ts"
 import { envelopeOf } from "./work.ts"
@@ -42,7 +41,6 @@ const REPORT_MS = 1000
  */
 export class PrimaryBackupReplica implements ReplicaProtocol {
   readonly #options: ReplicaOptions
-  readonly #rules: Rules
   readonly #ground: Ground
   readonly #past: Past
   readonly #reigns: Reigns
@@ -64,7 +62,6 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
 
   constructor(options: ReplicaOptions, rules: Rules) {
     this.#options = options
-    this.#rules = rules
     this.#past = new Past(options.logId)
     this.#reigns = new Reigns(rules, options.roster)
     this.#ledger = new Ledger(options)
@@ -80,6 +77,8 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       nowMs: 0,
       executions: 0,
       executed: 0,
+      truncated: 0,
+      degradedCommands: 0,
       say: (...outputs) => void this.#outputs.push(...outputs),
     }
     this.#role = new Backup(this.#ground)
@@ -113,7 +112,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       waits: undefined,
       repeated: 0,
       malformed: this.#malformed,
-      reign: this.#reign,
+      reign: reignStatus(this.#ground, this.#role),
       stateDigest: () => this.#ledger.digest(),
     }
   }
@@ -124,16 +123,12 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     if (this.#halted !== undefined || this.#isDone) return this.#outputs
     try {
       this.#take(input)
-      if (!this.#isOver) this.#checkpoint()
+      if (this.#halted === undefined && !this.#isDone) this.#checkpoint()
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
       this.#rejoin("store-damaged", cause.message)
     }
     return this.#outputs
-  }
-
-  get #isOver(): boolean {
-    return this.#halted !== undefined || this.#isDone
   }
 
   #take(input: ReplicaInput): void {
@@ -238,7 +233,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     this.#ground.say({ _tag: "Truncatable", below: this.#reigns.current.logBelow })
     if (change === "renewed" && role instanceof Primary) return isPrimary ? role.renewed() : undefined
     if (change === "elected") {
-      this.#ground.say({ _tag: "Reign", report: this.#reignReport })
+      this.#ground.say({ _tag: "Reign", report: reignReport(this.#ground) })
       if (role instanceof Primary) this.#resign(role)
       if (isPrimary) {
         this.#role = new Primary(this.#ground)
@@ -368,33 +363,6 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     const { replica } = this.#options
     if (voters.includes(replica)) return "voter"
     return this.#reigns.roster.standbys.includes(replica) ? "standby" : "unlisted"
-  }
-
-  get #reignReport(): ReignReport {
-    const { epoch, master, inSync, acknowledgements, start, lossWindow } = this.#reigns.current
-    const { replication, acknowledgements: wanted } = this.#rules
-    return {
-      epoch,
-      master: master?.replica,
-      inSync: inSync.map(({ replica }) => replica),
-      acknowledgements,
-      degraded: replication === "semi-synchronous" && acknowledgements < wanted,
-      position: start,
-      lossWindow,
-    }
-  }
-
-  get #reign(): ReignStatus {
-    const role = this.#role
-    const primary = role instanceof Primary ? role : undefined
-    return {
-      ...this.#reignReport,
-      leased: primary?.leased ?? false,
-      committed: this.#ledger.committed,
-      lag: primary?.lag ?? new Map(),
-      truncated: role instanceof Backup ? role.truncated : 0,
-      degradedCommands: primary?.degradedCommands ?? 0,
-    }
   }
 
   /** For operators, who ask who is up and how far. */

@@ -7,6 +7,7 @@ import {
   genesisRoster,
   GroupName,
   type LockstepError,
+  OutcomeUnknown,
   type Outcome,
   Partition,
   ReplicaId,
@@ -17,6 +18,7 @@ import {
   CLIENT_LIMITS,
   type ClientInput,
   type ClientOutput,
+  type Reads,
   type ReplicaInput,
   type ReplicaOutput,
   type ReplicaProtocol,
@@ -41,11 +43,17 @@ export class Group {
   readonly journals = new Map<ReplicaId, Array<Uint8Array>>()
   /** Replicas that nobody hears, and that hear nobody; the log neither. */
   readonly cut = new Set<string>()
+  isLogAway = false
+  /** Whom the client has sent something, in order. */
+  readonly asked: Array<ReplicaId> = []
+  #sides: ReadonlyArray<ReadonlyArray<string>> = []
   readonly reigns: Array<ReplicaOutput & { _tag: "Reign" }> = []
   readonly client
   readonly #mode: ReplicationMode
   #queue: Array<() => void> = []
   #lives = 0
+  /** How far each has read the log. */
+  readonly #read = new Map<ReplicaId, number>()
   #isRunning = false
 
   constructor(mode: ReplicationMode) {
@@ -76,8 +84,8 @@ export class Group {
       lastSeq: this.entries.length,
       nowMs: this.nowMs,
     })
-    const from = protocol.status.from
-    this.#step(name, { _tag: "Entries", entries: this.entries.slice(from - 1) })
+    this.#read.set(name, 0)
+    this.#catchUp()
     this.run()
   }
 
@@ -100,21 +108,26 @@ export class Group {
     }
   }
 
-  call(member: string, args: ReadonlyArray<unknown>, key = "a"): Call {
+  /** Nobody hears anybody on another side; what the log holds is read again by those who were cut off from it. */
+  partition(sides: ReadonlyArray<ReadonlyArray<string>>): void {
+    this.#sides = sides
+    this.#catchUp()
+  }
+
+  call(member: string, args: ReadonlyArray<unknown>, reads: Reads = "linearizable"): Call {
     const call: Call = {}
-    const reads = member === "get" ? { reads: "linearizable" as const } : {}
-    this.#clientStep({
-      _tag: "Submit",
-      call,
-      type: "Counter",
-      member,
-      key,
-      args: encode(args),
-      trace: undefined,
-      ...reads,
-      nowMs: this.nowMs,
-    })
+    const query = member === "get" ? { reads } : {}
+    const command = { type: "Counter", member, key: "a", args: encode(args), trace: undefined }
+    this.#clientStep({ _tag: "Submit", call, ...command, ...query, nowMs: this.nowMs })
     this.#clientStep({ _tag: "Flush", nowMs: this.nowMs })
+    this.run()
+    return call
+  }
+
+  retry(error: LockstepError | undefined): Call {
+    const call: Call = {}
+    const number = error instanceof OutcomeUnknown ? (error.command?.number ?? -1) : -1
+    this.#clientStep({ _tag: "Retry", number, call, nowMs: this.nowMs })
     this.run()
     return call
   }
@@ -132,7 +145,8 @@ export class Group {
   }
 
   #isCut(a: string, b: string): boolean {
-    return this.cut.has(a) || this.cut.has(b)
+    const side = this.#sides.find((names) => names.includes(a))
+    return this.cut.has(a) || this.cut.has(b) || (side !== undefined && !side.includes(b))
   }
 
   #step(name: ReplicaId, input: ReplicaInput): void {
@@ -159,7 +173,7 @@ export class Group {
             this.#later(to, { _tag: "Peer", from: name, bytes: output.bytes })
         return
       case "Attest":
-        if (!this.#isCut(name, "log")) this.append(`replica.${name}`, output.bytes)
+        if (!this.#isCut(name, "log") && !this.isLogAway) this.append(`replica.${name}`, output.bytes)
         return
       case "Journal": {
         const kept = (this.journals.get(name) ?? []).slice(0, output.from - 1)
@@ -180,8 +194,16 @@ export class Group {
     const timeNs = BigInt(Math.round(this.nowMs * 1e6))
     const entry = { seq: this.entries.length + 1, timeNs, source, payload }
     this.entries.push(entry)
-    for (const name of this.names)
-      if (!this.#isCut(name, "log")) this.#later(name, { _tag: "Entries", entries: [entry] })
+    this.#catchUp()
+  }
+
+  #catchUp(): void {
+    for (const name of this.names) {
+      const read = this.#read.get(name) ?? 0
+      if (this.#isCut(name, "log") || !this.replicas.has(name) || read >= this.entries.length) continue
+      this.#read.set(name, this.entries.length)
+      this.#later(name, { _tag: "Entries", entries: this.entries.slice(read) })
+    }
   }
 
   #clientStep(input: ClientInput<Call>): void {
@@ -189,6 +211,7 @@ export class Group {
   }
 
   #settle(output: ClientOutput<Call>): void {
+    if (output._tag === "Ask") this.asked.push(output.replica)
     if (output._tag === "Ask" && !this.#isCut("c", output.replica))
       this.#later(output.replica, { _tag: "Message", bytes: output.bytes })
     else if (output._tag === "Settle") output.call.outcome = output.outcome
