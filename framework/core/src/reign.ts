@@ -52,9 +52,7 @@ export interface Bid {
 }
 
 /** Whether an envelope is about who is the master. */
-export function isOfMaster<Other extends { readonly _tag: string }>(
-  envelope: Renewal | Bid | Other,
-): envelope is Renewal | Bid {
+export function isOfMaster(envelope: { readonly _tag: string }): envelope is Renewal | Bid {
   return envelope._tag === "Renewal" || envelope._tag === "Bid"
 }
 

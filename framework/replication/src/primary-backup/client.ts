@@ -94,10 +94,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       case "Close":
         this.#close(input.nowMs)
         break
-      case "Appended":
-      case "AppendRefused":
-      case "AppendUnknown":
-        break // nothing is appended here
+      default: // nothing is appended here
     }
     if (this.#outputs.length === 0) return NOTHING
     const outputs = this.#outputs
@@ -371,7 +368,6 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   }
 
   #close(nowMs: number): void {
-    const closed = (): LockstepError => new Overloaded("The client was closed before it sent the command")
     this.#failDrafts(this.#commands.drop(), closed)
     for (const { outbox } of this.#queries.values()) this.#failDrafts(outbox.drop(), closed)
     for (const pending of this.#inFlight.values()) pending.deadlineMs = nowMs
@@ -398,5 +394,6 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 }
 
 const NOTHING: ReadonlyArray<never> = []
+const closed = (): LockstepError => new Overloaded("The client was closed before it sent the command")
 const UNRECORDED = "The primary that the command was sent to is gone, and the next one has no record of it."
 const TOO_LATE = "The primary did not answer in time."

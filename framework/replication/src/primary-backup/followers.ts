@@ -158,6 +158,11 @@ export class Followers {
   }
 }
 
+/** What counts of a backup: only what it has of this primary's history. */
+export function heldBy(follower: Follower | undefined): number {
+  return follower?.isAligned === true ? follower.acknowledged : 0
+}
+
 /** The position that these rules call acknowledged, when this replica and its backups have what they have. */
 export function acknowledged(
   { inSync, acknowledgements }: Pick<Reign, "inSync" | "acknowledgements">,

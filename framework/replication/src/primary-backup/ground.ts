@@ -23,5 +23,5 @@ export interface Ground {
   /** Commands that were acknowledged by fewer backups than the class asks for. */
   degradedCommands: number
   /** Where what it says is gathered. */
-  say(...outputs: ReadonlyArray<ReplicaOutput>): void
+  readonly say: (...outputs: ReadonlyArray<ReplicaOutput>) => void
 }

@@ -1,5 +1,5 @@
 import type { Life } from "@lockstep/core"
-import type { Followers } from "./followers.ts"
+import { acknowledged, type Followers, heldBy } from "./followers.ts"
 import type { Ground } from "./ground.ts"
 import { isSame, type Reign } from "./reigns.ts"
 
@@ -23,14 +23,13 @@ export class InSync {
     const inSync = [life, ...joining.map((follower) => follower.life)]
     const late: Array<Life> = []
     for (const other of reigns.current.inSync) {
-      const isNamed = inSync.some(({ replica }) => replica === other.replica)
-      if (isNamed || !reigns.roster.voters.includes(other.replica)) continue
-      if (this.#isLate(other)) late.push(other)
+      if (inSync.some(({ replica }) => replica === other.replica)) continue
+      if (!reigns.roster.voters.includes(other.replica) || this.#isLate(other)) late.push(other)
       else inSync.push(other)
     }
     // below the minimum nothing is acknowledged anyway: whoever is named may be elected, and may come back
-    const missing = Math.max(0, this.#sizeMin - inSync.length)
-    return [...inSync, ...late.slice(0, missing)]
+    if (inSync.length >= this.#sizeMin && this.#holdAll(inSync)) return inSync
+    return [...inSync, ...late]
   }
 
   /** Whether somebody joins or leaves. */
@@ -57,6 +56,15 @@ export class InSync {
     const { ledger, life } = this.#ground
     const others = inSync.filter((other) => !isSame(other, life))
     return Math.min(ledger.shelved.log, ...others.map((other) => this.#followers.get(other)?.log ?? 0))
+  }
+
+  /** Whether what is acknowledged is held by as many of these as the rules ask for: then the others are not needed. */
+  #holdAll(inSync: ReadonlyArray<Life>): boolean {
+    const { ledger, reigns, options } = this.#ground
+    const acknowledgements = reigns.acknowledgementsFor(inSync.length)
+    const at = (life: Life): number => heldBy(this.#followers.get(life))
+    const held = { here: ledger.committed, master: options.replica, at }
+    return acknowledged({ inSync, acknowledgements }, held) >= ledger.committed
   }
 
   get #sizeMin(): number {

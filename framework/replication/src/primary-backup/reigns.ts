@@ -142,16 +142,16 @@ export class Reigns {
   }
 
   /** An operator states who votes. */
-  reconfigure(next: Roster, source: string): Change {
+  reconfigure(next: Roster, source: string, timeNs: bigint): Change {
     if (objectionTo(next, { source, current: this.#roster, quorum: 1 }) !== undefined) return "nothing"
     this.#roster = next
-    const { inSync, epoch } = this.#reign
+    const { inSync, epoch, leaseEndNs } = this.#reign
+    // a primary that is there lets those go who were removed, once nobody needs them
+    if (epoch > 0 && timeNs < leaseEndNs) return "membership"
     const staying =
       epoch === 0
         ? next.voters.map((replica) => ({ replica, incarnation: ANY }))
         : inSync.filter(({ replica }) => next.voters.includes(replica))
-    // an operator who removes all of them says that what they hold is lost; nobody can be elected then
-    if (staying.length === inSync.length && epoch > 0) return "membership"
     const acknowledgements = this.#acknowledgements(staying.length)
     this.#reign = { ...this.#reign, inSync: staying, acknowledgements }
     return "membership"

@@ -211,7 +211,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
         if (this.#reigns.bid(envelope, timeNs) === "elected") this.#reigned("elected")
         return
       case "Reconfiguration":
-        if (this.#reigns.reconfigure(envelope.roster, entry.source) === "nothing") this.#malformed++
+        if (this.#reigns.reconfigure(envelope.roster, entry.source, timeNs) === "nothing") this.#malformed++
         else
           this.#ground.say({
             _tag: "Membership",

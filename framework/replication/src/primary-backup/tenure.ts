@@ -1,5 +1,5 @@
 import { encodeRenewal, type Life, type ReplicaId } from "@lockstep/core"
-import { acknowledged, type Followers } from "./followers.ts"
+import { acknowledged, type Followers, heldBy } from "./followers.ts"
 import type { Ground } from "./ground.ts"
 import { InSync } from "./in-sync.ts"
 import type { Reign } from "./reigns.ts"
@@ -80,10 +80,7 @@ export class Tenure {
     const held = {
       here: ledger.durable,
       master: options.replica,
-      at: (life: Life) => {
-        const follower = this.#followers.get(life)
-        return follower?.isAligned === true ? follower.acknowledged : 0
-      },
+      at: (life: Life) => heldBy(this.#followers.get(life)),
     }
     const bound = rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY
     const positions = [reign, ...this.#proposals].map((rule) => acknowledged(rule, held))
@@ -108,9 +105,12 @@ export class Tenure {
 
   /** `"stays"`: nothing came of stepping down. (A renewal that names a successor has no effect once the log shows a later one.) */
   tick(): "stays" | undefined {
-    const { nowMs, rules } = this.#ground
+    const { nowMs, rules, reigns, options } = this.#ground
     const isOver = this.#successor !== undefined && nowMs > this.#successor.untilMs
     if (isOver) this.#successor = undefined
+    const next = this.#inSync.next().find(({ replica }) => replica !== options.replica)
+    if (!reigns.roster.voters.includes(options.replica) && next !== undefined && !this.isEnding)
+      this.handOver(next.replica) // an operator has removed this one
     const isTime = nowMs - this.#renewedAtMs >= rules.leaseMs / 4
     const latest = this.#proposals.at(-1) ?? this.#ground.reigns.current
     if (this.isHealthy && (isTime || this.#inSync.isOther(latest))) this.#renew()
@@ -144,9 +144,7 @@ export class Tenure {
     if (successor === undefined || successor.named) return
     const { last } = ledger.history
     const life = reigns.current.inSync.find(({ replica }) => replica === successor.replica)
-    const follower = life && this.#followers.get(life)
-    const hasAll = follower?.isAligned === true && follower.acknowledged >= last
-    if (!hasAll || ledger.committed < last) return
+    if (life === undefined || heldBy(this.#followers.get(life)) < last || ledger.committed < last) return
     successor.named = true
     this.#renew(successor.replica)
   }

@@ -146,9 +146,6 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   #stepOn(input: ReplicaInput, outputs: Array<ReplicaOutput>): void {
     switch (input._tag) {
-      case "Attached":
-      case "Answer":
-        break
       case "Entries":
         for (const entry of input.entries) {
           if (!this.#follow(entry, outputs)) break
@@ -171,6 +168,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         this.#keep(this.#checkpoints.overdue(), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
+      default: // what concerns an attachment or a transfer was seen to before; the rest is of other modes
     }
   }
 
