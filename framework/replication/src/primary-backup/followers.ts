@@ -27,7 +27,8 @@ export interface Follower {
   /** Whether it follows this epoch's primary. */
   isAligned: boolean
   heardAtMs: number
-  shippedAtMs: number
+  /** When it last got something, had all of it, or was sent the same again. */
+  receivedAtMs: number
   /** When it last moved on, or had nothing to move on to. */
   progressAtMs: number
   /** Its own clock. */
@@ -68,7 +69,7 @@ export class Followers {
         log: 0,
         isAligned: false,
         heardAtMs: nowMs,
-        shippedAtMs: Number.NEGATIVE_INFINITY,
+        receivedAtMs: Number.NEGATIVE_INFINITY,
         progressAtMs: nowMs,
         clock: message.clock,
       }
@@ -86,7 +87,10 @@ export class Followers {
       follower.acknowledged = message.position
       follower.progressAtMs = nowMs
     }
-    follower.received = Math.max(follower.received, message.received)
+    if (message.received > follower.received) {
+      follower.received = message.received
+      follower.receivedAtMs = nowMs
+    }
     follower.sent = Math.max(follower.sent, follower.received)
   }
 
@@ -96,8 +100,10 @@ export class Followers {
     const { last } = ledger.history
     for (const follower of this.#followers.values()) {
       if (follower.acknowledged >= last) follower.progressAtMs = nowMs
-      const isLate = nowMs - follower.shippedAtMs >= SHIP_AGAIN_MS
-      if (isLate && follower.received < follower.sent) follower.sent = follower.received
+      const hasAll = follower.isAligned && follower.received >= follower.sent
+      const isLate = !hasAll && nowMs - follower.receivedAtMs >= SHIP_AGAIN_MS
+      if (hasAll || isLate) follower.receivedAtMs = nowMs
+      if (isLate) follower.sent = follower.received
       if (!follower.isAligned) {
         if (isLate) this.#send(follower, [], committed, leased)
         continue
@@ -130,7 +136,6 @@ export class Followers {
   #send(follower: Follower, records: ReadonlyArray<Buffer>, committed: number, leased: boolean): void {
     const bytes = this.#ship(follower, records, committed, leased)
     follower.sent += records.length
-    follower.shippedAtMs = this.#ground.nowMs
     this.#ground.say({ _tag: "Tell", to: follower.life.replica, bytes })
   }
 

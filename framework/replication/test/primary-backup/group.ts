@@ -98,6 +98,14 @@ export class Group {
     return all.toSorted((a, b) => (b?.epoch ?? 0) - (a?.epoch ?? 0))[0]?.master
   }
 
+  /** Nobody is down, cut off, or out of sync. */
+  get isWhole(): boolean {
+    const { size } = this.replicas
+    const inSync = this.replicas.get(this.master ?? ReplicaId("none"))?.status.reign?.inSync ?? []
+    const isConnected = this.cut.size === 0 && this.#sides.length === 0 && !this.isLogAway
+    return size === this.names.length && isConnected && inSync.length === size
+  }
+
   /** Lets this much time pass. */
   advance(ms: number): void {
     for (let left = ms; left > 0; left -= TICK_MS) {
