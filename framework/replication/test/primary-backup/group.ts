@@ -190,6 +190,11 @@ export class Group {
       }
       case "Execute":
         return this.#later(name, { _tag: "Executed", executed: execute(output.execution) })
+      case "Install":
+        // the only checkpoint here is the empty one
+        this.journals.delete(name)
+        this.#queue.push(() => this.start(name))
+        return
       case "Reign":
         this.reigns.push(output)
         return

@@ -28,42 +28,67 @@ describe("whatever happens to one replica at a time", () => {
   it.each(SAFE)("every acknowledged write is there once, and no other twice, $lane", (mode) => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const group = new Group(mode)
-        const calls: Array<Call> = []
-        group.advance(1000)
-        for (const next of steps) {
-          const name = "replica" in next ? group.names[next.replica] : undefined
-          const isWhole = group.isWhole
-          if (next._tag === "call") calls.push(group.call("add", [1]))
-          else if (next._tag === "wait") group.advance(next.ms)
-          else if (next._tag === "log") group.isLogAway = !group.isLogAway
-          else if (next._tag === "heal") heal(group)
-          else if (name === undefined) continue
-          else if (next._tag === "handOver") group.tell(group.master ?? name, { _tag: "HandOver", to: name })
-          else if (!isWhole) continue
-          else if (next._tag === "stop") group.stop(name)
-          else if (next._tag === "cut") group.cut.add(name)
-          else
-            group.partition([
-              [name, "c"],
-              [...group.names.filter((other) => other !== name), "log"],
-            ])
-        }
-        heal(group)
-        group.isLogAway = false
-        group.advance(15_000)
-        const read = group.call("get", [])
-        group.advance(2000)
-        const value = Number(read.outcome?._tag === "Returned" ? read.outcome.value : -1)
-        const acknowledged = calls.filter(({ outcome }) => outcome !== undefined).length
-        const unknown = calls.filter(({ error }) => error !== undefined && error.tookEffect !== "no").length
+        const { value, acknowledged, unknown } = play(mode, steps)
         expect(value).toBeGreaterThanOrEqual(acknowledged)
         expect(value).toBeLessThanOrEqual(acknowledged + unknown)
       }),
-      { numRuns: Number(process.env["RUNS"] ?? 100) },
+      { numRuns: RUNS },
+    )
+  })
+
+  it("an asynchronous group loses no more than its failovers report", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const { value, acknowledged, unknown, window } = play(ASYNCHRONOUS, steps)
+        expect(value).toBeGreaterThanOrEqual(Math.max(0, acknowledged - window))
+        expect(value).toBeLessThanOrEqual(acknowledged + unknown)
+      }),
+      { numRuns: RUNS },
     )
   })
 })
+
+const RUNS = Number(process.env["RUNS"] ?? 60)
+const ASYNCHRONOUS = primaryBackup({ replication: "asynchronous" })
+
+type Step = typeof step extends fc.Arbitrary<infer One> ? One : never
+
+/** One after the other; then everything is mended, and the counter is read. */
+function play(mode: ReplicationMode, steps: ReadonlyArray<Step>) {
+  const group = new Group(mode)
+  const calls: Array<Call> = []
+  group.advance(1000)
+  for (const next of steps) {
+    const name = "replica" in next ? group.names[next.replica] : undefined
+    const { isWhole } = group
+    if (next._tag === "call") calls.push(group.call("add", [1]))
+    else if (next._tag === "wait") group.advance(next.ms)
+    else if (next._tag === "log") group.isLogAway = !group.isLogAway
+    else if (next._tag === "heal") heal(group)
+    else if (name === undefined) continue
+    else if (next._tag === "handOver") group.tell(group.master ?? name, { _tag: "HandOver", to: name })
+    else if (!isWhole) continue
+    else if (next._tag === "stop") group.stop(name)
+    else if (next._tag === "cut") group.cut.add(name)
+    else
+      group.partition([
+        [name, "c"],
+        [...group.names.filter((other) => other !== name), "log"],
+      ])
+  }
+  heal(group)
+  group.isLogAway = false
+  group.advance(15_000)
+  const read = group.call("get", [])
+  group.advance(2000)
+  const epochs = new Map(group.reigns.map(({ report }) => [report.epoch, report.lossWindow]))
+  return {
+    value: Number(read.outcome?._tag === "Returned" ? read.outcome.value : -1),
+    acknowledged: calls.filter(({ outcome }) => outcome !== undefined).length,
+    unknown: calls.filter(({ error }) => error !== undefined && error.tookEffect !== "no").length,
+    window: [...epochs.values()].reduce((sum, window) => sum + window, 0),
+  }
+}
 
 function heal(group: Group): void {
   group.cut.clear()
