@@ -1,5 +1,4 @@
 import {
-  ActorError,
   ByteWriter,
   digest,
   type Digest,
@@ -7,14 +6,13 @@ import {
   type Refusal,
   Unsupported,
   writeRefused,
-  writeReturned,
-  writeThrew,
 } from "@lockstep/core"
 import { readArguments } from "./argument-bytes.ts"
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
 import { WrongBuild } from "./migration.ts"
+import { writeOutcome, writeThrown } from "./outcome.ts"
 import { ignore, isThenable } from "./promise.ts"
 import { Residents } from "./residents.ts"
 import { type ActorRow, type ActorShelf, Asleep, checkRow, Frozen, revive, rowBytes } from "./row.ts"
@@ -281,28 +279,20 @@ export class Actors {
           `${member.name} returned a promise: a ${member.kind} is synchronous`,
         )
       }
-      writeReturned(writer, outcome)
+      writeOutcome(writer, outcome)
     } catch (cause) {
       writer.truncate(start)
-      // a getter named then is the actor's code too
-      if (!(cause instanceof Unsupported)) return this.#writeError(writer, target, position, cause)
-      writeRefused(writer, "ResultUnsupported", `the command was executed, but its ${cause.message}`)
+      this.#writeError(writer, target, position, cause) // a getter named then is the actor's code too
     }
   }
 
   #writeError(writer: ByteWriter, target: Target, position: Position, error: unknown): void {
-    try {
-      if (error instanceof ActorError) return writeThrew(writer, String(error.code), error.data)
-      this.#tellUncaught({
-        target: `${target.definition.type}/${target.member.name}`,
-        seq: position.seq,
-        error,
-      })
-      writeThrew(writer, error instanceof Error ? String(error.name) : "NonError", null)
-    } catch (cause) {
-      const what = cause instanceof Unsupported ? cause.message : "code, data or name cannot be read"
-      writeRefused(writer, "ResultUnsupported", `the command threw an error whose ${what}`)
-    }
+    if (writeThrown(writer, error) === "refusal") return
+    this.#tellUncaught({
+      target: `${target.definition.type}/${target.member.name}`,
+      seq: position.seq,
+      error,
+    })
   }
 
   /** Runs the command, then again on a copy of the actor as it was before, and refuses it where the two disagree. */

@@ -6,7 +6,7 @@ import type { ActorDefinition, Member } from "./definition.ts"
 /** The client of one actor: its methods, without the context, returning promises. A plain frozen object. */
 export type ActorClient<Instance> = {
   readonly [Name in MethodNames<Instance>]: Instance[Name] extends (...args: infer Args) => infer Result
-    ? (...args: WithoutContext<Args>) => Promise<Result>
+    ? (...args: WithoutContext<Args>) => Promise<Awaited<Result>>
     : never
 }
 

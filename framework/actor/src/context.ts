@@ -4,12 +4,14 @@ import { createHash } from "node:crypto"
 export interface ActorContext {
   /** Milliseconds since 1970: the log's clock when it ordered the command, and never less than before. */
   readonly now: number
-  /** Position of the command's entry in the log. */
+  /** Position of the command's entry in the log; 0 for a command that runs once, which has none. */
   readonly seq: number
   /** The key that addresses this actor. */
   readonly key: string
   /** The id of the client that issued the command. */
   readonly caller: string
+  /** The same whenever this command is attempted, and no other has it: by it the outside world can recognise a repetition. */
+  readonly id: string
   /** A number from 0 (inclusive) to 1 (exclusive). The same on every replica, so no secret: do not make tokens of it. */
   random(): number
   /** A version 4 UUID. The same on every replica, so no secret. */
@@ -24,6 +26,9 @@ export interface Position {
   readonly index: number
   readonly nowMs: number
   readonly caller: string
+  readonly session: number
+  /** The command's own, in its session. */
+  readonly number: number
 }
 
 /**
@@ -55,6 +60,11 @@ export class CommandContext implements ActorContext {
 
   get caller(): string {
     return this.#live().caller
+  }
+
+  get id(): string {
+    const { caller, session, number } = this.#live()
+    return `${caller}/${session}/${number}`
   }
 
   get key(): string {

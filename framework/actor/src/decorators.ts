@@ -4,13 +4,13 @@ import type { StandardSchemaV1 } from "@standard-schema/spec"
 import type { ActorContext } from "./context.ts"
 import type { Migrations } from "./migration.ts"
 
-export interface ReplicatedOptions {
+export interface ReplicatedOptions<Way extends Mode = Mode> {
   /** The type's address in logs and messages, such as `"bank/Account"`. Keep it when you rename the class. */
   readonly name: string
   /** The version of the state's shape, from 1. */
   readonly version: number
   /** How the class is replicated, and so what it survives. */
-  readonly mode: Mode
+  readonly mode: Way
   /**
    * How the state of earlier versions becomes that of this one, by the version that each begins with: `1` makes version 2 of
    * version 1. An actor of a checkpoint is migrated when a command needs it, so keep a migration for as long as a checkpoint
@@ -30,11 +30,16 @@ export interface MethodOptions<
 }
 
 /** Marks a class whose instances are replicated actors. It only records: `define` reads and checks. */
-export function Replicated(options: ReplicatedOptions): (actorClass: new () => object) => void {
+export function Replicated<Way extends Mode>(
+  options: ReplicatedOptions<Way>,
+): <Class extends new () => object>(actorClass: Class & Executable<Way, InstanceType<Class>>) => void {
   return (actorClass) => Reflect.defineMetadata(REPLICATED, options, actorClass)
 }
 
-/** Marks a method that may change the actor. It runs on every replica, at one log position, and is synchronous. */
+/**
+ * Marks a method that may change the actor. It is synchronous, and runs on every replica at one log position; in a mode that executes
+ * once, it may be asynchronous, and runs in one place.
+ */
 export function Command<
   const Args extends ReadonlyArray<StandardSchemaV1> | undefined = undefined,
   Returns extends StandardSchemaV1 | undefined = undefined,
@@ -78,33 +83,53 @@ function record(kind: RecordedMethod["kind"], options: MethodOptions | undefined
 }
 
 /** `unknown` for a method that fits its decorator; otherwise a type that nothing has, whose key is the complaint. */
-type Sound<Method extends (...args: Array<never>) => unknown, Args, Returns> =
-  IsPromise<ReturnType<Method>> extends true
-    ? { "a command or query must be synchronous": never }
-    : number extends Parameters<Method>["length"]
-      ? { "a command or query has no rest parameters: take an array": never }
-      : Args extends ReadonlyArray<StandardSchemaV1>
-        ? Outputs<Args> extends WithoutContext<Parameters<Method>>
-          ? Filled<WithoutContext<Parameters<Method>>> extends Inputs<Args>
-            ? SoundResult<Method, Returns>
-            : {
-                "the method takes arguments that its schemas refuse, or a schema transforms its input": never
-              }
-          : { "the schemas in `args` do not produce what the method takes": never }
-        : Parameters<Method> extends Required<Parameters<Method>>
-          ? SoundResult<Method, Returns>
-          : { "a method with optional parameters needs schemas in `args`": never }
+type Sound<
+  Method extends (...args: Array<never>) => unknown,
+  Args,
+  Returns,
+> = number extends Parameters<Method>["length"]
+  ? { "a command or query has no rest parameters: take an array": never }
+  : Args extends ReadonlyArray<StandardSchemaV1>
+    ? Outputs<Args> extends WithoutContext<Parameters<Method>>
+      ? Filled<WithoutContext<Parameters<Method>>> extends Inputs<Args>
+        ? SoundResult<Method, Returns>
+        : {
+            "the method takes arguments that its schemas refuse, or a schema transforms its input": never
+          }
+      : { "the schemas in `args` do not produce what the method takes": never }
+    : Parameters<Method> extends Required<Parameters<Method>>
+      ? SoundResult<Method, Returns>
+      : { "a method with optional parameters needs schemas in `args`": never }
 
 type SoundResult<
   Method extends (...args: Array<never>) => unknown,
   Returns,
 > = Returns extends StandardSchemaV1
-  ? ReturnType<Method> extends StandardSchemaV1.InferInput<Returns>
-    ? StandardSchemaV1.InferOutput<Returns> extends ReturnType<Method>
+  ? Awaited<ReturnType<Method>> extends StandardSchemaV1.InferInput<Returns>
+    ? StandardSchemaV1.InferOutput<Returns> extends Awaited<ReturnType<Method>>
       ? unknown
       : { "the schema in `returns` makes something else of what the method returns": never }
     : { "the schema in `returns` refuses what the method returns": never }
   : unknown
+
+/** `unknown` for a class that its mode can execute; otherwise a type that nothing has, whose key is the complaint. */
+type Executable<Way extends Mode, Instance> = Way["execution"] extends "once"
+  ? unknown
+  : [AsynchronousMethods<Instance>] extends [never]
+    ? unknown
+    : {
+        [
+          Name in `a command or query of this mode must be synchronous: ${AsynchronousMethods<Instance>}`
+        ]: never
+      }
+
+type AsynchronousMethods<Instance> = {
+  [Name in keyof Instance & string]: Instance[Name] extends (...args: Array<never>) => infer Result
+    ? IsPromise<Result> extends true
+      ? Name
+      : never
+    : never
+}[keyof Instance & string]
 
 /** Also for a union that a promise is part of; not for `never`, which a method that always throws returns. */
 type IsPromise<Result> = 0 extends 1 & Result // any: nobody knows

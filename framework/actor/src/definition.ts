@@ -70,7 +70,7 @@ export function define(actorClass: ActorClass): ActorDefinition {
     migrations: readMigrations(options.migrations, options.version, (problem, remedy) => {
       throw new DefinitionError({ actorClass: actorClass.name, problem, remedy })
     }),
-    members: readMembers(actorClass),
+    members: readMembers(actorClass, options.mode.execution),
   })
   checkState(actorClass)
   definitions.set(actorClass, definition)
@@ -133,7 +133,7 @@ function readOptions(actorClass: ActorClass): ReplicatedOptions {
   return options
 }
 
-function readMembers(actorClass: ActorClass): ReadonlyMap<string, Member> {
+function readMembers(actorClass: ActorClass, execution: Mode["execution"]): ReadonlyMap<string, Member> {
   const members = new Map<string, Member>()
   const seen = new Set<string>(["constructor"])
   for (let at: unknown = actorClass.prototype; isPrototype(at); at = Object.getPrototypeOf(at)) {
@@ -141,7 +141,7 @@ function readMembers(actorClass: ActorClass): ReadonlyMap<string, Member> {
       if (seen.has(name)) continue
       seen.add(name)
       if (typeof descriptor.value === "function")
-        members.set(name, readMember(actorClass, at, name, descriptor.value))
+        members.set(name, readMember(actorClass, at, name, { implementation: descriptor.value, execution }))
       else if (Reflect.hasOwnMetadata(METHOD, at, name)) failMember(actorClass, name, ...NO_METHOD)
     }
   }
@@ -175,8 +175,9 @@ function readMember(
   actorClass: ActorClass,
   at: object,
   name: string,
-  implementation: Member["implementation"],
+  how: { readonly implementation: Member["implementation"]; readonly execution: Mode["execution"] },
 ): Member {
+  const { implementation, execution } = how
   const fail = (problem: string, remedy: string): never => failMember(actorClass, name, problem, remedy)
   const recorded: RecordedMethod | undefined = Reflect.getOwnMetadata(METHOD, at, name)
   if (recorded === undefined)
@@ -186,10 +187,10 @@ function readMember(
     )
   const returned: unknown = Reflect.getOwnMetadata("design:returntype", at, name)
   const kind = implementation.constructor.name
-  if (returned === Promise || kind === "AsyncFunction")
+  if (execution !== "once" && (returned === Promise || kind === "AsyncFunction"))
     fail(
       `it is asynchronous, and a ${recorded.kind} runs at one log position`,
-      "Make it synchronous; do what needs the outside world before the call, and pass the result as an argument",
+      "Make it synchronous; do what needs the outside world before the call, and pass the result as an argument, or choose a mode that executes once, such as primaryBackup({ … })",
     )
   if (kind === "GeneratorFunction" || kind === "AsyncGeneratorFunction")
     fail("it is a generator", `A ${recorded.kind} returns its result: return an array instead`)

@@ -237,6 +237,8 @@ describe("the actors of a replica", () => {
         index,
         nowMs: 0,
         caller: "client",
+        session: 1,
+        number: index,
       })
     const outcomes = decodeOutcomes(writer.take(), count)
     expect(outcomes.map(({ _tag }) => _tag)).toEqual([

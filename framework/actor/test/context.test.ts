@@ -2,12 +2,26 @@ import { CommandContext, type Position } from "@lockstep/actor"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 
-const here: Position = { log: "log 3", seq: 41, index: 2, nowMs: 1_700_000_000_123, caller: "client-1" }
+const here: Position = {
+  log: "log 3",
+  seq: 41,
+  index: 2,
+  nowMs: 1_700_000_000_123,
+  caller: "client-1",
+  session: 7,
+  number: 12,
+}
 
 describe("the context of a command", () => {
   it("says when and where it runs, for whom, and who asks", () => {
     const context = at(here, "alice")
-    expect(context).toMatchObject({ now: 1_700_000_000_123, seq: 41, key: "alice", caller: "client-1" })
+    expect(context).toMatchObject({
+      now: 1_700_000_000_123,
+      seq: 41,
+      key: "alice",
+      caller: "client-1",
+      id: "client-1/7/12",
+    })
   })
 
   it("refuses to answer when the command is over, and before", () => {
@@ -39,6 +53,8 @@ describe("the randomness of a command", () => {
       index,
       nowMs: 0,
       caller: "client",
+      session: 1,
+      number: 1,
     })
     const places = [0, 1, 2, 10, 12].flatMap((log) =>
       [1, 2, 12, 2 ** 40].flatMap((seq) => [0, 1, 2, 11].map((index) => place(log, seq, index))),
@@ -52,7 +68,7 @@ describe("the randomness of a command", () => {
     expect([context.random(), context.random(), context.uuid(), context.random(), context.uuid()]).toEqual(
       GOLDEN,
     )
-    expect(at({ log: "log", seq: 1, index: 0, nowMs: 0, caller: "" }).uuid()).toBe(FIRST_UUID)
+    expect(at({ ...here, log: "log", seq: 1, index: 0, nowMs: 0, caller: "" }).uuid()).toBe(FIRST_UUID)
   })
 
   it("is spread evenly over [0, 1), in all of its bits", () => {

@@ -1,6 +1,13 @@
-import { type ActorClient, type ActorContext, Command, Query, type WithoutContext } from "@lockstep/actor"
+import {
+  type ActorClient,
+  type ActorContext,
+  Command,
+  Query,
+  Replicated,
+  type WithoutContext,
+} from "@lockstep/actor"
 import { Schema } from "effect"
-import { describe, expectTypeOf, it } from "vitest"
+import { describe, expect, expectTypeOf, it } from "vitest"
 import { z } from "zod"
 
 // Checked by the compiler (tsconfig.test.json): a line under @ts-expect-error that compiles is an error. The keys in the
@@ -132,26 +139,39 @@ describe("a decorated method", () => {
     expectTypeOf<ActorClient<Counter>["good"]>().toEqualTypeOf<(step?: number) => Promise<number>>()
   })
 
-  it("is synchronous", () => {
-    class Account {
-      // @ts-expect-error "a command or query must be synchronous"
+  it("is synchronous where every replica executes it, and may be asynchronous where one does", () => {
+    const everywhere = { kind: "test", replicas: 1, execution: "everywhere" } as const
+    const once = { kind: "test", replicas: 1, execution: "once" } as const
+
+    // @ts-expect-error "a command or query of this mode must be synchronous: deposit"
+    @Replicated({ name: "A", version: 1, mode: everywhere })
+    class Asynchronous {
       @Command()
       async deposit(): Promise<number> {
         return 1
       }
+    }
 
-      // @ts-expect-error "a command or query must be synchronous"
+    // @ts-expect-error "a command or query of this mode must be synchronous: promised"
+    @Replicated({ name: "B", version: 1, mode: everywhere })
+    class Promising {
       @Query()
       promised(): PromiseLike<number> {
         return Promise.resolve(1)
       }
+    }
 
-      // @ts-expect-error "a command or query must be synchronous": at times
+    // @ts-expect-error "a command or query of this mode must be synchronous: perhaps": at times
+    @Replicated({ name: "C", version: 1, mode: everywhere })
+    class AtTimes {
       @Command({ args: [z.boolean()] })
       perhaps(later: boolean): number | Promise<number> {
         return later ? Promise.resolve(1) : 1
       }
+    }
 
+    @Replicated({ name: "D", version: 1, mode: everywhere })
+    class Account {
       @Command()
       close(): never {
         throw new Error("closed")
@@ -162,7 +182,17 @@ describe("a decorated method", () => {
         return 1
       }
     }
+
+    @Replicated({ name: "E", version: 1, mode: once })
+    class Once {
+      @Command({ returns: z.number() })
+      async deposit(): Promise<number> {
+        return 1
+      }
+    }
     expectTypeOf<ActorClient<Account>["close"]>().returns.toEqualTypeOf<Promise<never>>()
+    expectTypeOf<ActorClient<Once>["deposit"]>().returns.toEqualTypeOf<Promise<number>>()
+    expect([Asynchronous, Promising, AtTimes]).toHaveLength(3)
   })
 
   it("returns what its `returns` schema takes and leaves as it is", () => {

@@ -41,7 +41,15 @@ export class Stage {
     if (typeof target === "string") throw new Error(target)
     const writer = new ByteWriter()
     const seq = ++this.#seq
-    const position = { log: "log", seq, index: 0, nowMs: START_MS + seq, caller: "client" }
+    const position = {
+      log: "log",
+      seq,
+      index: 0,
+      nowMs: START_MS + seq,
+      caller: "client",
+      session: 1,
+      number: seq,
+    }
     this.actors.execute(writer, target, key, args, position)
     const [outcome] = decodeOutcomes(writer.take(), 1)
     if (outcome === undefined) throw new Error("no outcome was written")

@@ -124,7 +124,8 @@ export class Reference {
       const id = batch.traces[command.trace] ?? `${seq}/${index}`
       const actor = this.#actor(definition, key)
       const nowMs = Number(this.#timeNs / 1_000_000n)
-      this.#context.begin({ log: "log", seq, index, nowMs, caller: batch.client }, key)
+      const { client: caller, session, number: first } = batch
+      this.#context.begin({ log: "log", seq, index, nowMs, caller, session, number: first + index }, key)
       const args = decode(command.args) as ReadonlyArray<Canonical> // a client of ours sends a list
       const output = outcomeOf(() =>
         member.implementation.apply(actor, withContext(member, args, this.#context)),

@@ -60,7 +60,9 @@ export interface Rules extends Timing {
  *
  * Throws RangeError for numbers that cannot be met.
  */
-export function primaryBackup(options: PrimaryBackupOptions): ReplicationMode {
+export function primaryBackup(
+  options: PrimaryBackupOptions,
+): ReplicationMode & { readonly execution: "once" } {
   const rules = rulesOf(options)
   const { replicas, acknowledgements, inSyncMin, replication } = rules
   const quorum = replication === "synchronous" ? inSyncMin : acknowledgements + 1

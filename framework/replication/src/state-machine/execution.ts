@@ -88,7 +88,9 @@ export class Execution {
         writeRefused(writer, target, detail)
         continue
       }
-      const position: Position = { log, seq: this.#past.seq, index, nowMs, caller: batch.client }
+      const { client: caller, session, number } = batch
+      const { seq } = this.#past
+      const position: Position = { log, seq, index, nowMs, caller, session, number: number + index }
       this.#actors.execute(writer, target, command.key, command.args, position)
     }
     this.#executed += batch.commands.length

@@ -22,7 +22,9 @@ export interface StateMachineOptions {
  * Throws RangeError where `checkpoints` is a code of another number of shards than there are replicas, or one that f of them can
  * destroy.
  */
-export function stateMachine(options: StateMachineOptions): ReplicationMode {
+export function stateMachine(
+  options: StateMachineOptions,
+): ReplicationMode & { readonly execution: "everywhere" } {
   const { replicas, votes } = quorum(options.faults, options.faultModel)
   const { checkpoints: coding, faults } = options
   if (coding !== undefined) checkCoding(coding, { faults, replicas })
