@@ -201,7 +201,7 @@ export class Journal {
   }
 
   #wake(): void {
-    this.#running ??= this.#run().finally(() => (this.#running = undefined))
+    this.#running ??= this.#run()
   }
 
   /** One thing after the other, until nothing is left to do. */
@@ -211,9 +211,11 @@ export class Journal {
       if (this.#resetsDone < this.#resets) await this.#persist(() => this.#empty(this.#resets))
       else if (this.#trimBelow > 0) await this.#shorten()
       else if (this.#queue.length > 0) await this.#flush()
-      else return
-      if (this.#closing && this.#failing) return
+      else break
+      if (this.#closing && this.#failing) break
     }
+    // in the turn in which it saw that nothing is left: what comes after it wakes it again
+    this.#running = undefined
   }
 
   /** All writes that follow one upon another, with one sync. */
