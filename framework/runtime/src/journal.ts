@@ -161,9 +161,9 @@ export class Journal {
   #open(): Array<Segment> {
     const files = this.#files()
     if (existsSync(this.#marker)) {
-      for (const { file } of files) rmSync(file)
+      for (const { file } of files) rmSync(file, { force: true })
       syncNow(this.#directory)
-      rmSync(this.#marker)
+      rmSync(this.#marker, { force: true })
       return []
     }
     const segments: Array<Segment> = []
