@@ -206,7 +206,7 @@ export class Journal {
 
   /** One thing after the other, until nothing is left to do. */
   async #run(): Promise<void> {
-    await undefined // what is handed over in one turn goes together
+    await Promise.resolve() // what is handed over in one turn goes together
     for (;;) {
       if (this.#resetsDone < this.#resets) await this.#persist(() => this.#empty(this.#resets))
       else if (this.#trimBelow > 0) await this.#shorten()

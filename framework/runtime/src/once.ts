@@ -23,9 +23,9 @@ export function openOnce(
     readonly determinism: Determinism
   },
   listener: {
-    onJournaled(write: number): void
-    onUncaught(uncaught: UncaughtError): void
-    onEvent(event: HostEvent): void
+    readonly onJournaled: (write: number) => void
+    readonly onUncaught: (uncaught: UncaughtError) => void
+    readonly onEvent: (event: HostEvent) => void
   },
 ): Once {
   const { partition, dataDir, definitions, determinism } = of
