@@ -5,6 +5,7 @@ import {
   InvalidArgument,
   LockstepError,
   type NoQuorum,
+  type NotEnoughReplicas,
   type OutcomeUnknown,
   type Overloaded,
   type SessionExpired,
@@ -16,6 +17,7 @@ import { Context, Effect, Layer, type Scope } from "effect"
 export type CallError =
   | InvalidArgument
   | Overloaded
+  | NotEnoughReplicas
   | NoQuorum
   | Diverged
   | OutcomeUnknown
@@ -40,6 +42,7 @@ export interface EffectClient {
   readonly actor: <Instance extends object>(
     actorClass: ActorClass<Instance>,
     key: string,
+    options?: runtime.ActorOptions,
   ) => EffectActorClient<Instance>
   /** Waits again for a command that ended undecided; it is never executed twice. */
   readonly retry: (error: NoQuorum | OutcomeUnknown | Diverged) => Effect.Effect<unknown, CallError>
@@ -76,8 +79,12 @@ function effectClient(client: runtime.Client): EffectClient {
   return {
     promises: client,
     retry: (error) => call(() => client.retry(error)),
-    actor: <Instance extends object>(actorClass: ActorClass<Instance>, key: string) => {
-      const effects = Object.entries(methodsOf(client, actorClass, key)).map(([name, method]) => [
+    actor: <Instance extends object>(
+      actorClass: ActorClass<Instance>,
+      key: string,
+      options?: runtime.ActorOptions,
+    ) => {
+      const effects = Object.entries(methodsOf(client, actorClass, key, options)).map(([name, method]) => [
         name,
         (...args: Array<unknown>) => call(() => method(...args)),
       ])
@@ -88,9 +95,14 @@ function effectClient(client: runtime.Client): EffectClient {
 
 type Methods = Readonly<Record<string, (...args: ReadonlyArray<unknown>) => Promise<unknown>>>
 
-function methodsOf(client: runtime.Client, actorClass: ActorClass, key: string): Methods {
+function methodsOf(
+  client: runtime.Client,
+  actorClass: ActorClass,
+  key: string,
+  options?: runtime.ActorOptions,
+): Methods {
   try {
-    return { ...client.actor(actorClass, key) }
+    return { ...client.actor(actorClass, key, options) }
   } catch (cause) {
     // keys come from anywhere: a wrong one is an error of the call, and no defect of the program
     if (!(cause instanceof InvalidArgument)) throw cause

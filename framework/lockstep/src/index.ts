@@ -18,6 +18,7 @@ export {
   InvalidArgument,
   LockstepError,
   NoQuorum,
+  NotEnoughReplicas,
   OutcomeUnknown,
   Overloaded,
   SessionExpired,
@@ -31,8 +32,19 @@ export {
   UnknownGroup,
   UnsafeSetting,
 } from "@lockstep/nats"
-export { type Coding, erasureCoded, stateMachine, type StateMachineOptions } from "@lockstep/replication"
 export {
+  type Coding,
+  erasureCoded,
+  primaryBackup,
+  type PrimaryBackupOptions,
+  type Reads,
+  type ReignReport,
+  stateMachine,
+  type StateMachineOptions,
+  type Timing,
+} from "@lockstep/replication"
+export {
+  type ActorOptions,
   changeMembership,
   type ChangeMembershipOptions,
   type Client,
@@ -41,6 +53,9 @@ export {
   createGroup,
   type CreateGroupOptions,
   type Dissent,
+  handOver,
+  type HandOverOptions,
+  HandOverUnfinished,
   host,
   type Host,
   type HostEvent,

@@ -125,4 +125,52 @@ describe("the production configuration", () => {
     await expect.poll(() => heard).toEqual(["vote.bank.r0.someone"])
     await Promise.all([r0.close(), client.close()])
   })
+
+  it("lets a replica tell one peer something in its own name, which no other peer and no caller hears", async () => {
+    const configFile = new URL("production.conf", infra).pathname
+    await using cluster = await startCluster({ configFile, env: passwords })
+    const [first = ""] = cluster.urls
+    const as = (user: string, pass: string) => connect({ servers: first, user, pass })
+    const [r0, r1, r2, client, controller] = await Promise.all([
+      as("r0", "zero"),
+      as("r1", "one"),
+      as("r2", "two"),
+      as("client", "client"),
+      as("controller", "controller"),
+    ])
+    const heard: Array<string> = []
+    const listen = (who: string, to: typeof r0, subject: string) =>
+      to.subscribe(subject, {
+        callback: (error, message) => void heard.push(`${who}: ${error?.name ?? message.subject}`),
+      })
+    listen("r1", r1, "peer.bank.0.*.r1")
+    listen("r1", r1, "operator.bank.0")
+    listen("controller", controller, "reign.bank.0.*")
+    listen("r2", r2, "peer.bank.0.*.r1")
+    listen("client", client, "peer.bank.0.*.r1")
+    listen("client", client, "reign.bank.0.*")
+    await Promise.all([r1.flush(), controller.flush()])
+    await expect
+      .poll(() => heard.toSorted())
+      .toEqual([
+        "client: PermissionViolationError",
+        "client: PermissionViolationError",
+        "r2: PermissionViolationError",
+      ])
+    heard.length = 0
+    r0.publish("peer.bank.0.r2.r1")
+    r0.publish("peer.bank.0.r0.r1")
+    client.publish("peer.bank.0.r0.r1")
+    r0.publish("operator.bank.0")
+    client.publish("operator.bank.0")
+    r0.publish("reign.bank.0.r1")
+    r0.publish("reign.bank.0.r0")
+    await Promise.all([r0.flush(), client.flush()])
+    controller.publish("operator.bank.0")
+    await controller.flush()
+    await expect
+      .poll(() => heard.toSorted())
+      .toEqual(["controller: reign.bank.0.r0", "r1: operator.bank.0", "r1: peer.bank.0.r0.r1"])
+    await Promise.all([r0, r1, r2, client, controller].map((connection) => connection.close()))
+  })
 })

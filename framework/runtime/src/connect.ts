@@ -1,12 +1,5 @@
 import { randomBytes } from "node:crypto"
-import {
-  type ActorClass,
-  type ActorClient,
-  actorMethods,
-  type Call,
-  define,
-  DefinitionError,
-} from "@lockstep/actor"
+import { type ActorClass, type ActorClient, actorMethods, type Call, define } from "@lockstep/actor"
 import {
   ClientId,
   type Diverged,
@@ -24,8 +17,10 @@ import {
   CLIENT_LIMITS,
   type ClientCounts,
   type ClientLimits,
+  type Reads,
   type ReplicationMode,
 } from "@lockstep/replication"
+import { checkTogether, hostable } from "./hosting.ts"
 import { callOf, type Dissent, Lane } from "./lane.ts"
 
 /** Where a group is, and what the client may take up. */
@@ -40,11 +35,26 @@ export interface ConnectOptions extends Omit<ConnectionOptions, "name"> {
   readonly onDissent?: (dissent: Dissent) => void
 }
 
+/** How the calls of one actor's client are made. */
+export interface ActorOptions {
+  /** What its queries may miss. Default: `"linearizable"`, nothing. Where all replicas execute, queries are ordered, and a bound is refused. */
+  readonly reads?: Reads
+}
+
 /** A connection to one replica group. */
 export interface Client extends AsyncDisposable {
   readonly group: GroupDescriptor
-  /** The client of one actor, typed from its class. Costs nothing on the network; the actor is created on first use. */
-  actor<Instance extends object>(actorClass: ActorClass<Instance>, key: string): ActorClient<Instance>
+  /**
+   * The client of one actor, typed from its class. Costs nothing on the network; the actor is created on first use.
+   *
+   * Throws InvalidArgument for a key that is none, DefinitionError for a class that this group cannot host, and TypeError for `reads` that its mode
+   * does not have.
+   */
+  actor<Instance extends object>(
+    actorClass: ActorClass<Instance>,
+    key: string,
+    options?: ActorOptions,
+  ): ActorClient<Instance>
   /**
    * Waits again for a command that ended undecided, under its own number: it is never executed twice. Rejects like the
    * call itself would.
@@ -71,6 +81,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     bounds.batchBytesMax = Math.min(bounds.batchBytesMax, descriptor.entryBytesMax - ENTRY_OVERHEAD_BYTES)
     const client = `c${randomBytes(12).toString("hex")}`
     const lanes = new Map<string, Lane>()
+    let first: ActorClass | undefined
     let closed = false
     const laneOf = (mode: ReplicationMode, partition: Partition): Lane => {
       const id = `${partition}/${mode.lane}`
@@ -100,15 +111,24 @@ export async function connect(options: ConnectOptions): Promise<Client> {
     }
     return {
       group: descriptor,
-      actor<Instance extends object>(actorClass: ActorClass<Instance>, key: string): ActorClient<Instance> {
+      actor<Instance extends object>(
+        actorClass: ActorClass<Instance>,
+        key: string,
+        actorOptions: ActorOptions = {},
+      ): ActorClient<Instance> {
         const definition = define(actorClass)
         const mode = hostable(actorClass, descriptor)
+        checkTogether(actorClass, (first ??= actorClass))
+        const { reads } = actorOptions
+        if (reads !== undefined) checkReads(reads, actorClass, mode)
         let lane: Lane | undefined
         const invoke = (call: Call): Promise<unknown> => {
           if (closed)
             return Promise.reject(new Overloaded("The client was closed before it sent the command"))
           lane ??= laneOf(mode, partitionOf({ type: definition.type, key }, descriptor.partitions))
-          return lane.invoke(call)
+          return lane.invoke(
+            reads === undefined || call.member.kind === "command" ? call : { ...call, reads },
+          )
         }
         return actorMethods(definition, key, invoke) as unknown as ActorClient<Instance> // define() checked that these are the methods
       },
@@ -133,31 +153,17 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 /** What JetStream counts towards the size of an entry beside its payload: the subject and one header, at most. */
 const ENTRY_OVERHEAD_BYTES = 512
 
-/** The class's mode, if this group can keep its promise. Throws DefinitionError. */
-export function hostable(actorClass: ActorClass, group: GroupDescriptor): ReplicationMode {
-  const { mode } = define(actorClass)
-  if (!isReplicationMode(mode))
-    throw new DefinitionError({
-      actorClass: actorClass.name,
-      problem: `its mode ${JSON.stringify(mode.kind)} is not one that this version can run`,
-      remedy: "Make the mode with stateMachine({ … })",
-    })
-  if (mode.replicas > sizeOf(group))
-    throw new DefinitionError({
-      actorClass: actorClass.name,
-      problem: `its mode needs ${mode.replicas} replicas, and the group ${group.group} has ${sizeOf(group)}`,
-      remedy: "Use a larger group, or a mode that tolerates fewer faults",
-    })
-  return mode
-}
-
-/** As many as it was made with, or as vote now: one that is short of a voter for a while is not refused for it. */
-function sizeOf(group: GroupDescriptor): number {
-  return Math.max(group.replicas.length, Math.min(...group.rosters.map(({ voters }) => voters.length)))
-}
-
-function isReplicationMode(mode: { readonly kind: string }): mode is ReplicationMode {
-  return "lane" in mode && "replica" in mode && "client" in mode
+/** Throws TypeError. */
+function checkReads(reads: Reads, { name }: ActorClass, { kind, execution }: ReplicationMode): void {
+  if (reads === "linearizable") return
+  if (!(Number.isFinite(reads.maxStalenessMs) && reads.maxStalenessMs >= 0))
+    throw new TypeError(
+      `reads of ${name}: maxStalenessMs is ${reads.maxStalenessMs}, and must be a number of milliseconds from 0`,
+    )
+  if (execution === "everywhere")
+    throw new TypeError(
+      `reads of ${name} cannot be stale: its mode is ${kind}, in which every query has a place in the log's order, and sees all before it. Leave out \`reads\``,
+    )
 }
 
 function total(all: ReadonlyArray<ClientCounts>): ClientCounts {

@@ -12,9 +12,9 @@ import {
   type LogSettings,
   openConnection,
 } from "@lockstep/nats"
-import type { HaltReport, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
-import { hostable } from "./connect.ts"
+import type { HaltReport, ReignReport, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
+import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
 
 /** Which replica of which group runs, and what it hosts. */
@@ -40,8 +40,8 @@ export interface HostOptions extends Omit<ConnectionOptions, "name"> {
   /** Default: `"production"` where NODE_ENV says so, `"development"` elsewhere. Production refuses unsafe settings. */
   readonly environment?: Environment
   /**
-   * A folder for this replica's checkpoints, of its own. With it, a replica that starts again begins at its last checkpoint;
-   * without it, at the first entry of the log.
+   * A folder for this replica's checkpoints, and its journal where its classes have a primary, of its own. With it, a replica that starts again
+   * begins at its last checkpoint; without it, at the first entry of the log, or with what its peers hold.
    */
   readonly dataDir?: string
   /**
@@ -94,6 +94,17 @@ export type HostEvent =
     }
   /** The log says that another build executes what follows: this one executes nothing, and says why. */
   | { readonly event: "waits"; readonly partition: number; readonly detail: string }
+  /** Who is the master, and what that means, is another from here on. */
+  | ({ readonly event: "reign"; readonly partition: number } & ReignReport)
+  /** The disk refuses what is to be written to the journal. It is tried again and again, and nothing is acknowledged meanwhile. */
+  | { readonly event: "journal-failed"; readonly partition: number; readonly error: string }
+  /** The end of the journal, so many bytes behind this position, was torn or rotten, and is gone. After a power failure that is nothing unusual. */
+  | {
+      readonly event: "journal-cut"
+      readonly partition: number
+      readonly position: number
+      readonly bytes: number
+    }
   | { readonly event: "truncation-failed"; readonly partition: number; readonly error: string }
   /** The log, as its server shows it, is not what it was: it attaches through another server, where there is one. */
   | ({ readonly event: "log-suspect"; readonly partition: number } & HaltReport)
@@ -121,6 +132,11 @@ export interface Host extends AsyncDisposable {
   readonly live: boolean
   /** It has executed all that was in the log when it started. */
   readonly caughtUp: boolean
+  /**
+   * Wishes that another replica became the master: of one partition, or of all. Does nothing where this replica is not the master itself. What comes of
+   * it is in `status`, and an event.
+   */
+  handOver(wish: { readonly to: string; readonly partition?: number }): void
   /** Stops following the log, sends what is decided, and disconnects. */
   drain(): Promise<void>
 }
@@ -140,6 +156,7 @@ export async function host(options: HostOptions): Promise<Host> {
   const definitions = defineAll(options.actors)
   const replica = ReplicaId(options.replica)
   checkNames(options, replica)
+  for (const actorClass of options.actors) checkTogether(actorClass, options.actors[0] ?? actorClass)
   const connection = await openConnection({
     servers,
     name: `lockstep-replica-${replica}`,
@@ -148,7 +165,7 @@ export async function host(options: HostOptions): Promise<Host> {
   })
   const seats: Array<Seat> = []
   const drain = async (): Promise<void> => {
-    for (const seat of seats) seat.close()
+    await Promise.all(seats.map((seat) => seat.close()))
     await connection.close()
   }
   try {
@@ -172,6 +189,11 @@ export async function host(options: HostOptions): Promise<Host> {
       },
       get caughtUp() {
         return seats.every((seat) => seat.status.caughtUp)
+      },
+      handOver({ to, partition }) {
+        const next = ReplicaId(to)
+        for (const [index, seat] of seats.entries())
+          if (partition === undefined || partition === index) seat.handOver(next)
       },
       drain,
       [Symbol.asyncDispose]: drain,

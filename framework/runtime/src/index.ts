@@ -1,6 +1,7 @@
 export * from "./connect.ts"
 export * from "./create.ts"
 export * from "./develop.ts"
+export * from "./hand-over.ts"
 export * from "./host.ts"
 export * from "./membership.ts"
 export * from "./truncate.ts"

@@ -20,6 +20,7 @@ import type {
   ClientInput,
   ClientOptions,
   ClientOutput,
+  Reads,
   ReplicationMode,
 } from "@lockstep/replication"
 import { tell } from "./listener.ts"
@@ -79,7 +80,7 @@ export class Lane {
   }
 
   /** Sends one call. Calls of one turn of the event loop share a message, and a time. */
-  invoke(call: Call): Promise<unknown> {
+  invoke(call: LaneCall): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (!this.#flushing) {
         this.#flushing = true
@@ -89,7 +90,7 @@ export class Lane {
           this.#step({ _tag: "Flush", nowMs: performance.now() })
         })
       }
-      const { definition, member, key, args } = call
+      const { definition, member, key, args, reads } = call
       this.#step({
         _tag: "Submit",
         call: { call, resolve, reject },
@@ -98,13 +99,14 @@ export class Lane {
         key,
         args,
         trace: activeTraceparent(),
+        ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })
     })
   }
 
   /** Waits again for a call that ended undecided. */
-  retry(number: number, call: Call): Promise<unknown> {
+  retry(number: number, call: LaneCall): Promise<unknown> {
     return new Promise((resolve, reject) =>
       this.#step({ _tag: "Retry", number, call: { call, resolve, reject }, nowMs: performance.now() }),
     )
@@ -164,14 +166,19 @@ export class Lane {
 }
 
 /** The call that an error is about, so that it can be retried. */
-export function callOf(error: LockstepError): { readonly lane: Lane; readonly call: Call } | undefined {
+export function callOf(error: LockstepError): { readonly lane: Lane; readonly call: LaneCall } | undefined {
   return calls.get(error)
 }
 
-const calls = new WeakMap<LockstepError, { readonly lane: Lane; readonly call: Call }>()
+const calls = new WeakMap<LockstepError, { readonly lane: Lane; readonly call: LaneCall }>()
+
+/** A call, and what it may miss where it is a query. */
+export interface LaneCall extends Call {
+  readonly reads?: Reads
+}
 
 interface Waiting {
-  readonly call: Call
+  readonly call: LaneCall
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
 }

@@ -21,7 +21,7 @@ import {
   statedRoster,
   statedSchemas,
 } from "@lockstep/nats"
-import { hostable } from "./connect.ts"
+import { hostable } from "./hosting.ts"
 import { onReports, REPORTS_MS } from "./reports.ts"
 
 /** Which build a group is to go on with. */

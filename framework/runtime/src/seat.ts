@@ -1,12 +1,6 @@
-import type { ActorDefinition, Determinism } from "@lockstep/actor"
-import {
-  genesisRoster,
-  invariant,
-  Malformed,
-  type Partition,
-  ReplicaId,
-  ROSTER_NAMES_MAX,
-} from "@lockstep/core"
+import { randomUUID } from "node:crypto"
+import type { ActorDefinition, Determinism, UncaughtError } from "@lockstep/actor"
+import { genesisRoster, invariant, type Partition, type ReplicaId } from "@lockstep/core"
 import {
   type Appender,
   type Connection,
@@ -27,23 +21,23 @@ import {
   Stage,
   type StagedCheckpoint,
 } from "@lockstep/replication"
-import { hostable } from "./connect.ts"
+import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
+import { type Once, openOnce } from "./once.ts"
 import {
   askSubject,
+  directSubject,
   peer,
   peersSubject,
   peerSubject,
-  transferrer,
-  transferSubject,
+  reignSubject,
   voteSubject,
+  wishSubject,
 } from "./subjects.ts"
-import { decodeTransfer, encodeTransfer, type TransferMessage } from "./transfer.ts"
-
-/** How often a replica's protocol is told the time, milliseconds. */
-const TICK_MS = 500
+import { Transfers } from "./transfers.ts"
+import { decodeWish, encodeView } from "./wish.ts"
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 export class Seat {
@@ -56,6 +50,9 @@ export class Seat {
   readonly #keepsShards: boolean
   /** Where a checkpoint of peers is gathered, without a disk. */
   readonly #stage = new Stage()
+  /** Where one replica executes, and the others are given what it came to. */
+  readonly #once: Once | undefined
+  readonly #transfers: Transfers
   readonly #attestations: Appender
   readonly #connection: Connection
   readonly #group: GroupDescriptor
@@ -63,9 +60,12 @@ export class Seat {
   readonly #partition: Partition
   readonly #onEvent: (event: HostEvent) => void
   readonly #stops: Array<() => void>
-  readonly #fetchers = new Set<string>()
+  /** What came while the protocol was at work, and for which protocol, where it is the business of one only. */
+  readonly #inputs: Array<{ readonly input: ReplicaInput; readonly by: ReplicaProtocol | undefined }> = []
+  #isAtWork = false
   #caughtUp = false
   #failed = false
+  #closing: Promise<void> | undefined
 
   constructor(seat: {
     readonly connection: Connection
@@ -97,6 +97,15 @@ export class Seat {
             (seq) => this.#step({ _tag: "Persisted", seq }),
           )
     this.#truncateMarginEntries = options.truncateMarginEntries
+    if (mode.execution === "once")
+      this.#once = openOnce(
+        { group: group.group, replica, partition, logId, dataDir: options.dataDir, definitions, determinism },
+        {
+          onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
+          onUncaught: (uncaught) => this.#tellUncaught(uncaught),
+          onEvent: this.#onEvent,
+        },
+      )
     const { actorBytesMax } = options
     this.#make = (begin) =>
       mode.replica({
@@ -110,6 +119,8 @@ export class Seat {
         checkpointEveryBatches: group.checkpointEveryBatches,
         ...(!this.#keepsShards && this.#keeper?.begin()),
         ...this.#keeper?.trial(),
+        incarnation: randomUUID(),
+        ...(this.#once && { journal: this.#once.journal.records() }),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
@@ -127,23 +138,31 @@ export class Seat {
       () => undefined, // the protocol says it again when the log does not show it
     )
     this.#tail = this.#openTail()
-    const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), TICK_MS)
+    this.#transfers = new Transfers(
+      connection,
+      { group: group.group, partition, replica },
+      this.#keeper,
+      (from, answer) => this.#step({ _tag: "Answer", from, answer }),
+    )
+    const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), mode.tickMs)
+    const hear = (subject: string, bytes: Uint8Array): void => {
+      const from = peer(subject)
+      if (from !== replica) this.#step({ _tag: "Peer", from, bytes })
+    }
     this.#stops = [
       () => this.#tail.close(),
       () => clearInterval(timer),
-      () => this.#attestations.close(),
-      () => this.#keeper?.close(),
+      () => this.#transfers.close(),
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
       ),
-      connection.subscribe(transferSubject(group.group, partition, replica, "*"), (subject, bytes) =>
-        this.#transfer(transferrer(subject), bytes),
-      ),
-      connection.subscribe(peersSubject(group.group, partition), (subject, bytes) => {
-        const from = peer(subject)
-        if (from !== replica) this.#step({ _tag: "Peer", from, bytes })
-      }),
+      connection.subscribe(peersSubject(group.group, partition), hear),
+      connection.subscribe(directSubject(group.group, partition, "*", replica), hear),
     ]
+    if (this.#once !== undefined)
+      this.#stops.push(
+        connection.subscribe(wishSubject(group.group, partition), (_, bytes) => this.#hearOperator(bytes)),
+      )
   }
 
   /** The keeper, where what it keeps is enough to begin with. */
@@ -159,15 +178,41 @@ export class Seat {
     return !this.#failed && this.#protocol.status.halted === undefined
   }
 
-  close(): void {
+  /** An operator asks the master, if this is it, to make another replica the master. */
+  handOver(to: ReplicaId): void {
+    this.#step({ _tag: "HandOver", to })
+  }
+
+  /** Resolves when all that it wrote is on the disk. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     for (const stop of this.#stops) stop()
+    await this.#once?.journal.close()
+    this.#attestations.close()
+    this.#keeper?.close()
+  }
+
+  /** One input after the other: what comes of an output before all outputs are carried out waits for them. */
+  #step(input: ReplicaInput, by?: ReplicaProtocol): void {
+    this.#inputs.push({ input, by })
+    if (this.#isAtWork) return
+    this.#isAtWork = true
+    try {
+      for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift())
+        if (next.by === undefined || next.by === this.#protocol) this.#take(next.input)
+    } finally {
+      this.#isAtWork = false
+    }
   }
 
   /** A broken invariant stops this partition: a replica that does not know what it did must not vote. */
-  #step(input: ReplicaInput): void {
+  #take(input: ReplicaInput): void {
     if (this.#failed) return
     try {
-      for (const output of this.#protocol.step(input)) this.#carryOut(output)
+      for (const output of this.#protocol.step(input, performance.now())) this.#carryOut(output)
     } catch (cause) {
       this.#failed = true
       this.#onEvent({ event: "failed", partition: this.#partition, error: String(cause) })
@@ -180,32 +225,19 @@ export class Seat {
     this.#onEvent({ event: "caught-up", partition: this.#partition, seq: applied, executed })
   }
 
-  /** A peer fetches this replica's checkpoint, or answers with its own. (A replica's own shard is one of those that it asks for.) */
-  #transfer(from: string, bytes: Uint8Array): void {
-    if (!this.#mayFetch(from)) return
-    try {
-      const other = ReplicaId(from)
-      const message = decodeTransfer(bytes)
-      if (message._tag === "Answers") this.#step({ _tag: "Answer", from: other, answer: message.answer })
-      else
-        for (const answer of this.#keeper?.read(other, message.request) ?? [])
-          this.#tellPeer(other, { _tag: "Answers", answer })
-    } catch (cause) {
-      // a name that is none is one in the subject, where anybody may write anything
-      if (!(cause instanceof Malformed || cause instanceof TypeError)) throw cause
-    }
+  /** Whoever is the master hands over; everybody says who that is. */
+  #hearOperator(bytes: Uint8Array): void {
+    const to = decodeWish(bytes)
+    if (to === undefined) return
+    if (this.status.reign?.master !== to) this.handOver(to)
+    const { reign } = this.status
+    const subject = reignSubject(this.#group.group, this.#partition, this.#replica)
+    if (reign !== undefined) this.#connection.publish(subject, encodeView(this.#replica, reign))
   }
 
-  /** The roster need not name it yet. But each of them costs memory while it fetches, so there may be as many as in a roster. */
-  #mayFetch(from: string): boolean {
-    if (!this.#fetchers.has(from) && this.#fetchers.size >= ROSTER_NAMES_MAX) return false
-    this.#fetchers.add(from)
-    return true
-  }
-
-  #tellPeer(to: ReplicaId, message: TransferMessage): void {
-    const subject = transferSubject(this.#group.group, this.#partition, to, this.#replica)
-    this.#connection.publish(subject, encodeTransfer(message))
+  #tellUncaught({ target, seq, error }: UncaughtError): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#onEvent({ event: "actor-threw", target, seq, error: text })
   }
 
   #openTail(): Tail {
@@ -227,6 +259,7 @@ export class Seat {
 
   /** What is known here is put aside as evidence, and forgotten. */
   #rejoin(report: HaltReport): void {
+    this.#once?.journal.reset()
     const evidence = this.#keeper?.putAside(report.applied)
     const partition = this.#partition
     this.#onEvent({ event: "rejoining", partition, ...report, ...(evidence && { evidence }) })
@@ -250,6 +283,8 @@ export class Seat {
     const trial = probation === undefined ? {} : { probation }
     const begin = (restore: Checkpoint): ReplicaProtocol => this.#make({ restore, ...trial })
     const copies = this.#wholeCopies
+    // first: what is in it does not follow upon the new checkpoint
+    this.#once?.journal.reset()
     copies?.install(checkpoint)
     this.#protocol =
       copies === undefined
@@ -281,22 +316,38 @@ export class Seat {
         )
       case "Tell":
         return this.#connection.publish(
-          peerSubject(this.#group.group, this.#partition, this.#replica),
+          output.to === undefined
+            ? peerSubject(this.#group.group, this.#partition, this.#replica)
+            : directSubject(this.#group.group, this.#partition, this.#replica, output.to),
           output.bytes,
         )
+      case "Journal":
+        return this.#once?.journal.write(output)
+      case "Trim":
+        this.#once?.journal.trim(output.below)
+        return this.#keeper?.release(output.below)
+      case "Execute": {
+        const protocol = this.#protocol
+        return this.#once?.executor.run(output.execution, (executed) =>
+          this.#step({ _tag: "Executed", executed }, protocol),
+        )
+      }
+      case "Reign":
+        return this.#onEvent({ event: "reign", partition: this.#partition, ...output.report })
       case "Persist":
         return this.#keeper?.keep(output.changes)
       case "Attest":
         return this.#attestations.append(output.bytes, 0)
       case "Truncatable":
-        this.#keeper?.release(output.below)
+        // with a journal, checkpoints are at its positions, and not at the log's
+        if (this.#once === undefined) this.#keeper?.release(output.below)
         return void this.#truncate(output.below)
       case "Stage":
         return this.#wholeCopies === undefined
           ? this.#stage.add(output.bucket)
           : this.#wholeCopies.stage(output.bucket)
       case "Request":
-        return this.#tellPeer(output.to, { _tag: "Asks", request: output.request })
+        return this.#transfers.ask(output.to, output.request)
       case "Install":
         return this.#install(output.checkpoint)
       case "Membership": {
@@ -325,11 +376,8 @@ export class Seat {
       case "Halt":
         this.#onEvent({ event: "halted", partition: this.#partition, ...output.report })
         return this.#tail.close()
-      case "Uncaught": {
-        const { target, seq, error } = output.uncaught
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        return this.#onEvent({ event: "actor-threw", target, seq, error: text })
-      }
+      case "Uncaught":
+        return this.#tellUncaught(output.uncaught)
     }
   }
 }

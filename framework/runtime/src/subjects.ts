@@ -30,6 +30,21 @@ export function peersSubject(group: GroupName, partition: Partition): string {
   return `peer.${group}.${partition}.*`
 }
 
+/** What a replica tells one of its peers. */
+export function directSubject(group: GroupName, partition: Partition, from: string, to: string): string {
+  return `peer.${group}.${partition}.${from}.${to}`
+}
+
+/** What operators wish of the replicas of a partition. Permissions let nobody else publish there. */
+export function wishSubject(group: GroupName, partition: Partition): string {
+  return `operator.${group}.${partition}`
+}
+
+/** What a replica answers operators: who is the master. Permissions let each replica publish on its own only. */
+export function reignSubject(group: GroupName, partition: Partition, replica: string): string {
+  return `reign.${group}.${partition}.${replica}`
+}
+
 /** What one replica tells another while a checkpoint is fetched. */
 export function transferSubject(group: GroupName, partition: Partition, to: string, from: string): string {
   return `transfer.${group}.${partition}.${to}.${from}`
@@ -40,7 +55,7 @@ export function transferrer(subject: string): string {
   return subject.split(".")[4] ?? ""
 }
 
-/** Who a message on a peer's subject is from. */
+/** Who a message on a peer's subject, or on one about who is the master, is from. */
 export function peer(subject: string): string {
   return subject.split(".")[3] ?? ""
 }

@@ -1,4 +1,4 @@
-import { ActorError, Command, Query, Replicated, stateMachine } from "lockstep"
+import { ActorError, Command, primaryBackup, Query, Replicated, stateMachine } from "lockstep"
 import { z } from "zod"
 
 /** Three replicas, two equal votes. */
@@ -125,6 +125,24 @@ export class Wide {
   @Query()
   width(): number {
     return 5
+  }
+}
+
+/** One replica executes, and answers by itself. */
+@Replicated({ name: "test/Primary", version: 1, mode: primaryBackup({ replication: "asynchronous" }) })
+export class Primary {
+  @Query()
+  width(): number {
+    return 1
+  }
+}
+
+/** One replica executes, and answers when all others have it. */
+@Replicated({ name: "test/Synchronous", version: 1, mode: primaryBackup({ replication: "synchronous" }) })
+export class Synchronous {
+  @Query()
+  width(): number {
+    return 3
   }
 }
 

@@ -3,15 +3,29 @@ import {
   ActorError,
   type Client,
   connect,
+  DefinitionError,
+  host,
   InvalidArgument,
   LogUnavailable,
   Overloaded,
+  type Reads,
   UnknownGroup,
 } from "lockstep"
 import { type Development, develop } from "lockstep/develop"
 import { openConnection } from "@lockstep/nats"
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
-import { actors, Book, Counter, Ghost, NewerCounter, Purse, Quick, Wide } from "./actors.ts"
+import {
+  actors,
+  Book,
+  Counter,
+  Ghost,
+  NewerCounter,
+  Primary,
+  Purse,
+  Quick,
+  Synchronous,
+  Wide,
+} from "./actors.ts"
 import { caughtUp, equal } from "./hosts.ts"
 import { rejection } from "./rejection.ts"
 
@@ -209,6 +223,53 @@ describe("a wrong call", () => {
       /Wide: its mode needs 5 replicas, and the group main has 3\. Use a larger group/,
     )
     expect(() => caller.actor(Map, "m")).toThrow(/Map: it has no @Replicated decorator/)
+  })
+})
+
+describe("reads", () => {
+  it("that may be stale are refused where every query is ordered, when the client is made", async () => {
+    await using caller = await client()
+    const make = (reads: Reads) => () => caller.actor(Counter, "read", { reads })
+    expect(make({ maxStalenessMs: 100 })).toThrow(TypeError)
+    expect(make({ maxStalenessMs: 100 })).toThrow(
+      /reads of Counter cannot be stale: its mode is state-machine, in which every query has a place in the log's order/,
+    )
+    expect(make({ maxStalenessMs: -1 })).toThrow(/maxStalenessMs is -1, and must be a number of milliseconds/)
+    expect(await make("linearizable")().add(2)).toBe(2)
+    expect(await make("linearizable")().read()).toBe(2)
+  })
+})
+
+describe("classes of two modes", () => {
+  it("are not of one group where the modes are of different kinds", async () => {
+    await using caller = await client()
+    caller.actor(Counter, "c")
+    caller.actor(Quick, "q") // of the same kind
+    expect(() => caller.actor(Primary, "p")).toThrow(DefinitionError)
+    expect(() => caller.actor(Primary, "p")).toThrow(
+      /^Primary: its mode is primary-backup, and that of Counter, a class of the same group, is state-machine\. Give the classes of a group one mode/,
+    )
+  })
+
+  it("are not either where one replica executes, and acknowledges by two rules", async () => {
+    await using caller = await client()
+    caller.actor(Primary, "p")
+    expect(() => caller.actor(Synchronous, "s")).toThrow(
+      /^Synchronous: its mode is primary-backup\/synchronous.*, and that of Primary, .* is primary-backup\/asynchronous/,
+    )
+  })
+
+  it("are refused by a host before anything is made", async () => {
+    const options = {
+      servers: group.servers,
+      group: "mixed",
+      replica: "r0",
+      create: { replicas: ["r0", "r1", "r2"] },
+    }
+    const error = await rejection(host({ ...options, actors: [Counter, Quick, Primary] }))
+    expect(error).toBeInstanceOf(DefinitionError)
+    expect(error.message).toMatch(/^Primary: its mode is primary-backup, and that of Counter/)
+    await expect(client({ group: "mixed" })).rejects.toBeInstanceOf(UnknownGroup)
   })
 })
 

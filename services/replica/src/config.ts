@@ -68,7 +68,7 @@ const SETTINGS = {
   CREATE_COPIES: "1, 3 or 5: the servers that hold each entry of the group's logs, where it is to be made",
   CREATE_PARTITIONS: "a whole number: the partitions of the group, where it is to be made",
   ACCEPT: `unsafe settings to run with knowingly, comma separated, out of ${Object.keys(RISKS).join(", ")}`,
-  DATA_DIR: "a folder for this replica's checkpoints, of its own",
+  DATA_DIR: "a folder for this replica's checkpoints and its journal, of its own",
   ACTOR_BYTES_MAX:
     "a whole number: about so many bytes of actors stay in memory, for each partition, although they are in DATA_DIR",
   TRUNCATE_MARGIN_ENTRIES:

@@ -5,7 +5,7 @@ import type { Host } from "lockstep"
 
 /**
  * Answers over HTTP, until the scope closes: `/live` (200 while it follows the log, 503 after it halted), `/ready` (200
- * once it has caught up), `/status` (positions, counts and chains by partition). Yields the server's URL.
+ * once it has caught up), `/status` (positions, counts and chains by partition, and who is the master where there is one). Yields the server's URL.
  */
 export function serveHealth(
   replica: Host,
@@ -60,6 +60,7 @@ function report(replica: Host) {
           waits,
           repeated,
           malformed,
+          reign,
         },
         partition,
       ) => ({
@@ -80,6 +81,8 @@ function report(replica: Host) {
         waits,
         repeated,
         malformed,
+        // by how much each backup is behind: a Map is nothing in JSON
+        reign: reign && { ...reign, lag: Object.fromEntries(reign.lag) },
       }),
     ),
   }

@@ -36,6 +36,21 @@ export interface PartitionStatus {
   readonly waits: string | undefined
   readonly repeated: number
   readonly malformed: number
+  /** Where its classes have a primary: who that is, and what it means. */
+  readonly reign?: {
+    readonly epoch: number
+    readonly master?: string
+    readonly inSync: ReadonlyArray<string>
+    readonly acknowledgements: number
+    readonly degraded: boolean
+    readonly position: number
+    readonly lossWindow: number
+    readonly leased: boolean
+    readonly committed: number
+    readonly lag: Readonly<Record<string, number>>
+    readonly truncated: number
+    readonly degradedCommands: number
+  }
   readonly halted: { readonly reason: string; readonly detail: string } | undefined
 }
 

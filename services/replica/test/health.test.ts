@@ -17,6 +17,7 @@ function hosting(state: { readonly live: boolean; readonly caughtUp: boolean }):
     schema: { number: 4 },
     waits: "for the next build",
     role: "voter",
+    reign: { epoch: 2, master: "r1", inSync: ["r0", "r1"], lag: new Map([["r0", 5]]) },
     stateDigest: () => "",
   }
   return { replica: "r0", group: { group: "main" }, status: [partition], ...state } as unknown as Host
@@ -65,6 +66,7 @@ describe("the health server", () => {
             schema: 4,
             waits: "for the next build",
             role: "voter",
+            reign: { epoch: 2, master: "r1", inSync: ["r0", "r1"], lag: { r0: 5 } },
           },
         ],
       })

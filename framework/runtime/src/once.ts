@@ -1,0 +1,43 @@
+import { randomUUID } from "node:crypto"
+import { type ActorDefinition, type Determinism, Executor, type UncaughtError } from "@lockstep/actor"
+import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
+import type { HostEvent } from "./host.ts"
+import { Journal, type Journaling } from "./journal.ts"
+import { VolatileJournal } from "./volatile-journal.ts"
+
+/** What a seat needs besides where one replica executes, and the others are given what it came to. */
+export interface Once {
+  readonly journal: Journaling
+  readonly executor: Executor
+}
+
+/** Opens the journal, on the disk where there is a folder, and makes an executor that may use the outside world. */
+export function openOnce(
+  of: {
+    readonly group: GroupName
+    readonly replica: ReplicaId
+    readonly partition: Partition
+    readonly logId: string
+    readonly dataDir: string | undefined
+    readonly definitions: ReadonlyMap<string, ActorDefinition>
+    readonly determinism: Determinism
+  },
+  listener: {
+    readonly onJournaled: (write: number) => void
+    readonly onUncaught: (uncaught: UncaughtError) => void
+    readonly onEvent: (event: HostEvent) => void
+  },
+): Once {
+  const { partition, dataDir, definitions, determinism } = of
+  const { onJournaled, onUncaught, onEvent } = listener
+  const journal =
+    dataDir === undefined
+      ? new VolatileJournal(onJournaled)
+      : new Journal(dataDir, of, {
+          onJournaled,
+          onFailed: (error) => onEvent({ event: "journal-failed", partition, error }),
+          onCut: (cut) => onEvent({ event: "journal-cut", partition, ...cut }),
+        })
+  const world = { clock: Date.now, random: Math.random, uuid: randomUUID }
+  return { journal, executor: new Executor({ definitions, determinism, ...world, onUncaught }) }
+}
