@@ -99,7 +99,7 @@ export class Seat {
     this.#truncateMarginEntries = options.truncateMarginEntries
     if (mode.execution === "once")
       this.#once = openOnce(
-        { group: group.group, replica, partition, logId, dataDir: options.dataDir, definitions, determinism },
+        { group: group.group, replica, partition, logId, dataDir: options.dataDir, definitions },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
