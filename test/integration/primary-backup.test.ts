@@ -1,0 +1,159 @@
+import {
+  type ActorClass,
+  type Client,
+  Command,
+  connect,
+  handOver,
+  type Host,
+  host,
+  primaryBackup,
+  Query,
+  Replicated,
+} from "lockstep"
+import { type Server, startServer } from "lockstep/develop"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+
+const soon = { timeout: 20_000 }
+const replicas = ["r0", "r1", "r2"]
+const root = mkdtempSync(join(tmpdir(), "lockstep-primary-"))
+let server: Server
+beforeAll(async () => {
+  server = await startServer()
+})
+afterAll(async () => {
+  await server.stop()
+  rmSync(root, { recursive: true, force: true })
+})
+
+interface Diary {
+  note(id: string): Promise<{ readonly place: number; readonly atMs: number }>
+  all(): ReadonlyArray<{ readonly id: string; readonly atMs: number }>
+}
+
+/** Remembers what was noted, and when, by the primary's own clock. */
+function diary(mode: ReturnType<typeof primaryBackup>): ActorClass<Diary> {
+  @Replicated({ name: "test/Diary", version: 1, mode })
+  class Noted implements Diary {
+    notes: Array<{ id: string; atMs: number }> = []
+
+    @Command()
+    async note(id: string): Promise<{ place: number; atMs: number }> {
+      const atMs = Date.now()
+      await sleep(1)
+      return { place: this.notes.push({ id, atMs }) - 1, atMs }
+    }
+
+    @Query()
+    all(): ReadonlyArray<{ id: string; atMs: number }> {
+      return this.notes
+    }
+  }
+  return Noted
+}
+
+const SETTINGS = {
+  synchronous: diary(primaryBackup({ replication: "synchronous" })),
+  "semi-synchronous": diary(primaryBackup({ replication: "semi-synchronous", acknowledgements: 1 })),
+  asynchronous: diary(primaryBackup({ replication: "asynchronous" })),
+}
+
+/** Three replicas of a group of this name, each with a disk. */
+async function three(group: string, actor: ActorClass<Diary>): Promise<Group> {
+  const stack = new AsyncDisposableStack()
+  const hosts: Array<Host> = []
+  for (const replica of replicas) {
+    const running = host({
+      servers: server.url,
+      group,
+      actors: [actor],
+      replica,
+      create: { replicas },
+      dataDir: join(root, group, replica),
+    })
+    hosts.push(stack.use(await running))
+  }
+  const client = stack.use(await connect({ servers: server.url, group, limits: { deadlineMs: 20_000 } }))
+  return { hosts, client, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+interface Group extends AsyncDisposable {
+  readonly hosts: ReadonlyArray<Host>
+  readonly client: Client
+}
+
+/** The replica that surely is the master, once there is one. */
+async function masterOf(hosts: ReadonlyArray<Host>): Promise<Host> {
+  const found = () =>
+    hosts.find(({ replica, status }) => {
+      const reign = status[0]?.reign
+      return reign?.leased === true && reign.master === replica
+    })
+  await expect.poll(found, soon).toBeDefined()
+  return found() ?? masterOf(hosts)
+}
+
+describe.each(Object.entries(SETTINGS))("%s replication", (setting, actor) => {
+  it("answers, and what a command read of the clock is the same for everybody", async () => {
+    await using group = await three(`answers-${setting}`, actor)
+    const notes = group.client.actor(actor, "d")
+    const begunMs = Date.now()
+    const told = await Promise.all(Array.from({ length: 50 }, (_, i) => notes.note(`note ${i}`)))
+    expect(told.map(({ place }) => place).toSorted((a, b) => a - b)).toEqual([...told.keys()])
+    for (const { atMs } of told) expect(atMs).toBeGreaterThanOrEqual(begunMs)
+    const all = await notes.all()
+    expect(told.map(({ place, atMs }) => all[place]?.atMs === atMs)).not.toContain(false)
+    // an order that every replica comes to, also those that did not execute
+    const digests = () => new Set(group.hosts.map(({ status }) => status[0]?.stateDigest())).size
+    await expect.poll(digests, soon).toBe(1)
+  })
+
+  it("goes on with another primary when the first is gone, and tells how much may be lost", async () => {
+    await using group = await three(`survives-${setting}`, actor)
+    const notes = group.client.actor(actor, "d")
+    for (let i = 0; i < 20; i++) await notes.note(`before ${i}`)
+    const first = await masterOf(group.hosts)
+    await first.drain()
+    const others = group.hosts.filter((other) => other !== first)
+    const next = await masterOf(others)
+    const { epoch = 0, lossWindow = 0 } = next.status[0]?.reign ?? {}
+    expect(epoch).toBeGreaterThan(1)
+    expect(lossWindow).toBeLessThanOrEqual(setting === "asynchronous" ? Number.MAX_SAFE_INTEGER : 0)
+    await notes.note("after")
+    const ids = (await notes.all()).map(({ id }) => id)
+    expect(ids.at(-1)).toBe("after")
+    const kept = Array.from({ length: 20 }, (_, i) => `before ${i}`).filter((id) => ids.includes(id))
+    expect(kept.length).toBeGreaterThanOrEqual(20 - lossWindow)
+    expect(ids).toEqual([...kept, "after"])
+  })
+
+  it("hands over under load, and no call fails", async () => {
+    await using group = await three(`hands-over-${setting}`, actor)
+    const first = await masterOf(group.hosts)
+    const next = group.hosts.find((other) => other !== first)
+    if (next === undefined) throw new Error("there are three")
+    const stop = new AbortController()
+    const call = async (key: string): Promise<number> => {
+      const notes = group.client.actor(actor, key)
+      let noted = 0
+      while (!stop.signal.aborted) await notes.note(`${noted++}`)
+      return noted
+    }
+    const keys = ["a", "b", "c", "d"]
+    const calls = keys.map(call)
+    await sleep(200)
+    const epochs = await handOver({ servers: server.url, group: group.client.group.group, to: next.replica })
+    expect(epochs.size).toBe(1)
+    expect((await masterOf(group.hosts)).replica).toBe(next.replica)
+    await sleep(200)
+    stop.abort()
+    const counts = await Promise.all(calls)
+    for (const [index, key] of keys.entries()) {
+      const ids = (await group.client.actor(actor, key).all()).map(({ id }) => id)
+      expect(ids).toEqual(Array.from({ length: counts[index] ?? 0 }, (_, i) => `${i}`))
+    }
+  })
+})
