@@ -1,4 +1,5 @@
 export * from "./append.ts"
+export * from "./asker.ts"
 export * from "./connection.ts"
 export * from "./group.ts"
 export * from "./membership.ts"

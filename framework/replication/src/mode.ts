@@ -364,6 +364,8 @@ export type ClientInput<Call> =
   | { readonly _tag: "AppendUnknown"; readonly token: number; readonly nowMs: number }
   /** A message on the vote subject of this replica, which the server authenticated as far as it is configured to. */
   | { readonly _tag: "Vote"; readonly from: string; readonly bytes: Uint8Array; readonly nowMs: number }
+  /** Nobody listened when the `Ask` of this token was sent: it was received by nobody, and never will be. */
+  | { readonly _tag: "Unheard"; readonly token: number; readonly nowMs: number }
   | { readonly _tag: "Reconnected"; readonly nowMs: number }
   /** What was read after a `Refresh`: perhaps no news. */
   | { readonly _tag: "Roster"; readonly roster: Roster; readonly nowMs: number }
@@ -375,7 +377,13 @@ export type ClientInput<Call> =
 
 export type ClientOutput<Call> =
   | { readonly _tag: "Append"; readonly token: number; readonly bytes: Uint8Array }
-  | { readonly _tag: "Ask"; readonly replica: ReplicaId; readonly bytes: Uint8Array }
+  /** With a token: the protocol wants to know where nobody listens (`Unheard`). */
+  | {
+      readonly _tag: "Ask"
+      readonly replica: ReplicaId
+      readonly bytes: Uint8Array
+      readonly token?: number
+    }
   | { readonly _tag: "Settle"; readonly call: Call; readonly outcome: Outcome; readonly seq: number }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
   /** The group may have another roster by now: read it where it is written beside the log. */

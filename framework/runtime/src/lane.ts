@@ -10,9 +10,11 @@ import {
 import {
   type Appender,
   type AppendResult,
+  type Asker,
   type Connection,
   LogUnavailable,
   openAppender,
+  openAsker,
   readRoster,
 } from "@lockstep/nats"
 import type {
@@ -40,6 +42,7 @@ export class Lane {
   readonly #connection: Connection
   readonly #onDissent: (dissent: Dissent) => void
   readonly #appender: Appender
+  readonly #asker: Asker
   readonly #stops: Array<() => void>
   #flushing = false
   /** When the turn began in which calls are gathered. */
@@ -63,7 +66,11 @@ export class Lane {
       { group, partition, writer: { client } },
       (token, result) => this.#step(appendInput(token, result)),
     )
+    this.#asker = openAsker(lane.connection, (token) =>
+      this.#step({ _tag: "Unheard", token, nowMs: performance.now() }),
+    )
     this.#stops = [
+      () => this.#asker.close(),
       lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>
         this.#step({ _tag: "Vote", from: voter(subject), bytes, nowMs: performance.now() }),
       ),
@@ -147,11 +154,11 @@ export class Lane {
     switch (output._tag) {
       case "Append":
         return this.#appender.append(output.bytes, output.token)
-      case "Ask":
-        return this.#connection.publish(
-          askSubject(this.#options.group, this.#options.partition, output.replica),
-          output.bytes,
-        )
+      case "Ask": {
+        const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
+        if (output.token === undefined) return this.#connection.publish(subject, output.bytes)
+        return this.#asker.ask(subject, output.bytes, output.token)
+      }
       case "Settle":
         return settle(output.call, output.outcome)
       case "Fail":

@@ -44,6 +44,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   readonly #undecided = new Map<number, Pending<Call>>()
   #session: SessionId | undefined
   #number = 0
+  #token = 0
   /** The last position that this client was told of: what it reads is not older. */
   #known = 0
   #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
@@ -76,6 +77,9 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
         break
       case "Vote":
         this.#hear(input.from, input.bytes, input.nowMs)
+        break
+      case "Unheard":
+        this.#unheard(input.token, input.nowMs)
         break
       case "Reconnected":
         for (const pending of this.#inFlight.values()) pending.againAtMs = input.nowMs
@@ -174,8 +178,12 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, encodeQuestion(question))
     }
     const isFirst = pending.sentIn === undefined || pending.sentIn === epoch || kind === "opening"
-    if (isFirst) pending.sentIn = epoch
-    this.#ask(primary, encodeQuestion({ _tag: isFirst ? "Execute" : "LookUp", client, epoch, envelope }))
+    const bytes = encodeQuestion({ _tag: isFirst ? "Execute" : "LookUp", client, epoch, envelope })
+    if (!isFirst) return this.#ask(primary, bytes)
+    pending.sentIn = epoch
+    const token = this.#token++
+    pending.copies.add(token)
+    this.#outputs.push({ _tag: "Ask", replica: primary, bytes, token })
   }
 
   #ask(replica: ReplicaId, bytes: Uint8Array): void {
@@ -230,10 +238,18 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     this.#dispatch(nowMs)
   }
 
+  /** Where all copies of a batch reached nobody, it can be sent as if it had not been. */
+  #unheard(token: number, nowMs: number): void {
+    for (const pending of this.#inFlight.values())
+      if (pending.copies.delete(token) && pending.copies.size === 0) pending.sentIn = undefined
+    this.#seek(nowMs)
+  }
+
   #untouched(reply: Reply & { readonly _tag: "Elsewhere" }): void {
     const pending = reply.number === undefined ? undefined : this.#inFlight.get(reply.number)
-    if (pending?.kind === "command" && pending.sentIn !== undefined && pending.sentIn < reply.epoch)
-      pending.sentIn = undefined
+    if (pending?.sentIn === undefined || pending.sentIn >= reply.epoch) return
+    pending.sentIn = undefined
+    pending.copies.clear()
   }
 
   #take(reply: Reply, vote: ReturnType<typeof decodeVote>, nowMs: number): void {
@@ -246,10 +262,9 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
         return
       }
       case "Elsewhere":
-        if (reply.untouched && pending.kind === "command" && pending.sentIn !== undefined) {
-          this.#untouched(reply)
-          if (pending.sentIn === undefined) this.#send(pending, nowMs)
-        }
+        if (!reply.untouched || pending.sentIn === undefined) return
+        this.#untouched(reply)
+        if (pending.sentIn === undefined) this.#send(pending, nowMs)
         return
       case "Stale":
         return this.#send(pending, nowMs)
@@ -363,6 +378,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     if (!this.#undecided.delete(pending.number)) return
     this.#commands.hold(pending.calls.length, pending.bytes)
     pending.sentIn = undefined
+    pending.copies.clear()
     pending.sends = 0
     this.#send(pending, nowMs)
   }

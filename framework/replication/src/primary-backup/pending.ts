@@ -16,15 +16,17 @@ export interface Pending<Call> {
   sends: number
   /** The epoch whose primary may have executed it; undefined: nobody can have. */
   sentIn: number | undefined
+  /** Tokens of copies that were sent to be executed, and that somebody may have received. */
+  readonly copies: Set<number>
   /** What is here of an answer that comes in several messages. */
   parts: { readonly reply: string; readonly parts: Parts } | undefined
 }
 
 /** What was not sent yet. */
 export function pendingOf<Call>(
-  batch: Omit<Pending<Call>, "againAtMs" | "sends" | "sentIn" | "parts">,
+  batch: Omit<Pending<Call>, "againAtMs" | "sends" | "sentIn" | "copies" | "parts">,
 ): Pending<Call> {
-  return { ...batch, againAtMs: 0, sends: 0, sentIn: undefined, parts: undefined }
+  return { ...batch, againAtMs: 0, sends: 0, sentIn: undefined, copies: new Set(), parts: undefined }
 }
 
 /** The outcomes, once all their parts are here. */

@@ -99,7 +99,8 @@ export class Tenure {
 
   handOver(to: ReplicaId): void {
     const { options, rules, nowMs } = this.#ground
-    if (to !== options.replica)
+    // operators ask again until it is done
+    if (to !== options.replica && this.#successor === undefined)
       this.#successor = { replica: to, untilMs: nowMs + rules.leaseMs, named: false }
   }
 

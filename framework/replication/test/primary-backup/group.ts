@@ -223,10 +223,16 @@ export class Group {
     for (const output of this.client.step(input)) this.#settle(output)
   }
 
+  #ask({ replica, bytes, token }: ClientOutput<Call> & { _tag: "Ask" }): void {
+    this.asked.push(replica)
+    if (this.#isCut("c", replica)) return
+    if (this.replicas.has(replica)) this.#later(replica, { _tag: "Message", bytes })
+    else if (token !== undefined)
+      this.#queue.push(() => this.#clientStep({ _tag: "Unheard", token, nowMs: this.nowMs }))
+  }
+
   #settle(output: ClientOutput<Call>): void {
-    if (output._tag === "Ask") this.asked.push(output.replica)
-    if (output._tag === "Ask" && !this.#isCut("c", output.replica))
-      this.#later(output.replica, { _tag: "Message", bytes: output.bytes })
+    if (output._tag === "Ask") this.#ask(output)
     else if (output._tag === "Settle") output.call.outcome = output.outcome
     else if (output._tag === "Fail") output.call.error = output.error
   }
