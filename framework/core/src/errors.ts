@@ -150,8 +150,11 @@ export class OutcomeUnknown extends UndecidedError {
   override readonly name = "OutcomeUnknown"
   readonly tookEffect = "unknown"
 
-  constructor(undecided: Undecided) {
-    super(undecided, "It may or may not take effect; retry(error) settles it without executing it twice.")
+  constructor(
+    undecided: Undecided,
+    advice = "It may or may not take effect; retry(error) settles it without executing it twice.",
+  ) {
+    super(undecided, advice)
   }
 }
 

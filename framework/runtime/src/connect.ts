@@ -126,9 +126,9 @@ export async function connect(options: ConnectOptions): Promise<Client> {
           if (closed)
             return Promise.reject(new Overloaded("The client was closed before it sent the command"))
           lane ??= laneOf(mode, partitionOf({ type: definition.type, key }, descriptor.partitions))
-          return lane.invoke(
-            reads === undefined || call.member.kind === "command" ? call : { ...call, reads },
-          )
+          // where one replica executes, queries go another way than commands
+          const isRead = mode.execution === "once" && call.member.kind === "query"
+          return lane.invoke(isRead ? { ...call, reads: reads ?? "linearizable" } : call)
         }
         return actorMethods(definition, key, invoke) as unknown as ActorClient<Instance> // define() checked that these are the methods
       },

@@ -25,6 +25,7 @@ import { type Draft, Outbox } from "../outbox.ts"
 import { Locator } from "./locator.ts"
 import { type Pending, pendingOf, wholeOf } from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
+import { holds, Undecided } from "./undecided.ts"
 
 /** What is not answered is sent again after this long, then half as often each time, milliseconds. */
 const AGAIN_MS = 250
@@ -41,7 +42,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   readonly #locator: Locator
   readonly #inFlight = new Map<number, Pending<Call>>()
   /** Batches of which nobody knows what became; they may be asked for again. */
-  readonly #undecided = new Map<number, Pending<Call>>()
+  readonly #undecided: Undecided<Call>
   #session: SessionId | undefined
   #number = 0
   #token = 0
@@ -54,6 +55,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     this.#options = options
     this.#commands = new Outbox(options.limits)
     this.#locator = new Locator(options.roster)
+    this.#undecided = new Undecided(options.limits.undecidedMax)
   }
 
   get busy(): boolean {
@@ -194,7 +196,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   #floor(): number {
     let floor = this.#number
     for (const [number, { kind }] of this.#inFlight) if (kind === "command") floor = Math.min(floor, number)
-    for (const number of this.#undecided.keys()) floor = Math.min(floor, number)
+    for (const number of this.#undecided.numbers) floor = Math.min(floor, number)
     return floor
   }
 
@@ -351,31 +353,25 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   /** Nobody can say whether it was executed; it is remembered for a while, so that the caller can have it executed. */
   #giveUp(pending: Pending<Call>, detail: string): void {
     this.#forget(pending)
-    const { partition, limits } = this.#options
+    const { partition } = this.#options
     for (const [i, call] of pending.calls.entries()) {
       if (call === undefined) continue
       const command = { partition, session: pending.session, number: pending.number + i }
       const { primary, voters } = this.#locator
       const missing = primary === undefined ? voters : [primary]
-      this.#fail(call, new OutcomeUnknown({ needed: 1, testimonies: [], missing, command, detail }))
+      this.#fail(call, new OutcomeUnknown({ needed: 1, testimonies: [], missing, command, detail }, ADVICE))
     }
-    pending.calls = pending.calls.map(() => undefined)
-    this.#undecided.set(pending.number, pending)
-    for (const oldest of this.#undecided.keys()) {
-      if (this.#undecided.size <= limits.undecidedMax) break
-      this.#undecided.delete(oldest)
-    }
+    this.#undecided.add(pending)
   }
 
   /** From here on the caller wants it executed, if the primary has not recorded it. */
   #retry(number: number, call: Call, nowMs: number): void {
-    const pending = [...this.#undecided.values(), ...this.#inFlight.values()].find(
-      (other) => number >= other.number && number < other.number + other.calls.length,
-    )
+    const undecided = this.#undecided.take(number)
+    const pending = undecided ?? [...this.#inFlight.values()].find((other) => holds(other, number))
     if (pending === undefined) return this.#fail(call, new SessionExpired(`number ${number}`))
     pending.calls[number - pending.number] = call
     pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
-    if (!this.#undecided.delete(pending.number)) return
+    if (undecided === undefined) return
     this.#commands.hold(pending.calls.length, pending.bytes)
     pending.sentIn = undefined
     pending.copies.clear()
@@ -401,7 +397,6 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
         pending.calls.length,
         pending.bytes,
       )
-    this.#undecided.delete(pending.number)
   }
 
   #fail(call: Call, error: LockstepError): void {
@@ -412,4 +407,6 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 const NOTHING: ReadonlyArray<never> = []
 const closed = (): LockstepError => new Overloaded("The client was closed before it sent the command")
 const UNRECORDED = "The primary that the command was sent to is gone, and the next one has no record of it."
+const ADVICE =
+  "It may or may not take effect; retry(error) finds its answer, or executes it where no primary has a record of it: then what it does to the outside world may happen twice (`context.id` is the same)."
 const TOO_LATE = "The primary did not answer in time."
