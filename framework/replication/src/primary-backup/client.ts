@@ -21,8 +21,9 @@ import type {
   ClientProtocol,
   Reads,
 } from "../mode.ts"
-import { type Draft, Outbox } from "../outbox.ts"
+import type { Draft, Outbox } from "../outbox.ts"
 import { Locator } from "./locator.ts"
+import { Outboxes } from "./outboxes.ts"
 import { type Pending, pendingOf, wholeOf } from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
 import { holds, Undecided } from "./undecided.ts"
@@ -36,9 +37,7 @@ const LOST_SENDS = 2
 /** The caller's side of the primary-backup mode, in one partition: finds the primary, and sends it batches, each once. */
 export class MasterClient<Call> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
-  readonly #commands: Outbox<Call>
-  /** Queries, by what they may miss. */
-  readonly #queries = new Map<string, { readonly reads: Reads; readonly outbox: Outbox<Call> }>()
+  readonly #outboxes: Outboxes<Call>
   readonly #locator: Locator
   readonly #inFlight = new Map<number, Pending<Call>>()
   /** Batches of which nobody knows what became; they may be asked for again. */
@@ -53,14 +52,13 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   constructor(options: ClientOptions) {
     this.#options = options
-    this.#commands = new Outbox(options.limits)
+    this.#outboxes = new Outboxes(options.limits)
     this.#locator = new Locator(options.roster)
     this.#undecided = new Undecided(options.limits.undecidedMax)
   }
 
   get busy(): boolean {
-    const outboxes = [this.#commands, ...[...this.#queries.values()].map(({ outbox }) => outbox)]
-    return this.#inFlight.size > 0 || outboxes.some(({ isEmpty }) => !isEmpty)
+    return this.#inFlight.size > 0 || !this.#outboxes.isEmpty
   }
 
   get counts(): ClientCounts {
@@ -70,7 +68,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
     switch (input._tag) {
       case "Submit": {
-        const error = this.#outboxFor(input.reads).add(input)
+        const error = this.#outboxes.for(input.reads).add(input)
         if (error !== undefined) this.#fail(input.call, error)
         break
       }
@@ -108,26 +106,17 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     return outputs
   }
 
-  #outboxFor(reads: Reads | undefined): Outbox<Call> {
-    if (reads === undefined) return this.#commands
-    const id = reads === "linearizable" ? reads : String(reads.maxStalenessMs)
-    let queries = this.#queries.get(id)
-    if (queries === undefined)
-      this.#queries.set(id, (queries = { reads, outbox: new Outbox(this.#options.limits) }))
-    return queries.outbox
-  }
-
   /** Sends what waits, as far as the session and the window allow. */
   #dispatch(nowMs: number): void {
     if (!this.busy) return
     if (this.#locator.primary === undefined) return this.#seek(nowMs)
-    for (const { reads, outbox } of this.#queries.values())
+    for (const { reads, outbox } of this.#outboxes.queries)
       while (this.#hasRoom)
         if (!this.#sendNext(outbox, { kind: "query", session: SessionId(0), reads }, nowMs)) break
-    while (this.#hasRoom && !this.#commands.isEmpty) {
+    while (this.#hasRoom && !this.#outboxes.commands.isEmpty) {
       const session = this.#session
       if (session === undefined) return this.#openSession(nowMs)
-      this.#sendNext(this.#commands, { kind: "command", session, reads: "linearizable" }, nowMs)
+      this.#sendNext(this.#outboxes.commands, { kind: "command", session, reads: "linearizable" }, nowMs)
     }
   }
 
@@ -320,7 +309,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     const error = (): LockstepError =>
       reply.reason === "Overloaded" ? new Overloaded(reply.detail) : new NotEnoughReplicas(reply.detail)
     for (const call of pending.calls) if (call !== undefined) this.#fail(call, error())
-    if (pending.kind === "opening") this.#failDrafts(this.#commands.drop(), error)
+    if (pending.kind === "opening") this.#failDrafts(this.#outboxes.commands.drop(), error)
     this.#dispatch(nowMs)
   }
 
@@ -333,8 +322,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       }
     }
     const unsent = (): LockstepError => this.#unreachable()
-    this.#failDrafts(this.#commands.expired(nowMs), unsent)
-    for (const { outbox } of this.#queries.values()) this.#failDrafts(outbox.expired(nowMs), unsent)
+    this.#failDrafts(this.#outboxes.drop(nowMs), unsent)
     this.#dispatch(nowMs)
   }
 
@@ -372,7 +360,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     pending.calls[number - pending.number] = call
     pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
     if (undecided === undefined) return
-    this.#commands.hold(pending.calls.length, pending.bytes)
+    this.#outboxes.commands.hold(pending.calls.length, pending.bytes)
     pending.sentIn = undefined
     pending.copies.clear()
     pending.sends = 0
@@ -380,8 +368,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   }
 
   #close(nowMs: number): void {
-    this.#failDrafts(this.#commands.drop(), closed)
-    for (const { outbox } of this.#queries.values()) this.#failDrafts(outbox.drop(), closed)
+    this.#failDrafts(this.#outboxes.drop(), closed)
     for (const pending of this.#inFlight.values()) pending.deadlineMs = nowMs
     this.#tick(nowMs)
   }
@@ -393,10 +380,9 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   #forget(pending: Pending<Call>): void {
     if (this.#inFlight.delete(pending.number) && pending.kind !== "opening")
-      this.#outboxFor(pending.kind === "query" ? pending.reads : undefined).release(
-        pending.calls.length,
-        pending.bytes,
-      )
+      this.#outboxes
+        .for(pending.kind === "query" ? pending.reads : undefined)
+        .release(pending.calls.length, pending.bytes)
   }
 
   #fail(call: Call, error: LockstepError): void {

@@ -95,6 +95,8 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       case "AppendUnknown":
         this.#appendUnknown(input.token, input.nowMs)
         break
+      case "Unheard":
+        break // replicas are asked again, in any case
       case "Reconnected":
         for (const pending of this.#inFlight.values()) pending.appendAtMs = pending.askAtMs = input.nowMs
         this.#tick(input.nowMs)
