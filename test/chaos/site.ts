@@ -171,10 +171,14 @@ export class Site implements AsyncDisposable {
 
   /** Starts it as a supervisor does: again, where it could not start because no server could be reached. */
   async restartReplica(replica: ReplicaProcess): Promise<void> {
-    await within(`${replica.replica} is started`, async () => {
-      if (!replica.running) await replica.spawn()
-      return (await this.#isReady(replica)) ? true : undefined
-    }, RECOVERY)
+    await within(
+      `${replica.replica} is started`,
+      async () => {
+        if (!replica.running) await replica.spawn()
+        return (await this.#isReady(replica)) ? true : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /** Resolves when every server holds the whole log again, and they agree on who leads. */
@@ -191,10 +195,14 @@ export class Site implements AsyncDisposable {
 
   /** Resolves when the log begins after this entry. */
   async truncatedBehind(seq: number): Promise<void> {
-    await within(`the log begins after ${seq}`, async () => {
-      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
-      return (await streams.info(STREAM)).state.first_seq > seq ? true : undefined
-    }, RECOVERY)
+    await within(
+      `the log begins after ${seq}`,
+      async () => {
+        const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+        return (await streams.info(STREAM)).state.first_seq > seq ? true : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /**
@@ -224,38 +232,50 @@ export class Site implements AsyncDisposable {
     lastSeq: number,
     excused: "none" | "log" | "failed",
   ): Promise<void> {
-    await within(`${replica.replica} has executed ${lastSeq}`, async () => {
-      if (!replica.running) throw new Fatal(`${replica.replica} ended by itself`)
-      const stopped = stopOf(replica)
-      if (stopped !== undefined) {
-        if (!stopped.reason.startsWith(excused))
-          throw new Fatal(`${replica.replica} stopped: ${stopped.reason}: ${stopped.detail}`)
-        this.restarts.set(stopped.reason, (this.restarts.get(stopped.reason) ?? 0) + 1)
-        await replica.spawn()
-      }
-      const status = await statusOf(replica)
-      return status !== undefined && status.applied >= lastSeq ? true : undefined
-    }, RECOVERY)
+    await within(
+      `${replica.replica} has executed ${lastSeq}`,
+      async () => {
+        if (!replica.running) throw new Fatal(`${replica.replica} ended by itself`)
+        const stopped = stopOf(replica)
+        if (stopped !== undefined) {
+          if (!stopped.reason.startsWith(excused))
+            throw new Fatal(`${replica.replica} stopped: ${stopped.reason}: ${stopped.detail}`)
+          this.restarts.set(stopped.reason, (this.restarts.get(stopped.reason) ?? 0) + 1)
+          await replica.spawn()
+        }
+        const status = await statusOf(replica)
+        return status !== undefined && status.applied >= lastSeq ? true : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /** What all these replicas say once they have executed as much as each other. Rejects if they never agree. */
   async agreement(replicas: ReadonlyArray<ReplicaProcess>): Promise<PartitionStatus> {
     const lastSeq = await this.lastSeq()
-    return within(`${replicas.map(({ replica }) => replica).join(", ")} are equal`, async () => {
-      const statuses = await Promise.all(replicas.map(statusOf))
-      const said = statuses.map((status) => `${status?.applied} ${status?.chain} ${status?.halted?.reason}`)
-      const [first] = statuses
-      if (new Set(said).size > 1) throw new Error(said.join(", "))
-      return first !== undefined && first.applied >= lastSeq ? first : undefined
-    }, RECOVERY)
+    return within(
+      `${replicas.map(({ replica }) => replica).join(", ")} are equal`,
+      async () => {
+        const statuses = await Promise.all(replicas.map(statusOf))
+        const said = statuses.map((status) => `${status?.applied} ${status?.chain} ${status?.halted?.reason}`)
+        const [first] = statuses
+        if (new Set(said).size > 1) throw new Error(said.join(", "))
+        return first !== undefined && first.applied >= lastSeq ? first : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /** The last position of the log. Of use only while no server is faulty: NATS does not promise more. */
   async lastSeq(): Promise<number> {
-    return within("the log says its last position", async () => {
-      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
-      return (await streams.info(STREAM)).state.last_seq
-    }, RECOVERY)
+    return within(
+      "the log says its last position",
+      async () => {
+        const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+        return (await streams.info(STREAM)).state.last_seq
+      },
+      RECOVERY,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -60,7 +60,9 @@ export class Annals {
         this.#executed++
         const item = Number(line["item"])
         if (reign?.master !== replica)
-          this.#impostors.push(`${replica} executed ${item} while ${reign?.master ?? "nobody"} was the primary`)
+          this.#impostors.push(
+            `${replica} executed ${item} while ${reign?.master ?? "nobody"} was the primary`,
+          )
         const before = this.executions.get(item) ?? []
         this.executions.set(item, [...before, { epoch: reign?.epoch ?? 0, serial: ++serial }])
       }

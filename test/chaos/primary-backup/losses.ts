@@ -77,7 +77,9 @@ function prefixes(ofEpoch: ReadonlyMap<number, ReadonlyArray<Fate>>): Check {
     const end = ordered.findIndex(({ survived }) => !survived)
     const stray = end < 0 ? undefined : ordered.slice(end).find(({ survived }) => survived)
     if (stray !== undefined)
-      broken.push(`of epoch ${epoch}, ${ordered[end]?.item} is lost, and ${stray.item}, which came later, is not`)
+      broken.push(
+        `of epoch ${epoch}, ${ordered[end]?.item} is lost, and ${stray.item}, which came later, is not`,
+      )
   }
   return {
     rule: "what survives of each reign is a prefix",
