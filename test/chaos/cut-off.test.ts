@@ -1,6 +1,7 @@
 import { Random } from "@lockstep/testing"
 import { describe, expect, it } from "vitest"
 import { OPEN } from "./proxy.ts"
+import { WORKLOAD } from "./run.ts"
 import { Site } from "./site.ts"
 import { Workload } from "./workload.ts"
 
@@ -11,7 +12,7 @@ describe("a server that is cut off from the other servers only", () => {
       deadlinesMs: [60_000],
       random: new Random(1),
     })
-    const workload = new Workload(site.clients, new Random(2))
+    const workload = new Workload(site.clients, new Random(2), WORKLOAD)
     await workload.progress(5, 30_000)
     const cutOff = site.network.serverOf("client-0")
     expect(cutOff).toBeDefined()

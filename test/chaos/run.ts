@@ -1,9 +1,9 @@
-import { copyFile, mkdtemp, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { copyFile } from "node:fs/promises"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
-import { Random, writeHistory } from "@lockstep/testing"
-import { faultsMax, type Lie } from "./actors.ts"
+import { Random } from "@lockstep/testing"
+import { faultsMax, type Lie, List, Register } from "./actors.ts"
+import { keepEvidence } from "./evidence.ts"
 import { describe, drawEpisode, type Episode, kindOf } from "./nemesis.ts"
 import { canFillDisks } from "./replica-store.ts"
 import { Site } from "./site.ts"
@@ -71,6 +71,15 @@ export interface FaultFigures {
 
 /** The clients' deadlines: one is so short that calls end undecided in most faults, and are retried. */
 const DEADLINES_MS = [1000, 5000, 20_000]
+/** How the group that masks faults is called. */
+export const WORKLOAD = {
+  actors: { List, Register },
+  callersPerClient: 4,
+  pauseMsMean: 30,
+  listShare: 0.5,
+  retryChance: 1,
+  plausible: new Set(["Overloaded"]),
+}
 const CALM_MS = { min: 300, max: 2500 }
 /** How often a store is copied between two episodes, for a time when it is put back. */
 const COPY_CHANCE = 0.5
@@ -82,7 +91,7 @@ export async function run(options: RunOptions): Promise<Report> {
   const { minutes, seed, lie, onProgress = () => undefined } = options
   const random = new Random(seed)
   await using site = await Site.start({ lie, deadlinesMs: DEADLINES_MS, random: random.fork("network") })
-  const workload = new Workload(site.clients, random.fork("workload"))
+  const workload = new Workload(site.clients, random.fork("workload"), WORKLOAD)
   await workload.progress(5, TAIL.msMax)
   const startMs = performance.now()
   const endMs = startMs + minutes * 60_000
@@ -163,13 +172,8 @@ export async function run(options: RunOptions): Promise<Report> {
 }
 
 /** Keeps what is needed to find out why. */
-async function evidence(site: Site, workload: Workload): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), "lockstep-chaos-failed-"))
-  await writeFile(join(directory, "history.jsonl"), writeHistory(workload.operations))
-  for (const { replica, log } of site.replicas) {
-    const text = log.map((line) => `${JSON.stringify(line)}\n`).join("")
-    await writeFile(join(directory, `${replica}.jsonl`), text)
-  }
+async function evidence(site: Site, { operations }: Workload): Promise<string> {
+  const directory = await keepEvidence(operations, site.replicas)
   for (const [i, { logFile }] of site.servers.entries())
     await copyFile(logFile, join(directory, `n${i}.log`)).catch(() => undefined)
   return directory

@@ -12,6 +12,7 @@ import { LogWatch } from "./log-watch.ts"
 import { Network } from "./network.ts"
 import { type CopyKind, ReplicaStore } from "./replica-store.ts"
 import { as, SERVERS, startServers, type StoredServer } from "./servers.ts"
+import { Fatal, within } from "./waiting.ts"
 
 export interface SiteOptions {
   /** How the build of the last replica is wrong. */
@@ -22,7 +23,7 @@ export interface SiteOptions {
 }
 
 /** How long a replica may take until it is as good as before. */
-const RECOVERY_MS_MAX = 90_000
+const RECOVERY = { timeMsMax: 90_000 }
 /** And how long servers may: JetStream has catch-ups that end after more than a minute, while the others serve. */
 const SERVERS_RECOVERY_MS_MAX = 240_000
 const STREAM = "LOG_main_0"
@@ -107,7 +108,7 @@ export class Site implements AsyncDisposable {
           },
           {
             NODE_ENV: "production",
-            NODE_OPTIONS: `--conditions=@lockstep/source --import ${TYPESCRIPT}`,
+            ...SOURCES,
             CHAOS_FAULTS_MAX: String(faultsMax),
             CHAOS_LIE: (replica === liar && lie) || "",
           },
@@ -170,10 +171,14 @@ export class Site implements AsyncDisposable {
 
   /** Starts it as a supervisor does: again, where it could not start because no server could be reached. */
   async restartReplica(replica: ReplicaProcess): Promise<void> {
-    await within(`${replica.replica} is started`, async () => {
-      if (!replica.running) await replica.spawn()
-      return (await this.#isReady(replica)) ? true : undefined
-    })
+    await within(
+      `${replica.replica} is started`,
+      async () => {
+        if (!replica.running) await replica.spawn()
+        return (await this.#isReady(replica)) ? true : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /** Resolves when every server holds the whole log again, and they agree on who leads. */
@@ -185,15 +190,19 @@ export class Site implements AsyncDisposable {
       // the first answer after a pause may be that of a leader of the past
       return since !== undefined && performance.now() - since > 500 ? true : undefined
     }
-    await within("all servers hold the log", isWhole, SERVERS_RECOVERY_MS_MAX)
+    await within("all servers hold the log", isWhole, { timeMsMax: SERVERS_RECOVERY_MS_MAX })
   }
 
   /** Resolves when the log begins after this entry. */
   async truncatedBehind(seq: number): Promise<void> {
-    await within(`the log begins after ${seq}`, async () => {
-      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
-      return (await streams.info(STREAM)).state.first_seq > seq ? true : undefined
-    })
+    await within(
+      `the log begins after ${seq}`,
+      async () => {
+        const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+        return (await streams.info(STREAM)).state.first_seq > seq ? true : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /**
@@ -223,38 +232,50 @@ export class Site implements AsyncDisposable {
     lastSeq: number,
     excused: "none" | "log" | "failed",
   ): Promise<void> {
-    await within(`${replica.replica} has executed ${lastSeq}`, async () => {
-      if (!replica.running) throw new Fatal(`${replica.replica} ended by itself`)
-      const stopped = stopOf(replica)
-      if (stopped !== undefined) {
-        if (!stopped.reason.startsWith(excused))
-          throw new Fatal(`${replica.replica} stopped: ${stopped.reason}: ${stopped.detail}`)
-        this.restarts.set(stopped.reason, (this.restarts.get(stopped.reason) ?? 0) + 1)
-        await replica.spawn()
-      }
-      const status = await statusOf(replica)
-      return status !== undefined && status.applied >= lastSeq ? true : undefined
-    })
+    await within(
+      `${replica.replica} has executed ${lastSeq}`,
+      async () => {
+        if (!replica.running) throw new Fatal(`${replica.replica} ended by itself`)
+        const stopped = stopOf(replica)
+        if (stopped !== undefined) {
+          if (!stopped.reason.startsWith(excused))
+            throw new Fatal(`${replica.replica} stopped: ${stopped.reason}: ${stopped.detail}`)
+          this.restarts.set(stopped.reason, (this.restarts.get(stopped.reason) ?? 0) + 1)
+          await replica.spawn()
+        }
+        const status = await statusOf(replica)
+        return status !== undefined && status.applied >= lastSeq ? true : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /** What all these replicas say once they have executed as much as each other. Rejects if they never agree. */
   async agreement(replicas: ReadonlyArray<ReplicaProcess>): Promise<PartitionStatus> {
     const lastSeq = await this.lastSeq()
-    return within(`${replicas.map(({ replica }) => replica).join(", ")} are equal`, async () => {
-      const statuses = await Promise.all(replicas.map(statusOf))
-      const said = statuses.map((status) => `${status?.applied} ${status?.chain} ${status?.halted?.reason}`)
-      const [first] = statuses
-      if (new Set(said).size > 1) throw new Error(said.join(", "))
-      return first !== undefined && first.applied >= lastSeq ? first : undefined
-    })
+    return within(
+      `${replicas.map(({ replica }) => replica).join(", ")} are equal`,
+      async () => {
+        const statuses = await Promise.all(replicas.map(statusOf))
+        const said = statuses.map((status) => `${status?.applied} ${status?.chain} ${status?.halted?.reason}`)
+        const [first] = statuses
+        if (new Set(said).size > 1) throw new Error(said.join(", "))
+        return first !== undefined && first.applied >= lastSeq ? first : undefined
+      },
+      RECOVERY,
+    )
   }
 
   /** The last position of the log. Of use only while no server is faulty: NATS does not promise more. */
   async lastSeq(): Promise<number> {
-    return within("the log says its last position", async () => {
-      const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
-      return (await streams.info(STREAM)).state.last_seq
-    })
+    return within(
+      "the log says its last position",
+      async () => {
+        const { streams } = await jetstreamManager(this.#referee, { timeout: 2000 })
+        return (await streams.info(STREAM)).state.last_seq
+      },
+      RECOVERY,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -314,9 +335,6 @@ function stopOf({ log: lines, health }: ReplicaProcess) {
   return { reason: String(last["reason"] ?? last.event), detail: String(last["detail"] ?? last.error) }
 }
 
-/** What waiting does not mend. */
-class Fatal extends Error {}
-
 interface SettingsAnswer {
   readonly server?: { readonly name?: string }
   readonly data?: {
@@ -338,28 +356,8 @@ export async function statusOf(replica: ReplicaProcess): Promise<PartitionStatus
   }
 }
 
-/** Tries until there is a value. What a try throws counts only where it is all that there is to say at the end. */
-async function within<Value>(
-  what: string,
-  attempt: () => Promise<Value | undefined>,
-  timeMsMax = RECOVERY_MS_MAX,
-): Promise<Value> {
-  const deadline = performance.now() + timeMsMax
-  let reason = ""
-  while (performance.now() < deadline) {
-    try {
-      const value = await attempt()
-      if (value !== undefined) return value
-      reason = ""
-    } catch (cause) {
-      if (cause instanceof Fatal) throw cause
-      reason = cause instanceof Error ? `: ${cause.message}` : `: ${String(cause)}`
-    }
-    await sleep(100)
-  }
-  throw new Error(`not so within ${timeMsMax / 1000} s: ${what}${reason}`)
-}
-
 const MODULE = new URL("actors.ts", import.meta.url).pathname
-/** Lets a replica process read a TypeScript module with decorators. */
-const TYPESCRIPT = new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href
+/** What lets a replica process read sources: a TypeScript module with decorators. */
+export const SOURCES = {
+  NODE_OPTIONS: `--conditions=@lockstep/source --import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}`,
+}

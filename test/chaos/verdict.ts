@@ -19,7 +19,7 @@ export interface Check {
   readonly broken: ReadonlyArray<string>
 }
 
-type History = ReadonlyArray<Operation<Act, MethodOutput>>
+export type History = ReadonlyArray<Operation<Act, MethodOutput>>
 
 /** Every operation of every key could have been done at one moment between its call and its return. */
 export function linearizable(history: History): Check {
@@ -39,18 +39,20 @@ export function linearizable(history: History): Check {
 }
 
 /**
- * Every entry that was answered is in its list, once, at its place; none is there twice, none that was promised not to be,
- * and none that nobody recorded.
+ * Every entry that was answered is in its list, once, at its place (but for those that are known to be lost); none is there twice, none
+ * that was promised not to be, and none that nobody recorded.
  */
-export function exactlyOnce(history: History, refused: Workload["refused"]): Check {
+export function exactlyOnce(
+  history: History,
+  refused: Workload["refused"],
+  lost: ReadonlySet<number> = new Set(),
+): Check {
   const broken: Array<string> = []
   const recorded = history.filter(({ input: [member] }) => member === "append")
-  const lists = new Map<string, ReadonlyArray<number>>()
-  for (const { key, client, output } of history)
-    if (client === "last-reader" && key.startsWith("list")) lists.set(key, listOf(output))
+  const lists = lastLists(history)
   for (const { key, input, output } of recorded) {
     const id = Number(input[1])
-    if (output === undefined || !("returned" in output)) continue
+    if (output === undefined || !("returned" in output) || lost.has(id)) continue
     if (lists.get(key)?.[Number(output.returned) - 1] !== id)
       broken.push(`${id} was answered to be entry ${String(output.returned)} of ${key}, and is not`)
   }
@@ -67,6 +69,12 @@ export function exactlyOnce(history: History, refused: Workload["refused"]): Che
   }
   const judged = `${entries} entries in ${lists.size} lists, ${refused.length} refused calls`
   return { rule: "every entry that was answered is there exactly once", judged, broken }
+}
+
+/** What each list held when it was read last. */
+export function lastLists(history: History): ReadonlyMap<string, ReadonlyArray<number>> {
+  const last = history.filter(({ key, client }) => client === "last-reader" && key.startsWith("list"))
+  return new Map(last.map(({ key, output }) => [key, listOf(output)]))
 }
 
 /** All correct replicas have executed the whole log, with one chain. (That their states are equal, their checkpoints say: they halt.) */

@@ -1,19 +1,41 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { MethodOutput, Operation, Random } from "@lockstep/testing"
-import { type Client, LockstepError, NoQuorum, OutcomeUnknown } from "lockstep"
-import { List, Register } from "./actors.ts"
+import type {
+  List as TestedList,
+  MethodOutput,
+  Operation,
+  Random,
+  Register as TestedRegister,
+} from "@lockstep/testing"
+import { type ActorClass, type Client, LockstepError, NoQuorum, OutcomeUnknown } from "lockstep"
 
 /** Calls of one key, about: then another key takes its place, so that each can be judged by itself. */
 const CALLS_PER_KEY = 120
 const KEYS_AT_A_TIME = 4
-const CALLERS_PER_CLIENT = 4
-const PAUSE_MS_MEAN = 30
 /** How long a command that ended undecided is asked for again, from its call on. */
 const RETRY_MS_MAX = 45_000
 /** A call that has not ended by then never will. */
 const HUNG_MS = 120_000
 
 export type Act = readonly [member: string, ...args: ReadonlyArray<number>]
+
+/** What is called, how, and what may come of it. */
+export interface WorkloadOptions {
+  readonly actors: Actors
+  readonly callersPerClient: number
+  /** Between two calls of a caller. */
+  readonly pauseMsMean: number
+  /** How many of the calls are of lists. */
+  readonly listShare: number
+  /** How many of the commands that ended undecided are asked for again. */
+  readonly retryChance: number
+  /** Errors that a caller can be told while no more is faulty than the group masks, by their tags. */
+  readonly plausible: ReadonlySet<string>
+}
+
+interface Actors {
+  readonly List: ActorClass<TestedList>
+  readonly Register: ActorClass<TestedRegister>
+}
 
 /** What callers did, as they saw it. */
 export class Workload {
@@ -25,18 +47,23 @@ export class Workload {
   readonly answeredAtMs: Array<number> = []
   /** Errors that f faulty replicas and one faulty server do not explain. */
   readonly unexplained: Array<string> = []
+  /** How often a call ended undecided, and how often it was asked for again then. */
+  undecided = 0
   retried = 0
+  readonly #options: WorkloadOptions
   readonly #keys: Keys
   readonly #callers: ReadonlyArray<Caller>
   readonly #callings: ReadonlyArray<Promise<void>>
   #stopped = false
 
-  constructor(clients: ReadonlyArray<Client>, random: Random) {
+  constructor(clients: ReadonlyArray<Client>, random: Random, options: WorkloadOptions) {
+    this.#options = options
+    const { callersPerClient } = options
     const keys = new Keys(random.fork("keys"))
     this.#keys = keys
     this.#callers = clients.flatMap((client, i) =>
-      Array.from({ length: CALLERS_PER_CLIENT }, (_, j) => {
-        const ordinal = i * CALLERS_PER_CLIENT + j
+      Array.from({ length: callersPerClient }, (_, j) => {
+        const ordinal = i * callersPerClient + j
         const counts = { answered: 0, issued: 0 }
         return {
           ordinal,
@@ -98,7 +125,11 @@ export class Workload {
     if (first === undefined) throw new Error("there are no callers")
     for (const key of this.#keys.all) {
       const call = performance.now()
-      const ending = await this.#end(first.client, readOf(first.client, key).invoke, call)
+      const ending = await this.#end(first.client, readOf(this.#options.actors, first.client, key).invoke, {
+        call,
+        retryChance: 1,
+        random: first.random,
+      })
       if (ending._tag !== "Answered") throw new Error(`${key} could not be read: ${ending._tag}`)
       const { returned } = ending
       const operation = { client: "last-reader", key, input: ["read"], output: { returned } } as const
@@ -109,9 +140,10 @@ export class Workload {
 
   async #run(caller: Caller): Promise<void> {
     while (!this.#stopped) {
-      const { key, input, invoke } = draw(caller)
+      const { key, input, invoke } = draw(caller, this.#options)
       const call = performance.now()
-      const ending = await this.#end(caller.client, invoke, call)
+      const { retryChance } = this.#options
+      const ending = await this.#end(caller.client, invoke, { call, retryChance, random: caller.random })
       const at = performance.now()
       const operation = { client: caller.name, key, call, input }
       switch (ending._tag) {
@@ -129,12 +161,16 @@ export class Workload {
         case "Indeterminate":
           this.operations.push({ ...operation, return: undefined, output: undefined })
       }
-      await sleep(caller.random.exponential(PAUSE_MS_MEAN))
+      await sleep(caller.random.exponential(this.#options.pauseMsMean))
     }
   }
 
   /** Calls, and asks again for as long as nobody can say what became of the call. */
-  async #end(client: Client, invoke: () => Promise<unknown>, callMs: number): Promise<Ending> {
+  async #end(
+    client: Client,
+    invoke: () => Promise<unknown>,
+    how: { readonly call: number; readonly retryChance: number; readonly random: Random },
+  ): Promise<Ending> {
     let attempt = invoke()
     for (;;) {
       const ending = await notHung(
@@ -147,16 +183,22 @@ export class Workload {
       }
       const { error } = ending
       const isUndecided = error instanceof NoQuorum || error instanceof OutcomeUnknown
-      if (isUndecided && error.tookEffect === "unknown" && performance.now() - callMs < RETRY_MS_MAX) {
+      if (isUndecided) this.undecided++
+      const isTime = performance.now() - how.call < RETRY_MS_MAX
+      if (isUndecided && error.tookEffect === "unknown" && isTime && how.random.chance(how.retryChance)) {
         this.retried++
         attempt = client.retry(error)
         continue
       }
-      if (!isUndecided && !isPlausible(error)) this.unexplained.push(String(error))
+      if (!isUndecided && !this.#isPlausible(error)) this.unexplained.push(String(error))
       return error instanceof LockstepError && error.tookEffect === "no"
         ? { _tag: "Refused", error: String(error) }
         : { _tag: "Indeterminate" }
     }
+  }
+
+  #isPlausible(error: unknown): boolean {
+    return error instanceof LockstepError && this.#options.plausible.has(error._tag)
   }
 }
 
@@ -182,20 +224,20 @@ interface Drawn {
 }
 
 /** The next call: every item and every value occurs once only. */
-function draw(caller: Caller): Drawn {
+function draw(caller: Caller, { actors, listShare }: WorkloadOptions): Drawn {
   const { client, keys, random, ordinal } = caller
   const unique = ++caller.issued * 1000 + ordinal
-  if (random.chance(0.5)) {
+  if (random.chance(listShare)) {
     const key = keys.next("list")
-    if (random.chance(0.08)) return readOf(client, key)
-    const list = client.actor(List, key)
+    if (random.chance(0.08)) return readOf(actors, client, key)
+    const list = client.actor(actors.List, key)
     return { key, input: ["append", unique], invoke: () => list.append(unique) }
   }
   const key = keys.next("register")
-  const register = client.actor(Register, key)
+  const register = client.actor(actors.Register, key)
   switch (random.pick(["read", "write", "compareAndSet", "compareAndSet"] as const)) {
     case "read":
-      return readOf(client, key)
+      return readOf(actors, client, key)
     case "write":
       return { key, input: ["write", unique], invoke: () => register.write(unique) }
     case "compareAndSet": {
@@ -209,7 +251,7 @@ function draw(caller: Caller): Drawn {
   }
 }
 
-function readOf(client: Client, key: string): Drawn {
+function readOf({ List, Register }: Actors, client: Client, key: string): Drawn {
   const invoke = key.startsWith("list")
     ? () => client.actor(List, key).read()
     : () => client.actor(Register, key).read()
@@ -254,11 +296,6 @@ class Keys {
 
 function asAnswer(returned: unknown) {
   return { _tag: "Answered", returned } as const
-}
-
-/** Whether a caller can be told this while no more is faulty than the group masks. */
-function isPlausible(error: unknown): boolean {
-  return error instanceof LockstepError && error._tag === "Overloaded"
 }
 
 async function notHung<Value>(promise: Promise<Value>): Promise<Value | { readonly _tag: "Hung" }> {

@@ -38,6 +38,8 @@ export class Ledger {
   readonly #recent = new Map<string, Changed>()
   /** Ids of rows that changed since a checkpoint was taken last. */
   readonly #changed = new Set<string>()
+  /** Buckets that changed since then, and their digests. */
+  readonly #buckets = new Map<number, Digest>()
   /** Rows that records changed which are not committed. */
   readonly #ahead = new Map<string, Changed>()
   #actors = 0
@@ -198,17 +200,19 @@ export class Ledger {
       if (bytes === undefined) this.#tree.delete(id)
       else this.#tree.set(id, bytes)
     }
+    for (const [bucket, now] of this.#tree.takeChanges()) this.#buckets.set(bucket, now)
     return this.#tree.root()
   }
 
   #take(log: ReadUpTo, reigns: Reigns): CheckpointChanges {
-    this.digest()
+    const root = this.digest()
     const rows = new Map<string, Uint8Array | undefined>()
     for (const id of this.#changed) rows.set(id, this.#recent.get(id)?.bytes)
     this.#changed.clear()
     const position = this.#committed
-    const buckets = this.#tree.takeChanges()
-    const snapshot = { position, spans: this.#history.spansUpTo(position), log, root: this.#tree.root() }
+    const buckets = new Map(this.#buckets)
+    this.#buckets.clear()
+    const snapshot = { position, spans: this.#history.spansUpTo(position), log, root }
     const header = encodeSnapshot(snapshot, reigns)
     this.#taken = position
     this.#takenLog = log.seq

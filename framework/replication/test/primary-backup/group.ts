@@ -15,6 +15,7 @@ import {
 } from "@lockstep/core"
 import { define, type Execution } from "@lockstep/actor"
 import {
+  answersTo,
   CLIENT_LIMITS,
   type ClientInput,
   type ClientOutput,
@@ -25,6 +26,7 @@ import {
   type ReplicationMode,
 } from "@lockstep/replication"
 import { Counter } from "../counter.ts"
+import { Disk } from "./disk.ts"
 
 const TICK_MS = 50
 
@@ -34,13 +36,22 @@ export interface Call {
   error?: LockstepError
 }
 
+interface Written {
+  readonly position: number
+  readonly bytes: Uint8Array
+}
+
 /** A group of one partition whose network, log and disks take no time, driven by hand. */
 export class Group {
   nowMs = 0
   readonly names: ReadonlyArray<ReplicaId>
   readonly replicas = new Map<ReplicaId, ReplicaProtocol>()
   readonly entries: Array<Entry> = []
-  readonly journals = new Map<ReplicaId, Array<Uint8Array>>()
+  readonly journals = new Map<ReplicaId, ReadonlyArray<Written>>()
+  /** Where checkpoints are taken; empty where none are. */
+  readonly disks = new Map<ReplicaId, Disk>()
+  /** How often a checkpoint of the primary was put in place of what a replica had. */
+  installed = 0
   /** Replicas that nobody hears, and that hear nobody; the log neither. */
   readonly cut = new Set<string>()
   isLogAway = false
@@ -50,15 +61,19 @@ export class Group {
   readonly reigns: Array<ReplicaOutput & { _tag: "Reign" }> = []
   readonly client
   readonly #mode: ReplicationMode
+  readonly #how: { readonly checkpointEveryBatches?: number }
   #queue: Array<() => void> = []
   #lives = 0
   /** How far each has read the log. */
   readonly #read = new Map<ReplicaId, number>()
   #isRunning = false
 
-  constructor(mode: ReplicationMode) {
+  constructor(mode: ReplicationMode, how: { readonly checkpointEveryBatches?: number } = {}) {
     this.#mode = mode
+    this.#how = how
     this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
+    if (how.checkpointEveryBatches !== undefined)
+      for (const name of this.names) this.disks.set(name, new Disk())
     this.client = mode.client<Call>({ ...this.#membership, client: ClientId("c"), limits: CLIENT_LIMITS })
     for (const name of this.names) this.start(name)
   }
@@ -68,13 +83,18 @@ export class Group {
   }
 
   start(name: ReplicaId): void {
+    const disk = this.disks.get(name)
+    const restore = disk?.newest
     const protocol = this.#mode.replica({
       ...this.#membership,
       replica: name,
       definitions: new Map([["Counter", define(Counter)]]),
       determinism: "guarded",
       incarnation: `life${this.#lives++}`,
-      journal: this.journals.get(name) ?? [],
+      journal: (this.journals.get(name) ?? []).map(({ bytes }) => bytes),
+      ...this.#how,
+      ...(disk && { shelf: disk }),
+      ...(restore && { restore }),
     })
     this.replicas.set(name, protocol)
     this.#step(name, {
@@ -84,7 +104,7 @@ export class Group {
       lastSeq: this.entries.length,
       nowMs: this.nowMs,
     })
-    this.#read.set(name, 0)
+    this.#read.set(name, protocol.status.from - 1)
     this.#catchUp()
     this.run()
   }
@@ -184,14 +204,29 @@ export class Group {
         if (!this.#isCut(name, "log") && !this.isLogAway) this.append(`replica.${name}`, output.bytes)
         return
       case "Journal": {
-        const kept = (this.journals.get(name) ?? []).slice(0, output.from - 1)
-        this.journals.set(name, [...kept, ...output.records])
+        const { from, records } = output
+        const kept = (this.journals.get(name) ?? []).filter(({ position }) => position < from)
+        const written = records.map((bytes, i) => ({ position: from + i, bytes }))
+        this.journals.set(name, [...kept, ...written])
         return this.#later(name, { _tag: "Journaled", write: output.write })
       }
       case "Execute":
         return this.#later(name, { _tag: "Executed", executed: execute(output.execution) })
+      case "Trim": {
+        const kept = (this.journals.get(name) ?? []).filter(({ position }) => position >= output.below)
+        this.journals.set(name, kept)
+        return
+      }
+      case "Persist":
+        this.disks.get(name)?.keep(output.changes)
+        return this.#later(name, { _tag: "Persisted", seq: output.changes.seq })
+      case "Request":
+        return this.#request(name, output)
+      case "Stage":
+        return this.disks.get(name)?.stage(output.bucket)
       case "Install":
-        // the only checkpoint here is the empty one
+        this.installed++
+        this.disks.get(name)?.install(output.checkpoint)
         this.journals.delete(name)
         this.#queue.push(() => this.start(name))
         return
@@ -201,6 +236,12 @@ export class Group {
       default:
         return
     }
+  }
+
+  #request(name: ReplicaId, { to, request }: ReplicaOutput & { _tag: "Request" }): void {
+    const library = this.disks.get(to)
+    if (library === undefined || this.#isCut(name, to) || !this.replicas.has(to)) return
+    for (const answer of answersTo(library, request)) this.#later(name, { _tag: "Answer", from: to, answer })
   }
 
   append(source: string, payload: Uint8Array): void {
