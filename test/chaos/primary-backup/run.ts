@@ -182,7 +182,7 @@ function lossesOf(history: History, annals: Annals): Losses {
 }
 
 function operationsOf(workload: Workload, { lost }: Losses): Operations {
-  const { operations, undecided, retried, indeterminate, refused } = workload
+  const { undecided, retried, indeterminate, refused } = workload
   const acknowledged = writesSince(workload, 0).length
   const reads = workload.answeredAtMs.length - acknowledged
   const unknown = indeterminate
