@@ -5,7 +5,7 @@ import { InSync } from "./in-sync.ts"
 import type { Reign } from "./reigns.ts"
 
 /** Positions that an asynchronous primary may acknowledge beyond what it says in the log, at least. */
-const HORIZON_MIN = 256
+const HORIZON_MIN = 16
 /** Renewals for the sake of the horizon are so far apart, at least, milliseconds. */
 const HORIZON_MS = 5
 
