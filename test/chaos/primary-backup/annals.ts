@@ -22,7 +22,7 @@ export interface Execution {
 export class Annals {
   readonly #reigns = new Map<number, Reign>()
   /** By entry; more than one where a call was asked for again. */
-  readonly executions = new Map<number, Array<Execution>>()
+  readonly executions = new Map<number, ReadonlyArray<Execution>>()
   readonly #contradictions: Array<string> = []
   readonly #impostors: Array<string> = []
   #executed = 0

@@ -77,7 +77,7 @@ export interface StrikeFigures {
 const DEADLINES_MS = [1000, 1000, 5000, 5000, 20_000, 20_000]
 /** Calls of each caller after the last strike, and how long it may take. */
 const TAIL = { calls: 20, msMax: 60_000 }
-const CALM_MS_MAX = 150
+const CALM_MS_MAX = 500
 const ANSWER = { timeMsMax: 30_000, everyMs: 5 }
 
 /** One run: the primary is struck, again and again, while callers call; then all that the setting promises is checked. */
@@ -182,7 +182,7 @@ function lossesOf(history: History, annals: Annals): Losses {
 }
 
 function operationsOf(workload: Workload, { lost }: Losses): Operations {
-  const { operations, undecided, retried, indeterminate, refused } = workload
+  const { undecided, retried, indeterminate, refused } = workload
   const acknowledged = writesSince(workload, 0).length
   const reads = workload.answeredAtMs.length - acknowledged
   const unknown = indeterminate

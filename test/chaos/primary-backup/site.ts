@@ -86,7 +86,7 @@ export class Site implements AsyncDisposable {
       async () => {
         const statuses = await Promise.all(this.replicas.map((replica) => this.#status(replica)))
         const reigns = statuses.flatMap(({ process, status }) =>
-          status?.reign === undefined ? [] : [{ process, reign: status.reign, status }],
+          status?.reign === undefined ? [] : [{ process, reign: status.reign }],
         )
         const primary = reigns.find(({ process, reign }) => reign.master === process.replica && reign.leased)
         const told = JSON.stringify(reigns.map(({ process, reign }) => ({ of: process.replica, ...reign })))
@@ -96,7 +96,7 @@ export class Site implements AsyncDisposable {
           inSync.length === NAMES.length &&
           Object.values(lag).every((positions) => positions <= LAG_MAX) &&
           reigns.length === NAMES.length &&
-          reigns.every(({ reign, status }) => reign.epoch === epoch && isCaughtUp(status))
+          reigns.every(({ reign }) => reign.epoch === epoch)
         if (!isWhole) throw new Error(told)
         return primary
       },
@@ -118,10 +118,6 @@ export class Site implements AsyncDisposable {
       throw new Fatal(`${process.replica} halted: ${status.halted.reason}: ${status.halted.detail}`)
     return { process, status }
   }
-}
-
-function isCaughtUp({ waits }: PartitionStatus): boolean {
-  return waits === undefined
 }
 
 function lastWords({ log }: ReplicaProcess): string {

@@ -45,16 +45,45 @@ export interface Acknowledgement {
   readonly clock: number
 }
 
+/** From a replica that the log has left behind: whoever has a checkpoint is to say so. */
+export interface Plea {
+  readonly _tag: "Plea"
+}
+
+/** From a replica that has a checkpoint on its disk. */
+export interface Offer {
+  readonly _tag: "Offer"
+  /** Its position, and how far it has read the log. */
+  readonly checkpoint: number
+  readonly log: number
+}
+
+export type Message = Ship | Acknowledgement | Plea | Offer
+
 /** An operator's or a replica's other word on the same subject is no message of this kind: undefined. Throws Malformed. */
-export function decodeMessage(bytes: Uint8Array): Ship | Acknowledgement | undefined {
+export function decodeMessage(bytes: Uint8Array): Message | undefined {
   const reader = new ByteReader(bytes)
   const version = reader.byte()
   if (version !== VERSION) return undefined
-  const kind = reader.byte()
-  if (kind > 1) throw new Malformed(`no message is of kind ${kind}`)
-  const message = kind === 0 ? readShip(reader) : readAcknowledgement(reader)
+  const message = readKind(reader.byte(), reader)
   reader.end()
   return message
+}
+
+export function encodePlea(): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.byte(2)
+  return writer.take()
+}
+
+export function encodeOffer({ checkpoint, log }: Omit<Offer, "_tag">): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.byte(3)
+  writer.varint(checkpoint)
+  writer.varint(log)
+  return writer.take()
 }
 
 export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
@@ -98,6 +127,21 @@ export function writeSpans(target: ByteWriter, spans: ReadonlyArray<Span>): void
 
 export function readSpans(reader: ByteReader): ReadonlyArray<Span> {
   return Array.from({ length: reader.count() }, () => ({ epoch: reader.varint(), last: reader.varint() }))
+}
+
+function readKind(kind: number, reader: ByteReader): Message {
+  switch (kind) {
+    case 0:
+      return readShip(reader)
+    case 1:
+      return readAcknowledgement(reader)
+    case 2:
+      return { _tag: "Plea" }
+    case 3:
+      return { _tag: "Offer", checkpoint: reader.varint(), log: reader.varint() }
+    default:
+      throw new Malformed(`no message is of kind ${kind}`)
+  }
 }
 
 function readShip(reader: ByteReader): Ship {
