@@ -3,6 +3,9 @@ import type { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
 import type { Succession } from "./succession.ts"
 
+/** Faults that take something from a disk. */
+const ROBS: ReadonlySet<string> = new Set(["disk-lost", "disk-rotten", "disk-rolled-back"])
+
 /**
  * How much more may go wrong in a group with a single master. A replica is harmed from the beginning of a fault until that has ended and the log calls
  * the replica in sync again, in the life that it is in.
@@ -13,6 +16,8 @@ export class Margin {
   readonly #replicas: () => ReadonlyArray<SimulatedReplica>
   /** By index of the replica: how many faults last. */
   readonly #harmed = new Map<number, number>()
+  /** Those whose disks do not hold what they held. */
+  readonly #robbed = new Set<number>()
 
   constructor(options: {
     readonly scenario: Scenario
@@ -46,14 +51,21 @@ export class Margin {
 
   /** Whether a fault of this kind may come over this replica now. */
   allows(kind: string, index: number): boolean {
-    if (this.#scenario.purpose !== "survive") return true
-    // what may be lost there is reported; but a history that was put back may have gone another way
+    if (this.#scenario.purpose !== "survive" || this.isSpare(index)) return true
+    // what is lost there is reported; but where nobody is left who has read the log, an operator must help
     const isLossy = this.#scenario.singleMaster?.replication === "asynchronous"
-    return (isLossy && kind !== "disk-rolled-back") || this.isSpare(index)
+    return isLossy && !ROBS.has(kind) && this.#robbed.size === 0
   }
 
-  begin(index: number): void {
+  /** Whether all of them may lose power at once: nothing that they hold on their disks is lost. */
+  get allowsPowerFailure(): boolean {
+    this.#recover()
+    return this.#scenario.purpose !== "survive" || this.#robbed.size === 0
+  }
+
+  begin(kind: string, index: number): void {
     this.#harmed.set(index, (this.#harmed.get(index) ?? 0) + 1)
+    if (ROBS.has(kind)) this.#robbed.add(index)
   }
 
   end(index: number): void {
@@ -65,7 +77,9 @@ export class Margin {
     for (const [index, faults] of this.#harmed) {
       const replica = this.#replicas()[index]
       const isBack = replica?.isUp === true && inSync.some((life) => this.#isIn(life, index))
-      if (faults === 0 && isBack) this.#harmed.delete(index)
+      if (faults > 0 || !isBack) continue
+      this.#harmed.delete(index)
+      this.#robbed.delete(index)
     }
   }
 

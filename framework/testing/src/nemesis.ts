@@ -57,11 +57,13 @@ export class Nemesis {
   /** The fault happens, if as much as that may be wrong now. */
   #strike(fault: Fault): void {
     const margin = this.#margin
-    if (margin === undefined || !MASTER_FAULTS.some((kind) => kind === fault.kind)) return this.#begin(fault)
     const { schedule } = this.#world
+    if (fault.kind === "power-failure" && margin?.allowsPowerFailure === false)
+      return schedule.note("a power failure would be too much")
+    if (margin === undefined || !MASTER_FAULTS.some((kind) => kind === fault.kind)) return this.#begin(fault)
     const target = (fault.ofMaster === true ? margin.master : undefined) ?? fault.target
     if (!margin.allows(fault.kind, target)) return schedule.note(`${fault.kind} ${target} would be too much`)
-    margin.begin(target)
+    margin.begin(fault.kind, target)
     this.#begin({ ...fault, target })
     schedule.after(fault.durationMs, `${target} may recover`, () => margin.end(target))
   }
@@ -127,7 +129,7 @@ export class Nemesis {
         return end(() => disk !== undefined && (disk.slowMs = 0))
       case "power-failure":
         for (const each of replicas) each.crash()
-        for (const index of replicas.keys()) this.#margin?.begin(index)
+        for (const index of replicas.keys()) this.#margin?.begin(fault.kind, index)
         return end(() => {
           for (const each of replicas) each.start()
           for (const index of replicas.keys()) this.#margin?.end(index)
