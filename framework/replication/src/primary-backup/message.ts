@@ -10,8 +10,8 @@ export interface Ship {
   readonly epoch: number
   /** Every position up to here is acknowledged. */
   readonly committed: number
-  /** Whether it may answer reads just now. */
-  readonly leased: boolean
+  /** Whether everything that was acknowledged by now stands at or below `committed`: nobody else can be the primary. */
+  readonly fresh: boolean
   /** The backup's clock in the last acknowledgement that arrived; −1 for none: the news are at least as fresh. */
   readonly echo: number
   /** In which epochs its records were made, up to its last one. */
@@ -96,7 +96,7 @@ export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
   writer.string(ship.incarnation)
   writer.varint(ship.epoch)
   writer.varint(ship.committed)
-  writer.byte(ship.leased ? 1 : 0)
+  writer.byte(ship.fresh ? 1 : 0)
   writer.float64(ship.echo)
   writeSpans(writer, ship.spans)
   writer.varint(ship.first)
@@ -153,7 +153,7 @@ function readShip(reader: ByteReader): Ship {
     incarnation: reader.string(),
     epoch: reader.varint(),
     committed: reader.varint(),
-    leased: reader.byte() === 1,
+    fresh: reader.byte() === 1,
     echo: reader.float64(),
     spans: readSpans(reader),
     first: reader.varint(),
