@@ -166,6 +166,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     if (standing === "reattach") this.#ground.say({ _tag: "Reattach" })
     else if (standing !== "wait") this.#complain(standing)
     if (this.#halted !== undefined) return
+    this.#ledger.tick()
     if (this.#fetch?.isIdle(this.#ground.nowMs) === true) this.#fetch = undefined
     if (this.#fetch === undefined) this.#plead()
     if (this.#fetch === undefined && (this.#role instanceof Primary || this.status.caughtUp))
