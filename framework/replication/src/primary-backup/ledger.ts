@@ -52,6 +52,8 @@ export class Ledger {
   #taken = 0
   #takenLog = 0
   #isBeingKept = false
+  /** Somebody needs one that has read further in the log. */
+  wantsCheckpoint = false
   #shelved = { position: 0, log: 0, before: 0 }
 
   constructor(options: ReplicaOptions) {
@@ -176,7 +178,10 @@ export class Ledger {
 
   /** A checkpoint of what is committed, if it is time for one. Without a disk none is taken: all records stay in memory. */
   checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
-    const isTime = this.#committed - this.#taken >= this.#every || log.seq - this.#takenLog >= LOG_ENTRIES_MAX
+    const isTime =
+      this.wantsCheckpoint ||
+      this.#committed - this.#taken >= this.#every ||
+      log.seq - this.#takenLog >= LOG_ENTRIES_MAX
     if (this.#options.shelf === undefined || this.#isBeingKept || !isTime) return undefined
     return this.#take(log, reigns)
   }
@@ -217,6 +222,7 @@ export class Ledger {
     this.#taken = position
     this.#takenLog = log.seq
     this.#isBeingKept = true
+    this.wantsCheckpoint = false
     return { seq: position, header, state: digest(header), rows, buckets }
   }
 

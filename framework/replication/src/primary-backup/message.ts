@@ -48,6 +48,8 @@ export interface Acknowledgement {
 /** From a replica that the log has left behind: whoever has a checkpoint is to say so. */
 export interface Plea {
   readonly _tag: "Plea"
+  /** The first entry that the log still holds. */
+  readonly firstSeq: number
 }
 
 /** From a replica that has a checkpoint on its disk. */
@@ -70,10 +72,11 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
   return message
 }
 
-export function encodePlea(): Buffer {
+export function encodePlea({ firstSeq }: Omit<Plea, "_tag">): Buffer {
   writer.reset()
   writer.byte(VERSION)
   writer.byte(2)
+  writer.varint(firstSeq)
   return writer.take()
 }
 
@@ -136,7 +139,7 @@ function readKind(kind: number, reader: ByteReader): Message {
     case 1:
       return readAcknowledgement(reader)
     case 2:
-      return { _tag: "Plea" }
+      return { _tag: "Plea", firstSeq: reader.varint() }
     case 3:
       return { _tag: "Offer", checkpoint: reader.varint(), log: reader.varint() }
     default:

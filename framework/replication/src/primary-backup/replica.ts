@@ -301,7 +301,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       const role = this.#role
       if (message._tag === "Acknowledgement")
         return role instanceof Primary ? role.hear(peer, message) : undefined
-      if (message._tag === "Plea") return this.#offer(peer)
+      if (message._tag === "Plea") return this.#offer(peer, message.firstSeq)
       if (role instanceof Primary || this.#fetch !== undefined) return
       const isShip = message._tag === "Ship"
       const need =
@@ -319,10 +319,11 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     else if (plea !== undefined) this.#begin(plea)
   }
 
-  #offer(to: ReplicaId): void {
+  #offer(to: ReplicaId, firstSeq: number): void {
     const { position: checkpoint, log } = this.#ledger.shelved
-    if (this.#stray === undefined && log > 0)
-      this.#ground.say({ _tag: "Tell", to, bytes: encodeOffer({ checkpoint, log }) })
+    if (this.#stray !== undefined) return
+    if (log + 1 < firstSeq) this.#ledger.wantsCheckpoint = true
+    else this.#ground.say({ _tag: "Tell", to, bytes: encodeOffer({ checkpoint, log }) })
   }
 
   /** Begins to fetch a checkpoint, as soon as the primary says which one it has. */

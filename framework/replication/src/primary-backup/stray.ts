@@ -25,7 +25,9 @@ export class Stray {
     this.#askedAtMs = nowMs
     const best = [...this.#offers].toSorted(([, a], [, b]) => b.log - a.log || b.checkpoint - a.checkpoint)[0]
     this.#offers.clear()
-    return best === undefined ? encodePlea() : { from: best[0], checkpoint: best[1].checkpoint }
+    return best === undefined
+      ? encodePlea({ firstSeq: this.#firstSeq })
+      : { from: best[0], checkpoint: best[1].checkpoint }
   }
 
   hear(from: ReplicaId, message: Offer | Ship): Need | undefined {
