@@ -46,6 +46,11 @@ export class DiskJournal {
     return [...this.#records]
   }
 
+  /** The last position that is on the disk. */
+  get last(): number {
+    return this.#first + this.#records.length - 1
+  }
+
   /** `done` is told of this write, or of a later one, once it is on the disk. */
   write(write: JournalWrite, done: (write: number) => void): void {
     this.#unsynced.push({ ...write, done })

@@ -175,6 +175,11 @@ export class SimulatedDisk implements Shelf, Library {
     this.journal.rollBack()
   }
 
+  /** All records up to here are on it, one by one or in a checkpoint. */
+  get lastPosition(): number {
+    return Math.max(this.#newest?.seq ?? 0, this.journal.last)
+  }
+
   get #newest(): Kept | undefined {
     return this.#kept.at(-1)
   }

@@ -4,7 +4,7 @@ import type { Scenario } from "./scenario.ts"
 import type { Succession } from "./succession.ts"
 
 /** Faults that take something from a disk. */
-const ROBS: ReadonlySet<string> = new Set(["disk-lost", "disk-rotten", "disk-rolled-back"])
+export const ROBS: ReadonlySet<string> = new Set(["disk-lost", "disk-rotten", "disk-rolled-back"])
 
 /**
  * How much more may go wrong in a group with a single master. A replica is harmed from the beginning of a fault until that has ended and the log calls

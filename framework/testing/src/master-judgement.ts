@@ -37,6 +37,7 @@ export function judgeMaster(run: Simulation): Judgement {
     findings.found("replicas that read one log agree on it", run.agreement.disagreements)
     findings.found("a record has one history, everywhere", chronicle.disagreements)
     findings.found("no command stands twice in a history", doubled(run))
+    findings.found("what is acknowledged is on as many disks as it should be", run.custody?.broken ?? [])
   }
   const lost = survives ? judgeAnswers(run, findings) : []
   const isWhole = survives && lost.length === 0

@@ -1,7 +1,8 @@
 import { type ActorDefinition, type Executed, type Execution, Executor } from "@lockstep/actor"
 import type { ReplicaId } from "@lockstep/core"
-import type { ReplicaOptions } from "@lockstep/replication"
+import type { ReignStatus, ReplicaOptions } from "@lockstep/replication"
 import type { Chronicle } from "./chronicle.ts"
+import type { Custody } from "./custody.ts"
 import type { SimulatedDisk } from "./disk.ts"
 import { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
@@ -20,6 +21,7 @@ export interface OnceOptions {
   readonly lingering: number
   readonly chronicle: Chronicle
   readonly succession: Succession
+  readonly custody: Custody | undefined
 }
 
 /** The executor, the journal and the incarnation of one simulated replica; and those who watch it. */
@@ -61,6 +63,11 @@ export class Once {
     })
     this.chronicle.begins(replica, { header, journal })
     return { incarnation: this.#incarnation, journal }
+  }
+
+  /** What the replica says of its reign, after each step. */
+  watch(reign: ReignStatus | undefined): void {
+    if (reign !== undefined) this.#options.custody?.watch(this.#options.replica, reign)
   }
 
   /** `done` is told after a while. */

@@ -174,11 +174,11 @@ export class SimulatedReplica {
 
   #step(input: ReplicaInput): void {
     if (this.#protocol === undefined || this.failure !== undefined) return
+    const { liar, once } = this.#options
     try {
-      const { liar } = this.#options
-      // what it says of entries before the one that makes it lie is said by a replica that is right
       const lies = liar?.isActive() === true
       const outputs = this.#protocol.step(input, this.#nowMs())
+      once?.watch(this.#protocol.status.reign)
       this.#check(outputs)
       for (const output of lies ? liar.distort(outputs) : outputs) {
         this.#options.onSaid?.(output)

@@ -13,11 +13,13 @@ import {
 import { Agreement } from "./agreement.ts"
 import { Caller, type CallRecord } from "./caller.ts"
 import { Chronicle } from "./chronicle.ts"
+import { Custody } from "./custody.ts"
 import { SimulatedClient } from "./client.ts"
 import { echo } from "./conspiracy.ts"
 import { SimulatedDisk } from "./disk.ts"
 import { Liar } from "./liar.ts"
 import { SimulatedLog } from "./log.ts"
+import { ROBS } from "./margin.ts"
 import { Nemesis } from "./nemesis.ts"
 import { Network } from "./network.ts"
 import { Once } from "./once.ts"
@@ -61,6 +63,8 @@ export class Simulation {
   /** What became of records and masters, where one replica is the master. */
   readonly chronicle = new Chronicle()
   readonly succession: Succession | undefined
+  /** Who holds what is acknowledged; where disks are robbed, nobody can say afterwards who did. */
+  readonly custody: Custody | undefined
   readonly nemesis: Nemesis
   /** When the faults stopped. */
   healedAtMs = 0
@@ -102,6 +106,11 @@ export class Simulation {
     const { schedule, network, log } = this
     const { singleMaster } = scenario
     this.succession = singleMaster && new Succession({ log, setting: singleMaster, names })
+    const isRobbed = scenario.events.some(({ kind }) => ROBS.has(kind))
+    this.custody =
+      singleMaster && !isRobbed
+        ? new Custody(singleMaster, (name) => this.disks[names.indexOf(name)])
+        : undefined
     this.operator = new SimulatedOperator({
       schedule,
       network,
@@ -326,13 +335,13 @@ export class Simulation {
   }
 
   #onceOf(replica: ReplicaId, index: number): Once | undefined {
-    const { schedule, chronicle, succession, scenario, disks } = this
+    const { schedule, chronicle, succession, custody, scenario, disks } = this
     const disk = disks[index]
     if (scenario.singleMaster === undefined || succession === undefined || disk === undefined)
       return undefined
     const random = new Random(`once ${scenario.seed}/${index}`)
     const { lingering } = scenario.singleMaster
-    return new Once({ schedule, replica, random, disk, lingering, chronicle, succession })
+    return new Once({ schedule, replica, random, disk, lingering, chronicle, succession, custody })
   }
 
   #drawClockRate(random: Random): number {
