@@ -41,7 +41,7 @@ describe("the primary-backup mode in five hundred broken worlds", () => {
   let done: Done
   beforeAll(() => {
     done = runJob(MASTERED)
-  })
+  }, 300_000)
 
   it("breaks no rule, and does the same when a world is run again", () => {
     const { failed, totals } = done
