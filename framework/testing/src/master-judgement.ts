@@ -98,24 +98,29 @@ function judgeAnswers(run: Simulation, findings: Findings): ReadonlyArray<CallRe
   }
   const lost = lostCalls(records, final.executions)
   findings.found("what is lost was reported", checkLoss(lost, chronicle.proclamations))
-  // what is gone was right, while it was there
-  const others =
-    lost.length === 0 ? [] : chronicle.ends.map((end) => replay(historyUpTo(end), { records, definition }))
   const kept = records.filter((record) => !lost.includes(record))
-  const somewhere = kept.filter(({ reads }) => reads !== undefined)
+  const commands = kept.filter(({ reads }) => reads === undefined)
+  const queries = kept.filter(({ reads }) => reads !== undefined)
   findings.found("every answer is the history's, once", [
-    ...checkAnswers(
-      kept.filter(({ reads }) => reads === undefined),
-      final.executions,
-    ),
-    ...somewhere.flatMap((record) => wrongEverywhere(record, [final, ...others])),
+    ...checkAnswers(commands, final.executions),
+    ...wrongEverywhere(queries, [
+      final,
+      // what is gone was right, while it was there
+      ...chronicle.ends.map((end) => replay(historyUpTo(end), { records, definition })),
+    ]),
   ])
   return lost
 }
 
-function wrongEverywhere(record: CallRecord, histories: ReadonlyArray<Replayed>): ReadonlyArray<string> {
-  const [wrong = [], ...others] = histories.map(({ executions }) => checkAnswers([record], executions))
-  return others.some((other) => other.length === 0) ? [] : wrong
+/** Queries that are right in none of these histories. */
+function wrongEverywhere(
+  queries: ReadonlyArray<CallRecord>,
+  histories: ReadonlyArray<Replayed>,
+): ReadonlyArray<string> {
+  return queries.flatMap((query) => {
+    const [wrong = [], ...others] = histories.map(({ executions }) => checkAnswers([query], executions))
+    return others.some((other) => other.length === 0) ? [] : wrong
+  })
 }
 
 /** Who reads something else than the others, or halts because of that, may say something else. */

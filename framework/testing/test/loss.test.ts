@@ -9,7 +9,11 @@ describe("acknowledged calls that are not in the history", () => {
     const query = answered("query", { seq: 4, at: [0, 1], reads: "linearizable" })
     const records = [told, query, undecided(answered("open", { seq: 5, at: [0, 1] }))]
     expect(lostCalls(records, new Map()).map(({ id }) => id)).toEqual(["told"])
-    expect(lostCalls(records, new Map([["told", []]]))).toEqual([])
+    expect(lostCalls(records, new Map([["told", [{ seq: 4 }]]]))).toEqual([])
+  })
+
+  it("are also those that were tried again: what the caller was told of is lost", () => {
+    expect(lostCalls([told], new Map([["told", [{ seq: 7 }]]]))).toEqual([told])
   })
 
   it("may be lost above the position of a new master, as far as its window goes", () => {
