@@ -21,7 +21,14 @@ export async function autopsy(mutant: Mutant): Promise<Autopsy> {
   const { file, find, replace } = mutant
   const child = spawn(
     process.execPath,
-    ["--conditions=@lockstep/source", "--import", HOOKS, PROGRAM, String(mutant.seedsMax)],
+    [
+      "--conditions=@lockstep/source",
+      "--import",
+      HOOKS,
+      PROGRAM,
+      String(mutant.seedsMax),
+      mutant.mode ?? "state-machine",
+    ],
     {
       env: { ...process.env, LOCKSTEP_PATCH: JSON.stringify({ file, find, replace }) },
       stdio: ["ignore", "pipe", "pipe"],

@@ -10,15 +10,16 @@ import {
   type Scenario,
   type ScenarioLimits,
   shrink,
+  SIMULATED_MODES,
   Totals,
   writeHistory,
 } from "@lockstep/testing"
 import type { Done, Job } from "./worker.ts"
 
 /**
- * npm run simulate -- --mode state-machine --seeds 10000 [--first N] [--json]
- * npm run simulate -- --mode state-machine --seed N [--history file] [--no-shrink]
- * npm run simulate -- --mode state-machine --scenario file
+ * npm run simulate -- --mode state-machine|primary-backup --seeds 10000 [--first N] [--json]
+ * npm run simulate -- --mode state-machine|primary-backup --seed N [--history file] [--no-shrink]
+ * npm run simulate -- --scenario file
  */
 const { values: options } = parseArgs({
   options: {
@@ -35,15 +36,17 @@ const { values: options } = parseArgs({
   },
 })
 const CHUNK = 25
+const mode = SIMULATED_MODES.find((known) => known === options.mode)
+if (mode === undefined)
+  throw new Error(`there is no mode ${options.mode} to simulate; there are ${SIMULATED_MODES.join(", ")}`)
 const limits: ScenarioLimits = {
+  mode,
   ...(options.purpose !== undefined && {
     purpose: options.purpose as NonNullable<ScenarioLimits["purpose"]>,
   }),
   ...(options.workload !== undefined && { workload: options.workload }),
 }
 
-if (options.mode !== "state-machine")
-  throw new Error(`there is no mode ${options.mode} to simulate; there is state-machine`)
 if (options.scenario !== undefined) replay(JSON.parse(readFileSync(options.scenario, "utf8")) as Scenario)
 else if (options.seed !== undefined) replay(drawScenario(wholeNumber(options.seed), limits))
 else await runMany(wholeNumber(options.first), wholeNumber(options.seeds))
@@ -104,7 +107,7 @@ async function runMany(first: number, seeds: number): Promise<void> {
 }
 
 function failureLine({ seed, rules }: Done["failed"][number]): string {
-  return `seed ${seed} broke: ${rules.join("; ")}\n  replay: npm run simulate -- --mode state-machine --seed ${seed}   (commit ${commit()})`
+  return `seed ${seed} broke: ${rules.join("; ")}\n  replay: npm run simulate -- --mode ${options.mode} --seed ${seed}   (commit ${commit()})`
 }
 
 function commit(): string {
@@ -137,6 +140,7 @@ function report(totals: Totals, failed: ReadonlyArray<Done["failed"][number]>, s
     "",
     "  runs by purpose",
     ...table(totals.purposes),
+    ...(Object.keys(totals.masters).length === 0 ? [] : ["  masters", ...table(totals.masters)]),
     "  faults",
     ...table(totals.faults),
     "  checked, by checker",

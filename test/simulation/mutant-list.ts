@@ -8,4 +8,6 @@ export interface Mutant {
   readonly replace: string
   /** The simulator must find it within this many seeds, from 0 on. */
   readonly seedsMax: number
+  /** The mode whose worlds must show it. Default: the state machine. */
+  readonly mode?: "primary-backup"
 }

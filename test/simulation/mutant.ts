@@ -2,6 +2,7 @@ import { runSeed } from "@lockstep/testing"
 
 /** Run by the mutation gate, in a process whose sources have a bug: says after how many seeds which rule caught it. */
 const seedsMax = Number(process.argv[2] ?? 0)
+const mode = process.argv[3] === "primary-backup" ? "primary-backup" : "state-machine"
 let found: object = { rules: [] }
 for (let seed = 0; seed < seedsMax; seed++) {
   const { rules, detail } = broken(seed)
@@ -13,7 +14,7 @@ process.stdout.write(JSON.stringify(found))
 
 function broken(seed: number): { readonly rules: ReadonlyArray<string>; readonly detail: string } {
   try {
-    const { failures } = runSeed(seed)
+    const { failures } = runSeed(seed, { mode })
     return { rules: [...new Set(failures.map(({ rule }) => rule))], detail: failures[0]?.detail ?? "" }
   } catch (cause) {
     return { rules: ["the simulation itself goes on"], detail: String(cause) }

@@ -1,6 +1,7 @@
 import { CHECKPOINT_MUTANTS } from "./checkpoint-mutants.ts"
 import { MEMBERSHIP_MUTANTS } from "./membership-mutants.ts"
 import type { Mutant } from "./mutant-list.ts"
+import { SINGLE_MASTER_MUTANTS } from "./single-master-mutants.ts"
 import { UPGRADE_MUTANTS } from "./upgrade-mutants.ts"
 
 const CLIENT = "replication/src/state-machine/client.ts"
@@ -23,6 +24,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   ...CHECKPOINT_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
   ...UPGRADE_MUTANTS,
+  ...SINGLE_MASTER_MUTANTS,
   {
     name: "first-vote-decides",
     bug: "a client believes the first answer",

@@ -1,5 +1,6 @@
-import { define } from "@lockstep/actor"
+import { type ActorDefinition, define } from "@lockstep/actor"
 import { Diverged, encode, type Effect, type LockstepError, NoQuorum, OutcomeUnknown } from "@lockstep/core"
+import type { Reads } from "@lockstep/replication"
 import type { Command, Settlement, SimulatedClient } from "./client.ts"
 import type { Random } from "./random.ts"
 import type { Output } from "./reference.ts"
@@ -10,7 +11,11 @@ import type { Workload, WorkloadCall } from "./workload.ts"
 export interface CallRecord {
   readonly id: string
   readonly caller: string
+  /** The life of the client that made it. */
+  readonly client: string
   readonly call: WorkloadCall
+  /** Of a query, where replicas may be asked for less than everything. */
+  readonly reads: Reads | undefined
   readonly calledAtMs: number
   returnedAtMs: number | undefined
   output: Output | undefined
@@ -30,13 +35,17 @@ export interface CallerOptions {
   readonly random: Random
   /** Pause between two calls, on average. */
   readonly thinkMs: number
+  /** Queries say what they may miss. */
+  readonly hasReads: boolean
+  /** What this caller's queries may miss; 0: nothing. */
+  readonly maxStalenessMs: number
   readonly onRecord: (record: CallRecord) => void
 }
 
 /** One thread of a client: it makes one call after another, and sometimes tries an undecided one again. */
 export class Caller {
   readonly #options: CallerOptions
-  readonly #type: string
+  readonly #definition: ActorDefinition
   #count = 0
   #hurried = false
   #left = Number.POSITIVE_INFINITY
@@ -45,7 +54,7 @@ export class Caller {
 
   constructor(options: CallerOptions) {
     this.#options = options
-    this.#type = define(options.workload.actorClass).type
+    this.#definition = define(options.workload.actorClass)
   }
 
   get name(): string {
@@ -92,11 +101,14 @@ export class Caller {
     const { client, workload, schedule, random, name, onRecord } = this.#options
     const call = workload.next(random)
     const id = `${name}/${this.#count++}`
-    const command: Command = { id, type: this.#type, ...call, args: encode(call.args) }
+    const reads = this.#readsOf(call)
+    const command: Command = { id, type: this.#definition.type, ...call, args: encode(call.args), reads }
     const record: CallRecord = {
       id,
       caller: name,
+      client: client.id,
       call,
+      reads,
       calledAtMs: schedule.nowMs,
       returnedAtMs: undefined,
       output: undefined,
@@ -107,6 +119,12 @@ export class Caller {
     onRecord(record)
     this.#waiting = true
     client.invoke(command, (settlement) => this.#settled(record, command, settlement))
+  }
+
+  #readsOf({ member }: WorkloadCall): Reads | undefined {
+    const { hasReads, maxStalenessMs } = this.#options
+    if (!hasReads || this.#definition.members.get(member)?.kind !== "query") return undefined
+    return maxStalenessMs > 0 ? { maxStalenessMs } : "linearizable"
   }
 
   #settled(record: CallRecord, command: Command, settlement: Settlement): void {

@@ -5,6 +5,7 @@ import type {
   ClientOutput,
   ClientProtocol,
   Membership,
+  Reads,
   ReplicationMode,
 } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
@@ -22,6 +23,8 @@ export interface Command {
   readonly member: string
   readonly key: string
   readonly args: Uint8Array
+  /** What it may miss, where that can be said of it. */
+  readonly reads?: Reads | undefined
 }
 
 /** What came of a command. */
@@ -41,6 +44,8 @@ export interface SimulatedClientOptions {
   readonly log: SimulatedLog
   readonly random: Random
   readonly toReplica: (from: string, replica: ReplicaId, bytes: Uint8Array) => void
+  /** Whether the process is there, as the server knows it. */
+  readonly isListening: (replica: ReplicaId) => boolean
   readonly copiedRoster: () => Roster
   readonly onDissent: (replica: ReplicaId) => void
 }
@@ -87,6 +92,7 @@ export class SimulatedClient {
       key: command.key,
       args: command.args,
       trace: command.id,
+      ...(command.reads !== undefined && { reads: command.reads }),
       nowMs: this.#nowMs(),
     })
     if (this.#flushing) return
@@ -139,7 +145,7 @@ export class SimulatedClient {
       case "Append":
         return this.#append(output.token, output.bytes)
       case "Ask":
-        return this.#options.toReplica(this.#options.name, output.replica, output.bytes)
+        return this.#ask(output)
       case "Settle":
         return this.#settle(output.call, { _tag: "Settled", outcome: output.outcome, seq: output.seq })
       case "Fail":
@@ -149,6 +155,17 @@ export class SimulatedClient {
       case "Dissent":
         return this.#options.onDissent(output.replica)
     }
+  }
+
+  /** Where nobody listens the server says so, as a rule; then nobody will ever get it. */
+  #ask({ replica, bytes, token }: ClientOutput<Waiting> & { readonly _tag: "Ask" }): void {
+    const { name, random, network, isListening, toReplica } = this.#options
+    if (token === undefined || isListening(replica) || random.chance(0.3))
+      return toReplica(name, replica, bytes)
+    const life = this.#life
+    network.send("log", name, "nobody listens", "datagram", () => {
+      if (life === this.#life) this.#step({ _tag: "Unheard", token, nowMs: this.#nowMs() })
+    })
   }
 
   #refresh(): void {

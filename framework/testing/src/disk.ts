@@ -10,6 +10,7 @@ import {
   type StagedCheckpoint,
   together,
 } from "@lockstep/replication"
+import { DiskJournal } from "./disk-journal.ts"
 import type { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
 
@@ -38,14 +39,31 @@ export class SimulatedDisk implements Shelf, Library {
   #stage = new Stage()
   #syncedAtMs = 0
   #floor = 0
+  readonly journal: DiskJournal
   isFull = false
+  /** How much longer a sync takes. */
+  slowMs = 0
   /** Whether the replica was wrong before, and has passed its probation. */
   probation: Probation | undefined
 
-  constructor(schedule: Schedule, random: Random, name: string) {
+  constructor(options: {
+    readonly schedule: Schedule
+    readonly random: Random
+    readonly name: string
+    /** Of its own, so that where there is no journal nothing else is drawn. */
+    readonly journalRandom: Random
+  }) {
+    const { schedule, name } = options
     this.#schedule = schedule
-    this.#random = random
+    this.#random = options.random
     this.#name = name
+    this.journal = new DiskJournal({
+      schedule,
+      random: options.journalRandom,
+      name,
+      isFull: () => this.isFull,
+      slowMs: () => this.slowMs,
+    })
   }
 
   /** What is there after a start. */
@@ -79,7 +97,8 @@ export class SimulatedDisk implements Shelf, Library {
     if (this.isFull) return
     this.#pending.push(changes)
     // writes reach the disk in their order
-    this.#syncedAtMs = Math.max(this.#syncedAtMs, this.#schedule.nowMs) + 0.2 + this.#random.exponential(3)
+    const freeAtMs = Math.max(this.#syncedAtMs, this.#schedule.nowMs)
+    this.#syncedAtMs = freeAtMs + 0.2 + this.#random.exponential(3) + this.slowMs
     this.#schedule.after(this.#syncedAtMs - this.#schedule.nowMs, `${this.#name} syncs`, () => {
       if (!this.#pending.includes(changes)) return // the process died meanwhile
       this.#pending = this.#pending.filter((other) => other !== changes)
@@ -114,10 +133,17 @@ export class SimulatedDisk implements Shelf, Library {
     }
     this.#pending = []
     this.#overdue = undefined
+    this.journal.crash()
   }
 
   /** Everything is gone. */
   wipe(): void {
+    this.forgetCheckpoints()
+    this.journal.empty()
+  }
+
+  /** Checkpoints are gone, with what is known of the replica's trial. */
+  forgetCheckpoints(): void {
     this.#kept = []
     this.probation = undefined
     this.#pending = []
@@ -125,8 +151,9 @@ export class SimulatedDisk implements Shelf, Library {
     this.#stage = new Stage()
   }
 
-  /** One bit of one row is another. */
+  /** One bit of one row is another, or one of a record. */
   rot(): void {
+    this.journal.rot()
     const rows = [...(this.#newest?.rows ?? [])]
     if (rows.length === 0) return
     const [id, bytes] = this.#random.pick(rows)
@@ -139,11 +166,13 @@ export class SimulatedDisk implements Shelf, Library {
   /** Somebody makes a copy of the disk. */
   backUp(): void {
     this.#copy = this.#kept.map((kept) => ({ ...kept, rows: new Map(kept.rows) }))
+    this.journal.backUp()
   }
 
   /** Somebody puts the copy back, while the replica is down. */
   rollBack(): void {
     this.#kept = this.#copy.map((kept) => ({ ...kept, rows: new Map(kept.rows) }))
+    this.journal.rollBack()
   }
 
   get #newest(): Kept | undefined {

@@ -1,15 +1,22 @@
+import { type Fault, MASTER_FAULTS } from "./faults.ts"
+import { Margin } from "./margin.ts"
 import type { Random } from "./random.ts"
-import type { Fault } from "./faults.ts"
 import type { Simulation } from "./simulation.ts"
+import { clockErrors } from "./single-master.ts"
 
 /** Makes things go wrong when the scenario says so, and in the end sets them right. */
 export class Nemesis {
+  /** Faults that happened, by kind. */
+  readonly counts: Record<string, number> = {}
   readonly #world: Simulation
   readonly #random: Random
+  readonly #margin: Margin | undefined
 
   constructor(world: Simulation, random: Random) {
     this.#world = world
     this.#random = random
+    const { scenario, succession } = world
+    this.#margin = succession && new Margin({ scenario, succession, replicas: () => world.replicas })
   }
 
   schedule(): void {
@@ -19,7 +26,7 @@ export class Nemesis {
       schedule.after(scenario.sparesFromMs, "a spare replica starts", () => spare.start())
     }
     for (const fault of scenario.events)
-      schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#begin(fault))
+      schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#strike(fault))
     for (const change of scenario.changes)
       schedule.after(change.atMs, `an operator: ${change.kind}`, () => this.#world.operator.change(change))
     this.#world.upgrade?.schedule()
@@ -30,11 +37,16 @@ export class Nemesis {
 
   /** Everything is up and connected from now on. What the log has lost stays lost. */
   heal(): void {
-    const { network, log, replicas } = this.#world
+    const { network, log, replicas, disks } = this.#world
     network.heal()
     log.heal()
     this.#world.operator.heal()
     this.#world.upgrade?.heal()
+    if (this.#margin !== undefined)
+      for (const disk of disks) {
+        disk.isFull = false
+        disk.slowMs = 0
+      }
     for (const replica of replicas) {
       replica.slowDown(0)
       replica.resume()
@@ -42,7 +54,22 @@ export class Nemesis {
     }
   }
 
+  /** The fault happens, if as much as that may be wrong now. */
+  #strike(fault: Fault): void {
+    const margin = this.#margin
+    const { schedule } = this.#world
+    if (fault.kind === "power-failure" && margin?.allowsPowerFailure === false)
+      return schedule.note("a power failure would be too much")
+    if (margin === undefined || !MASTER_FAULTS.some((kind) => kind === fault.kind)) return this.#begin(fault)
+    const target = (fault.ofMaster === true ? margin.master : undefined) ?? fault.target
+    if (!margin.allows(fault.kind, target)) return schedule.note(`${fault.kind} ${target} would be too much`)
+    margin.begin(fault.kind, target)
+    this.#begin({ ...fault, target })
+    schedule.after(fault.durationMs, `${target} may recover`, () => margin.end(target))
+  }
+
   #begin(fault: Fault): void {
+    this.counts[fault.kind] = (this.counts[fault.kind] ?? 0) + 1
     const { schedule, log, network, replicas, disks, memories, clients, scenario } = this.#world
     const replica = replicas[fault.target]
     const client = clients[fault.target]
@@ -89,6 +116,7 @@ export class Nemesis {
       case "disk-rolled-back":
         disk?.backUp()
         return end(() => {
+          if (this.#margin?.allows(fault.kind, fault.target) === false) return
           replica?.crash()
           disk?.rollBack()
           replica?.start()
@@ -96,6 +124,18 @@ export class Nemesis {
       case "disk-full":
         if (disk !== undefined) disk.isFull = true
         return end(() => disk !== undefined && (disk.isFull = false))
+      case "disk-slow":
+        if (disk !== undefined) disk.slowMs = fault.amount * 400
+        return end(() => disk !== undefined && (disk.slowMs = 0))
+      case "power-failure":
+        for (const each of replicas) each.crash()
+        for (const index of replicas.keys()) this.#margin?.begin(fault.kind, index)
+        return end(() => {
+          for (const each of replicas) each.start()
+          for (const index of replicas.keys()) this.#margin?.end(index)
+        })
+      case "hand-over":
+        return replica && this.#world.replicas[this.#margin?.master ?? 0]?.handOver(replica.replica)
       case "memory-flip": {
         const memory = memories[fault.target]
         if (memory !== undefined) memory.isArmed = true
@@ -104,9 +144,9 @@ export class Nemesis {
       case "consumer-lost":
         return replica && log.loseConsumer(replica.replica)
       case "log-away":
-        return log.changeLeader(fault.durationMs, (fault.amount - 0.5) * 20_000)
+        return log.changeLeader(fault.durationMs, (fault.amount - 0.5) * this.#skewMs)
       case "log-flaps":
-        log.changeLeader(fault.durationMs / 4, (fault.amount - 0.5) * 20_000)
+        log.changeLeader(fault.durationMs / 4, (fault.amount - 0.5) * this.#skewMs)
         return log.goAwayOnceRead(fault.durationMs * 4)
       case "log-full":
         return log.fill(fault.durationMs)
@@ -123,6 +163,12 @@ export class Nemesis {
         log.append("mallory", "client.mallory", Buffer.from(this.#random.bits().toString(36)))
         if (scenario.spares > 0) log.append("mallory", "client.mallory", this.#world.operator.usurpation())
     }
+  }
+
+  /** How far apart the clocks of two of the log's leaders may be. */
+  get #skewMs(): number {
+    const { singleMaster } = this.#world.scenario
+    return singleMaster === undefined ? 20_000 : 2 * clockErrors(singleMaster).logMs
   }
 
   #breakLog(): void {

@@ -11,6 +11,15 @@ export interface NetworkRates {
   readonly straggling: number
 }
 
+export function drawRates(random: Random): NetworkRates {
+  return {
+    delayMeanMs: random.pick([0.2, 1, 5, 20]),
+    loss: random.pick([0, 0, 0.01, 0.1]),
+    duplication: random.pick([0, 0, 0.01, 0.1]),
+    straggling: random.pick([0, 0, 0.02]),
+  }
+}
+
 /** How a message travels: over a connection it arrives once at most, by itself it may also arrive twice. */
 export type Transport = "connection" | "datagram"
 

@@ -14,10 +14,15 @@ export function checkLogOrder(
   records: ReadonlyArray<CallRecord>,
   executions: ReadonlyMap<string, ReadonlyArray<Execution>>,
 ): ReadonlyArray<string> {
-  return [
-    ...records.flatMap((record) => checkAnswer(record, executions.get(record.id) ?? [])),
-    ...checkRealTime(records, executions),
-  ]
+  return [...checkAnswers(records, executions), ...checkRealTime(records, executions)]
+}
+
+/** The same without real time. */
+export function checkAnswers(
+  records: ReadonlyArray<CallRecord>,
+  executions: ReadonlyMap<string, ReadonlyArray<Execution>>,
+): ReadonlyArray<string> {
+  return records.flatMap((record) => checkAnswer(record, executions.get(record.id) ?? []))
 }
 
 function checkAnswer(record: CallRecord, executed: ReadonlyArray<Execution>): ReadonlyArray<string> {

@@ -1,3 +1,6 @@
+/** A number that nothing in a run reaches. (Scenarios are written as JSON, which has no infinity.) */
+export const NEVER = 1_000_000_000
+
 /** A seeded generator: the same seed gives the same numbers, everywhere and for good. Not for secrets. */
 export class Random {
   /** sfc32 (Doty-Humphrey, PractRand). */

@@ -11,10 +11,10 @@ import {
   type TransferRequest,
 } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
+import { SimulatedProcess } from "./process.ts"
 import type { SimulatedReplicaOptions } from "./surroundings.ts"
 
-/** As in production: how often time is told, and how long a tail is silent before it is made anew. */
-const TICK_MS = 500
+/** As in production: how long a tail is silent before it is made anew. */
 const SILENCE_MS_MAX = 1250
 const ATTACH_AGAIN_MS = 100
 
@@ -34,16 +34,11 @@ export class SimulatedReplica {
   /** Checkpoints that it fetched from peers. */
   transfers = 0
   readonly #options: SimulatedReplicaOptions
+  readonly #process: SimulatedProcess
   #protocol: ReplicaProtocol | undefined
-  /** Counts lives: what belongs to an earlier one is ignored. */
-  #life = 0
-  #paused = false
-  /** What arrived while it stood still. */
-  #inbox: Array<() => void> = []
-  #slowMs = 0
-  /** Inputs keep their order, also when it becomes quicker. */
-  #busyUntilMs = 0
   #clockRate = 1
+  /** Commands that earlier protocols of this replica acknowledged while degraded. */
+  #degradedCommands = 0
   #attempt = 0
   #consumer: ReturnType<SimulatedLog["read"]> | undefined
   #heardAtMs = 0
@@ -51,6 +46,7 @@ export class SimulatedReplica {
   constructor(options: SimulatedReplicaOptions) {
     this.#options = options
     this.replica = options.replica
+    this.#process = new SimulatedProcess(options.schedule, options.replica)
     this.start()
   }
 
@@ -59,17 +55,27 @@ export class SimulatedReplica {
   }
 
   get isUp(): boolean {
-    return this.#protocol !== undefined && !this.#paused && this.failure === undefined
+    return this.#protocol !== undefined && !this.#process.isPaused && this.failure === undefined
+  }
+
+  /** Of the life that it is in, where replicas have such names. */
+  get incarnation(): string {
+    return this.#options.once?.incarnation ?? ""
+  }
+
+  /** In all of its lives. */
+  get degradedCommands(): number {
+    return this.#degradedCommands + (this.#protocol?.status.reign?.degradedCommands ?? 0)
   }
 
   start(): void {
     if (this.#protocol !== undefined) return
-    const { random } = this.#options
+    const { random, drawClockRate } = this.#options
     this.#protocol = this.#restored()
-    this.#life++
-    this.#clockRate = random.pick([0.5, 1, 1, 2])
+    this.#process.start()
+    this.#clockRate = drawClockRate(random)
     this.#reattach()
-    this.#tick(this.#life)
+    this.#tick(this.#process.life)
   }
 
   /** The protocol with what the disk holds; from the beginning, where that is damaged. */
@@ -82,7 +88,7 @@ export class SimulatedReplica {
       return this.#begin(kept && (isWhole ? { restore: kept } : { shardOf: kept.header }))
     } catch (cause) {
       if (!(cause instanceof Malformed)) throw cause
-      disk.wipe()
+      disk.forgetCheckpoints()
       return this.#begin(undefined)
     }
   }
@@ -106,13 +112,16 @@ export class SimulatedReplica {
   }
 
   #begin(from: Pick<ReplicaOptions, "restore" | "shardOf"> | undefined): ReplicaProtocol {
-    const { mode, membership, definitions, settings, disk, replica } = this.#options
+    const { mode, membership, settings, disk, replica, once } = this.#options
+    const definitions = this.#options.definitions()
+    this.#degradedCommands = this.degradedCommands
     return mode.replica({
       ...membership,
       ...settings,
       replica,
-      definitions: definitions(),
+      definitions,
       shelf: disk,
+      ...once?.begin(definitions, from?.restore?.header),
       staged: disk.stage.digests(),
       // a shard is nothing to begin with
       ...from,
@@ -123,31 +132,25 @@ export class SimulatedReplica {
   /** SIGKILL: everything that was neither in the log nor on the disk is gone. */
   crash(): void {
     this.#options.disk.crash()
+    this.#degradedCommands = this.degradedCommands
     this.#protocol = undefined
-    this.#paused = false
-    this.#inbox = []
-    this.#life++
+    this.#process.crash()
     this.#attempt++
     this.#consumer?.close()
     this.#consumer = undefined
   }
 
-  /** SIGSTOP: what arrives waits. */
+  /** What arrives waits. */
   pause(): void {
-    if (this.#protocol !== undefined) this.#paused = true
+    if (this.#protocol !== undefined) this.#process.pause()
   }
 
-  /** SIGCONT. */
   resume(): void {
-    this.#paused = false
-    const inbox = this.#inbox
-    this.#inbox = []
-    for (const happen of inbox) happen()
+    this.#process.resume()
   }
 
-  /** Every input takes this long. */
   slowDown(ms: number): void {
-    this.#slowMs = ms
+    this.#process.slowDown(ms)
   }
 
   /** A message of a client. */
@@ -160,19 +163,13 @@ export class SimulatedReplica {
     this.#receive("peer", () => this.#step({ _tag: "Peer", from, bytes }))
   }
 
-  /** Now, or once it is no longer paused or busy; never if it dies before. */
+  /** An operator wants another master. */
+  handOver(to: ReplicaId): void {
+    this.#receive("a wish", () => this.#step({ _tag: "HandOver", to }))
+  }
+
   #receive(what: string, happen: () => void): void {
-    const life = this.#life
-    const alive = (): void => {
-      if (life !== this.#life) return
-      if (this.#paused) this.#inbox.push(alive)
-      else happen()
-    }
-    const { schedule } = this.#options
-    const atMs = Math.max(schedule.nowMs + this.#slowMs, this.#busyUntilMs)
-    if (atMs <= schedule.nowMs) return alive()
-    this.#busyUntilMs = atMs
-    schedule.after(atMs - schedule.nowMs, `${this.replica} gets to ${what}`, alive)
+    this.#process.receive(what, happen)
   }
 
   #step(input: ReplicaInput): void {
@@ -181,7 +178,7 @@ export class SimulatedReplica {
       const { liar } = this.#options
       // what it says of entries before the one that makes it lie is said by a replica that is right
       const lies = liar?.isActive() === true
-      const outputs = this.#protocol.step(input)
+      const outputs = this.#protocol.step(input, this.#nowMs())
       this.#check(outputs)
       for (const output of lies ? liar.distort(outputs) : outputs) {
         this.#options.onSaid?.(output)
@@ -200,7 +197,13 @@ export class SimulatedReplica {
       rest.every(({ _tag }) => _tag === "Uncaught"),
       "nothing follows a halt",
     )
-    if (this.#options.disk.probation !== "open" || this.#protocol?.status.onProbation === false) return
+    // of a group with one master nobody votes, and so nobody is on probation
+    if (
+      this.#options.once !== undefined ||
+      this.#options.disk.probation !== "open" ||
+      this.#protocol?.status.onProbation === false
+    )
+      return
     const speaks = outputs.some(({ _tag }) => _tag === "Send" || _tag === "Attest")
     invariant(!speaks, "a replica on probation neither votes nor attests")
   }
@@ -211,23 +214,43 @@ export class SimulatedReplica {
       case "Send":
         return this.#options.toClient(this.replica, output.to, output.bytes)
       case "Tell":
-        return this.#options.toPeers(this.replica, output.bytes)
+        return this.#options.toPeers(this.replica, output.bytes, output.to)
+      case "Journal":
+        return this.#journal(output)
+      case "Trim":
+        this.#options.disk.journal.trim(output.below)
+        return this.#options.disk.release(output.below)
+      case "Execute": {
+        const protocol = this.#protocol
+        return this.#options.once?.run(output.execution, (executed) => {
+          if (protocol === this.#protocol)
+            this.#receive("an outcome", () => this.#step({ _tag: "Executed", executed }))
+        })
+      }
+      case "Reign":
+        this.#options.once?.chronicle.proclamations.push({ replica: this.replica, report: output.report })
+        return this.#options.schedule.note(
+          `${this.replica}: ${output.report.master} is the master of epoch ${output.report.epoch}`,
+        )
       case "Persist": {
-        const life = this.#life
+        const { life } = this.#process
         this.#options.onCheckpoint(output.changes.seq, output.changes.state)
+        this.#options.once?.chronicle.checkpoint(this.replica, output.changes.seq, output.changes.header)
         return this.#options.disk.write(output.changes, () => {
-          if (life === this.#life)
+          if (life === this.#process.life)
             this.#receive("synced", () => this.#step({ _tag: "Persisted", seq: output.changes.seq }))
         })
       }
       case "Attest": {
-        const { network, log } = this.#options
+        const { network, log, once } = this.#options
+        once?.succession.said(output.bytes)
         return network.send(this.replica, "log", "attest", "connection", () =>
           log.append(this.replica, `replica.${this.replica}`, output.bytes),
         )
       }
       case "Truncatable":
-        this.#options.disk.release(output.below)
+        // with a journal, checkpoints are at its positions, and not at the log's
+        if (this.#options.once === undefined) this.#options.disk.release(output.below)
         return this.#options.onTruncatable(output.below)
       case "Request":
         return this.#options.toPeer(this.replica, output.to, output.request)
@@ -260,15 +283,25 @@ export class SimulatedReplica {
     }
   }
 
+  #journal(output: ReplicaOutput & { readonly _tag: "Journal" }): void {
+    const { disk, once } = this.#options
+    const { life } = this.#process
+    once?.chronicle.writes(this.replica, output.from, output.records)
+    disk.journal.write(output, (write) => {
+      if (life === this.#process.life)
+        this.#receive("the journal", () => this.#step({ _tag: "Journaled", write }))
+    })
+  }
+
   #nowMs(): number {
     return this.#options.schedule.nowMs * this.#clockRate
   }
 
   #tick(life: number): void {
-    const { schedule, network } = this.#options
-    schedule.after(TICK_MS, `${this.replica} tick`, () => {
-      if (life !== this.#life) return
-      if (!this.#paused) {
+    const { schedule, network, mode } = this.#options
+    schedule.after(mode.tickMs, `${this.replica} tick`, () => {
+      if (life !== this.#process.life) return
+      if (!this.#process.isPaused) {
         if (this.#consumer !== undefined && !network.isCut("log", this.replica))
           this.#heardAtMs = Math.max(this.#heardAtMs, this.#consumer.heardAtMs())
         this.#step({ _tag: "Tick", nowMs: this.#nowMs() })
@@ -300,6 +333,8 @@ export class SimulatedReplica {
     this.#options.onCheckpoint(checkpoint.seq, digest(checkpoint.header))
     const { header } = checkpoint
     const isWhole = this.#options.mode.storage === "copies"
+    // what is in it does not follow upon the new checkpoint
+    disk.journal.empty()
     if (isWhole) disk.install(checkpoint)
     const restore = isWhole ? disk.load() : { header, rows: disk.stage.take(checkpoint) }
     try {

@@ -1,4 +1,5 @@
-import { judge, type Failure, type Judgement, operationsOf } from "./judgement.ts"
+import { operationsOf } from "./findings.ts"
+import { judge, type Failure, type Judgement } from "./judgement.ts"
 import type { Operation } from "./history.ts"
 import { drawScenario, type Scenario, type ScenarioLimits } from "./scenario.ts"
 import { Simulation } from "./simulation.ts"
@@ -24,7 +25,7 @@ export function runScenario(scenario: Scenario, workload: Workload = workloadNam
   const simulation = new Simulation(scenario, workload)
   simulation.run()
   const judgement = judge(simulation)
-  const { schedule, network, log, operator } = simulation
+  const { schedule, network, log, operator, nemesis } = simulation
   return {
     scenario,
     judgement,
@@ -32,7 +33,7 @@ export function runScenario(scenario: Scenario, workload: Workload = workloadNam
     traceHash: schedule.traceHash,
     virtualMs: schedule.nowMs,
     entries: log.entries().length,
-    faults: faultsOf(scenario, { ...network.counts, changed: operator.changes }),
+    faults: faultsOf(scenario, nemesis.counts, { ...network.counts, changed: operator.changes }),
     operations: () => operationsOf(simulation),
   }
 }
@@ -52,6 +53,7 @@ export function workloadNamed(name: string): Workload {
 
 function faultsOf(
   scenario: Scenario,
+  begun: Readonly<Record<string, number>>,
   happened: {
     readonly lost: number
     readonly doubled: number
@@ -63,7 +65,7 @@ function faultsOf(
   const count = (kind: string, times = 1): void => {
     if (times > 0) counts[kind] = (counts[kind] ?? 0) + times
   }
-  for (const { kind } of scenario.events) count(kind)
+  for (const [kind, times] of Object.entries(begun)) count(kind, times)
   for (const { lies, damageRate } of scenario.liars) {
     for (const lie of lies) count(`liar: ${lie}`)
     if (damageRate > 0) count("liar: wrong-state")

@@ -1,25 +1,13 @@
 import { SESSION_LIMITS, type SessionLimits, type FaultModel } from "@lockstep/core"
-import { type Fault, MEMORY_FLIP, OTHER_FAULTS, REPLICA_FAULTS } from "./faults.ts"
+import { type Breakage, drawBreakage } from "./breakage.ts"
+import { drawOtherFaults, type Fault, MEMORY_FLIP, REPLICA_FAULTS } from "./faults.ts"
 import { LIES, type Lie } from "./liar.ts"
 import { drawMembership, type MembershipChange } from "./membership.ts"
-import type { NetworkRates } from "./network.ts"
-import { Random } from "./random.ts"
+import { drawRates, type NetworkRates } from "./network.ts"
+import { NEVER, Random } from "./random.ts"
+import { drawSingleMaster, type SingleMaster } from "./single-master.ts"
 import { drawUpgrade, type Upgrading } from "./upgrade.ts"
 import { WORKLOADS } from "./workloads.ts"
-
-/** How the log breaks its promises, in a run whose point is that this is noticed. */
-export const BROKEN_LOGS = ["lost-tail", "lost-middle", "rewritten", "recreated", "fork"] as const
-export type BrokenLog = (typeof BROKEN_LOGS)[number]
-
-/** How, when and for whom the log breaks its promises. */
-export interface Breakage {
-  readonly kind: BrokenLog
-  readonly atMs: number
-  /** The replica that reads something else than the others, where there is one. */
-  readonly target: number
-  /** Nothing can be appended afterwards, so that no new entry shows that old ones are gone. */
-  readonly sealed: boolean
-}
 
 /** A replica that is wrong for the whole run, or until it is restarted by hand. */
 export interface LyingReplica {
@@ -41,9 +29,16 @@ export type Purpose =
   /** The log breaks its promises: those who can notice halt, and no answer is wrong. */
   | "broken-log"
 
+/** Ways to replicate that are simulated. */
+export const SIMULATED_MODES = ["state-machine", "primary-backup"] as const
+export type SimulatedMode = (typeof SIMULATED_MODES)[number]
+
 /** All that a run depends on. Drawn from a seed; shrinking takes things out. */
 export interface Scenario {
   readonly seed: number
+  readonly mode: SimulatedMode
+  /** In the primary-backup mode. */
+  readonly singleMaster?: SingleMaster | undefined
   readonly purpose: Purpose
   readonly faults: number
   readonly faultModel: FaultModel
@@ -76,13 +71,12 @@ export interface Scenario {
   readonly upgrade?: Upgrading | undefined
 }
 
-/** A margin that no log reaches. (Scenarios are written as JSON, which has no infinity.) */
-const NEVER = 1_000_000_000
-
 /** How long a replica may need, after its fault ended, to be as good as the others again. */
 const RECOVERY_MS = 5000
 
 export interface ScenarioLimits {
+  /** Default: state machine. */
+  readonly mode?: SimulatedMode
   readonly workload?: string
   readonly purpose?: Purpose
   readonly operations?: number
@@ -90,6 +84,7 @@ export interface ScenarioLimits {
 
 /** Draws a run: rates and faults differ from seed to seed, so that each kind is sometimes alone and sometimes in company. */
 export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenario {
+  if (limits.mode === "primary-backup") return drawSingleMaster(seed, limits)
   const random = new Random(seed)
   const dice = random.real()
   const purpose = limits.purpose ?? (dice < 0.7 ? "survive" : dice < 0.85 ? "exceed" : "broken-log")
@@ -114,6 +109,7 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
   const flips = events.some(({ kind }) => kind === MEMORY_FLIP)
   const scenario: Scenario = {
     seed,
+    mode: "state-machine",
     purpose,
     faults,
     faultModel,
@@ -122,23 +118,10 @@ export function drawScenario(seed: number, limits: ScenarioLimits = {}): Scenari
     callersPerClient: random.integer(1, 4),
     operations: limits.operations ?? random.integer(60, 240),
     durationMs,
-    network: {
-      delayMeanMs: random.pick([0.2, 1, 5, 20]),
-      loss: random.pick([0, 0, 0.01, 0.1]),
-      duplication: random.pick([0, 0, 0.01, 0.1]),
-      straggling: random.pick([0, 0, 0.02]),
-    },
+    network: drawRates(random),
     liars,
     events,
-    brokenLog:
-      purpose === "broken-log"
-        ? {
-            kind: random.pick(BROKEN_LOGS),
-            atMs: random.integer(durationMs / 4, (durationMs * 3) / 4),
-            target: random.integer(0, replicas - 1),
-            sealed: random.chance(0.3),
-          }
-        : undefined,
+    brokenLog: purpose === "broken-log" ? drawBreakage(random, { durationMs, replicas }) : undefined,
     deadlineMs: random.pick([2000, 10_000]),
     windowMax: random.pick([1, 4, 64]),
     sessionLimits: random.chance(0.25)
@@ -221,25 +204,5 @@ function drawReplicaFaults(
       atMs += durationMs + RECOVERY_MS + random.exponential(1000)
     }
   }
-  return faults
-}
-
-function drawOtherFaults(
-  random: Random,
-  options: { readonly clients: number; readonly durationMs: number },
-): ReadonlyArray<Fault> {
-  const kinds = random.shuffle(OTHER_FAULTS).slice(0, random.integer(0, OTHER_FAULTS.length))
-  const faults: Array<Fault> = []
-  if (kinds.length === 0) return faults
-  const meanMs = random.pick([1000, 5000])
-  const lastMs = random.pick([300, 1000, 6000])
-  for (let atMs = random.exponential(meanMs); atMs < options.durationMs; atMs += random.exponential(meanMs))
-    faults.push({
-      kind: random.pick(kinds),
-      atMs,
-      durationMs: random.exponential(lastMs),
-      target: random.integer(0, options.clients - 1),
-      amount: random.real(),
-    })
   return faults
 }

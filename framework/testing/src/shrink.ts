@@ -42,7 +42,10 @@ function* smaller(scenario: Scenario): Generator<Scenario> {
     if (liar.damageRate > 0) yield replace({ damageRate: 0 })
     yield* without(liar.lies, (lies) => replace({ lies }))
   }
-  const { network } = scenario
+  const { network, singleMaster } = scenario
+  for (const rate of ["lingering", "maxStalenessMs"] as const)
+    if ((singleMaster?.[rate] ?? 0) > 0)
+      yield { ...scenario, singleMaster: singleMaster && { ...singleMaster, [rate]: 0 } }
   for (const rate of ["loss", "duplication", "straggling"] as const)
     if (network[rate] > 0) yield { ...scenario, network: { ...network, [rate]: 0 } }
   if (scenario.clients > 1) yield { ...scenario, clients: scenario.clients - 1 }

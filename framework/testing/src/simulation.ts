@@ -10,7 +10,9 @@ import {
   stateMachine,
   type TransferRequest,
 } from "@lockstep/replication"
+import { Agreement } from "./agreement.ts"
 import { Caller, type CallRecord } from "./caller.ts"
+import { Chronicle } from "./chronicle.ts"
 import { SimulatedClient } from "./client.ts"
 import { echo } from "./conspiracy.ts"
 import { SimulatedDisk } from "./disk.ts"
@@ -18,11 +20,14 @@ import { Liar } from "./liar.ts"
 import { SimulatedLog } from "./log.ts"
 import { Nemesis } from "./nemesis.ts"
 import { Network } from "./network.ts"
+import { Once } from "./once.ts"
 import { SimulatedOperator } from "./operator.ts"
 import { Random } from "./random.ts"
 import { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
 import { Schedule } from "./schedule.ts"
+import { clockErrors, primaryBackupOf } from "./single-master.ts"
+import { Succession } from "./succession.ts"
 import { Builds, SimulatedUpgrade } from "./upgrade.ts"
 import { faultyBuild, inMemory, type Memory, type Workload } from "./workload.ts"
 
@@ -32,9 +37,6 @@ const HEALING_MS = 60_000
 const QUIET_MS = 20_000
 /** Calls that every caller must get answered after the last fault. */
 export const CALLS_AFTER_HEALING = 5
-/** The state is digested at every position that this divides. */
-const DIGEST_EVERY = 32
-
 /**
  * One run: a partition's replicas and clients over a simulated log, network and clock, from the scenario alone. It lets
  * things happen; checkers judge what is left behind.
@@ -55,8 +57,11 @@ export class Simulation {
   readonly memories: Array<Memory> = []
   readonly records: Array<CallRecord> = []
   readonly dissents = new Map<string, number>()
-  /** Disagreements of correct replicas on the chain, or the state, at one position. */
-  readonly disagreements: Array<string> = []
+  readonly agreement = new Agreement()
+  /** What became of records and masters, where one replica is the master. */
+  readonly chronicle = new Chronicle()
+  readonly succession: Succession | undefined
+  readonly nemesis: Nemesis
   /** When the faults stopped. */
   healedAtMs = 0
   /** How things were when the log broke its promise. */
@@ -65,13 +70,6 @@ export class Simulation {
   lost = 0
   readonly #random: Random
   readonly #liars: ReadonlyMap<number, Liar>
-  readonly #chains = new Map<number, string>()
-  /** Who votes, by epoch. */
-  readonly #voters = new Map<number, string>()
-  readonly #digests = new Map<number, string>()
-  readonly #checkpoints = new Map<number, string>()
-  /** The last checkpoint of each replica that may be wrong. */
-  readonly #suspects = new Map<number, { readonly seq: number; readonly state: string }>()
 
   constructor(scenario: Scenario, workload: Workload) {
     this.scenario = scenario
@@ -102,6 +100,8 @@ export class Simulation {
       ]),
     )
     const { schedule, network, log } = this
+    const { singleMaster } = scenario
+    this.succession = singleMaster && new Succession({ log, setting: singleMaster, names })
     this.operator = new SimulatedOperator({
       schedule,
       network,
@@ -145,13 +145,20 @@ export class Simulation {
               checkpointEveryBatches: scenario.checkpointEveryBatches,
             }),
           },
-          disk: (this.disks[i] = new SimulatedDisk(schedule, random.fork(`disk ${i}`), replica)),
+          disk: (this.disks[i] = new SimulatedDisk({
+            schedule,
+            random: random.fork(`disk ${i}`),
+            name: replica,
+            journalRandom: new Random(`journal ${scenario.seed}/${i}`),
+          })),
           random: random.fork(replica),
+          drawClockRate: (own) => this.#drawClockRate(own),
+          once: this.#onceOf(replica, i),
           liar: this.#liars.get(i),
           toClient: (from, to, bytes) => this.#toClient(from, to, bytes),
           toPeer: (from, to, request) => this.#toPeer(from, to, request),
           onTruncatable: (below) => this.log.truncate(below - scenario.truncationMargin),
-          toPeers: (from, bytes) => this.#toPeers(from, bytes),
+          toPeers: (from, bytes, to) => this.#toPeers(from, bytes, to),
           onCheckpoint: (seq, state) => this.#compareCheckpoint(i, seq, state),
           onExecuted: (_, status) => this.#compare(i, status),
           onSaid: this.#echoOf(i),
@@ -171,6 +178,7 @@ export class Simulation {
           log,
           random: random.fork(`c${i}`),
           toReplica: (from, replica, bytes) => this.#toReplica(from, replica, bytes),
+          isListening: (name) => this.replicas.some(({ replica, protocol }) => replica === name && protocol),
           copiedRoster,
           onDissent: (replica) => void this.dissents.set(replica, (this.dissents.get(replica) ?? 0) + 1),
         }),
@@ -186,16 +194,18 @@ export class Simulation {
             schedule,
             random: random.fork(`caller ${c}.${i}`),
             thinkMs: (scenario.durationMs * this.#callerCount) / scenario.operations,
+            maxStalenessMs: i % 2 === 1 ? (singleMaster?.maxStalenessMs ?? 0) : 0,
+            hasReads: singleMaster !== undefined,
             onRecord: (record) => this.records.push(record),
           }),
       ),
     )
+    this.nemesis = new Nemesis(this, random.fork("nemesis"))
   }
 
   /** Faults and calls, then healing and more calls, then silence. */
   run(): void {
-    const { scenario, schedule, callers } = this
-    const nemesis = new Nemesis(this, this.#random.fork("nemesis"))
+    const { scenario, schedule, callers, nemesis } = this
     nemesis.schedule()
     for (const caller of callers) caller.start()
     schedule.run(scenario.durationMs)
@@ -236,14 +246,6 @@ export class Simulation {
       const echoed = echo(output, accomplice.replica, random)
       if (echoed !== undefined) accomplice.say(echoed)
     }
-  }
-
-  /** Replicas whose last checkpoint is not what it is on correct replicas, and its position. */
-  get wrong(): ReadonlyArray<readonly [index: number, seq: number]> {
-    return [...this.#suspects].flatMap(([index, { seq, state }]) => {
-      const right = this.#checkpoints.get(seq)
-      return right === undefined || right === state ? [] : [[index, seq] as const]
-    })
   }
 
   get #callerCount(): number {
@@ -293,9 +295,9 @@ export class Simulation {
     if (replica !== undefined) this.network.send(from, to, "ask", "datagram", () => replica.message(bytes))
   }
 
-  #toPeers(from: ReplicaId, bytes: Uint8Array): void {
+  #toPeers(from: ReplicaId, bytes: Uint8Array, to?: ReplicaId): void {
     for (const peer of this.replicas)
-      if (peer.replica !== from)
+      if (peer.replica !== from && (to === undefined || peer.replica === to))
         this.network.send(from, peer.replica, "tell", "datagram", () => peer.peer(from, bytes))
   }
 
@@ -308,38 +310,41 @@ export class Simulation {
     })
   }
 
-  /** Correct replicas take, and fetch, one checkpoint at one position. */
   #compareCheckpoint(index: number, seq: number, state: string): void {
-    if (this.scenario.purpose !== "survive") return
-    if (this.isLiar(index) || this.hasFlipped(index)) return void this.#suspects.set(index, { seq, state })
-    if (this.#isUnsure(index)) return
-    const known = this.#checkpoints.get(seq)
-    if (known === undefined) this.#checkpoints.set(seq, state)
-    else if (known !== state) this.disagreements.push(`the checkpoint at ${seq}`)
+    // with one master, replicas take them when they like
+    if (this.scenario.purpose !== "survive" || this.scenario.mode === "primary-backup") return
+    if (this.isLiar(index) || this.hasFlipped(index)) return this.agreement.suspect(index, seq, state)
+    if (!this.#isUnsure(index)) this.agreement.checkpoint(seq, state)
   }
 
-  /** Correct replicas have one chain, and one state, at one position. A forked log has two, of course. */
-  #compare(index: number, { applied: seq, chain, roster, waits }: ReplicaStatus): void {
-    if (this.scenario.purpose === "broken-log" || waits !== undefined || this.#isUnsure(index)) return
+  /** A forked log has two chains, of course. */
+  #compare(index: number, status: ReplicaStatus): void {
+    if (this.scenario.purpose === "broken-log" || status.waits !== undefined || this.#isUnsure(index)) return
     if (this.isLiar(index) || this.hasFlipped(index)) return
-    const known = this.#chains.get(seq)
-    const said = `${chain} in ${roster.epoch}`
-    if (known === undefined) this.#chains.set(seq, said)
-    else if (known !== said) this.disagreements.push(`the chain, or the epoch, at ${seq}`)
-    const voters = roster.voters.join()
-    const others = this.#voters.get(roster.epoch)
-    if (others === undefined) this.#voters.set(roster.epoch, voters)
-    else if (others !== voters) this.disagreements.push(`who votes in epoch ${roster.epoch}`)
-    if (seq % DIGEST_EVERY !== 0) return
-    const digest = this.replicas[index]?.protocol?.status.stateDigest() ?? ""
-    const knownDigest = this.#digests.get(seq)
-    if (knownDigest === undefined) this.#digests.set(seq, digest)
-    else if (knownDigest !== digest) this.disagreements.push(`the state at ${seq}`)
+    this.agreement.log(status)
+    if (this.scenario.mode === "state-machine") this.agreement.state(status)
+  }
+
+  #onceOf(replica: ReplicaId, index: number): Once | undefined {
+    const { schedule, chronicle, succession, scenario, disks } = this
+    const disk = disks[index]
+    if (scenario.singleMaster === undefined || succession === undefined || disk === undefined)
+      return undefined
+    const random = new Random(`once ${scenario.seed}/${index}`)
+    const { lingering } = scenario.singleMaster
+    return new Once({ schedule, replica, random, disk, lingering, chronicle, succession })
+  }
+
+  #drawClockRate(random: Random): number {
+    const { singleMaster } = this.scenario
+    if (singleMaster === undefined) return random.pick([0.5, 1, 1, 2])
+    return 1 + (2 * random.real() - 1) * clockErrors(singleMaster).rate
   }
 }
 
 function modeOf(scenario: Scenario): ReplicationMode {
-  const { faults, faultModel, dataShards: data } = scenario
+  const { faults, faultModel, dataShards: data, singleMaster } = scenario
+  if (singleMaster !== undefined) return primaryBackupOf(singleMaster)
   if (data === 0) return stateMachine({ faults, faultModel })
   const parity = stateMachine({ faults, faultModel }).replicas - data
   return stateMachine({ faults, faultModel, checkpoints: erasureCoded({ data, parity }) })

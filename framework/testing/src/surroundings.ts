@@ -12,6 +12,7 @@ import type { SimulatedDisk } from "./disk.ts"
 import type { Liar } from "./liar.ts"
 import type { SimulatedLog } from "./log.ts"
 import type { Network } from "./network.ts"
+import type { Once } from "./once.ts"
 import type { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
 
@@ -21,7 +22,8 @@ export interface Surroundings {
   readonly network: Network
   readonly log: SimulatedLog
   toClient(from: ReplicaId, to: ClientId, bytes: Uint8Array): void
-  toPeers(from: ReplicaId, bytes: Uint8Array): void
+  /** To all of them, where nobody is named. */
+  toPeers(from: ReplicaId, bytes: Uint8Array, to?: ReplicaId): void
   toPeer(from: ReplicaId, to: ReplicaId, request: TransferRequest): void
   onTruncatable(below: number): void
   /** The roster as it is written beside the log. */
@@ -41,7 +43,11 @@ export interface SimulatedReplicaOptions extends Surroundings {
   >
   readonly disk: SimulatedDisk
   readonly random: Random
+  /** By how much its clock is quicker or slower than the others, drawn for each life. */
+  readonly drawClockRate: (random: Random) => number
   readonly liar: Liar | undefined
+  /** Where one replica executes. */
+  readonly once: Once | undefined
   /** The state of a checkpoint that it took, or fetched. */
   readonly onCheckpoint: (seq: number, state: Digest) => void
   /** An entry was executed. */

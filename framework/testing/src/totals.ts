@@ -14,6 +14,8 @@ export class Totals {
   readonly checked: Record<string, number> = {}
   readonly faults: Record<string, number> = {}
   readonly purposes: Record<string, number> = {}
+  /** What became of masters, where there are such. */
+  readonly masters: Record<string, number> = {}
 
   add(run: Run): void {
     const { judgement, scenario } = run
@@ -27,6 +29,7 @@ export class Totals {
     sum(this.checked, judgement.checked)
     sum(this.faults, run.faults)
     sum(this.purposes, { [scenario.purpose]: 1 })
+    sum(this.masters, judgement.masters)
   }
 
   /** Adds what another process has summed. */
@@ -42,6 +45,7 @@ export class Totals {
     sum(this.checked, other.checked)
     sum(this.faults, other.faults)
     sum(this.purposes, other.purposes)
+    sum(this.masters, other.masters)
   }
 }
 

@@ -67,7 +67,7 @@ export class Backup {
     if (ship.first > ledger.history.last + 1) return { from, checkpoint: ship.checkpoint }
     this.#take(ship)
     this.#commit(Math.min(ship.committed, ledger.history.last))
-    if (ship.leased && ship.echo > this.#fresh.atMs)
+    if (ship.fresh && ship.echo > this.#fresh.atMs)
       this.#fresher = { atMs: ship.echo, position: ship.committed }
     this.#refresh()
     return undefined

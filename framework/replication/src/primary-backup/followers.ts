@@ -95,7 +95,7 @@ export class Followers {
   }
 
   /** What each of them should have by now. */
-  ship(committed: number, leased: boolean): void {
+  ship(committed: number, fresh: boolean): void {
     const { nowMs, ledger } = this.#ground
     const { last } = ledger.history
     for (const follower of this.#followers.values()) {
@@ -105,23 +105,23 @@ export class Followers {
       if (hasAll || isLate) follower.receivedAtMs = nowMs
       if (isLate) follower.sent = follower.received
       if (!follower.isAligned) {
-        if (isLate) this.#send(follower, [], committed, leased)
+        if (isLate) this.#send(follower, [], committed, fresh)
         continue
       }
       while (follower.sent < last && follower.sent - follower.acknowledged < UNACKNOWLEDGED_MAX) {
         const records = ledger.history.from(follower.sent + 1, SHIP_BYTES_MAX)
         if (records.length === 0) break // they are in a checkpoint only
-        this.#send(follower, records, committed, leased)
+        this.#send(follower, records, committed, fresh)
       }
     }
   }
 
   /** A sign of life, and of how far all of them may go. */
-  beat(committed: number, leased: boolean): void {
+  beat(committed: number, fresh: boolean): void {
     const { nowMs, rules } = this.#ground
     for (const follower of this.#followers.values()) {
       if (nowMs - follower.heardAtMs <= FORGOTTEN * rules.backupTimeoutMs)
-        this.#send(follower, [], committed, leased)
+        this.#send(follower, [], committed, fresh)
       else this.#followers.delete(follower.life.replica)
     }
   }
@@ -133,8 +133,8 @@ export class Followers {
         this.#ground.say({ _tag: "Tell", to: replica, bytes: this.#ship(undefined, [], 0, false) })
   }
 
-  #send(follower: Follower, records: ReadonlyArray<Buffer>, committed: number, leased: boolean): void {
-    const bytes = this.#ship(follower, records, committed, leased)
+  #send(follower: Follower, records: ReadonlyArray<Buffer>, committed: number, fresh: boolean): void {
+    const bytes = this.#ship(follower, records, committed, fresh)
     follower.sent += records.length
     this.#ground.say({ _tag: "Tell", to: follower.life.replica, bytes })
   }
@@ -143,7 +143,7 @@ export class Followers {
     follower: Follower | undefined,
     records: ReadonlyArray<Buffer>,
     committed: number,
-    leased: boolean,
+    fresh: boolean,
   ): Buffer {
     const { ledger, life } = this.#ground
     const { history, shelved } = ledger
@@ -152,7 +152,7 @@ export class Followers {
       incarnation: life.incarnation,
       epoch: this.#epoch,
       committed,
-      leased,
+      fresh,
       echo: follower?.clock ?? -1,
       spans: history.spans,
       first: history.first,

@@ -21,6 +21,8 @@ import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts"
 
 /** A group that does nothing takes checkpoints too: what its primary says in the log must not grow without end. */
 const LOG_ENTRIES_MAX = 10_000
+/** A checkpoint that is not on the disk after so many ticks is taken again. */
+const PATIENCE_TICKS = 40
 /** A checkpoint is taken each time that so many records are committed, where the group does not say otherwise. */
 const CHECKPOINT_EVERY = 1000
 
@@ -52,6 +54,10 @@ export class Ledger {
   #taken = 0
   #takenLog = 0
   #isBeingKept = false
+  /** Ticks since then. */
+  #waited = 0
+  /** Somebody needs one that has read further in the log. */
+  wantsCheckpoint = false
   #shelved = { position: 0, log: 0, before: 0 }
 
   constructor(options: ReplicaOptions) {
@@ -176,7 +182,10 @@ export class Ledger {
 
   /** A checkpoint of what is committed, if it is time for one. Without a disk none is taken: all records stay in memory. */
   checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
-    const isTime = this.#committed - this.#taken >= this.#every || log.seq - this.#takenLog >= LOG_ENTRIES_MAX
+    const isTime =
+      this.wantsCheckpoint ||
+      this.#committed - this.#taken >= this.#every ||
+      log.seq - this.#takenLog >= LOG_ENTRIES_MAX
     if (this.#options.shelf === undefined || this.#isBeingKept || !isTime) return undefined
     return this.#take(log, reigns)
   }
@@ -189,6 +198,13 @@ export class Ledger {
     for (const [id, { position: at }] of this.#recent) if (at <= position) this.#recent.delete(id)
     this.#history.trim(this.#shelved.before)
     return [{ _tag: "Trim", below: this.#shelved.before + 1 }]
+  }
+
+  /** A checkpoint that the disk did not take may reach it with the next one only. */
+  tick(): void {
+    if (!this.#isBeingKept || ++this.#waited < PATIENCE_TICKS) return
+    this.#isBeingKept = false
+    this.wantsCheckpoint = true
   }
 
   /** Of everything that is committed. */
@@ -217,6 +233,8 @@ export class Ledger {
     this.#taken = position
     this.#takenLog = log.seq
     this.#isBeingKept = true
+    this.#waited = 0
+    this.wantsCheckpoint = false
     return { seq: position, header, state: digest(header), rows, buckets }
   }
 

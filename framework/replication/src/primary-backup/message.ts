@@ -10,8 +10,8 @@ export interface Ship {
   readonly epoch: number
   /** Every position up to here is acknowledged. */
   readonly committed: number
-  /** Whether it may answer reads just now. */
-  readonly leased: boolean
+  /** Whether everything that was acknowledged by now stands at or below `committed`: nobody else can be the primary. */
+  readonly fresh: boolean
   /** The backup's clock in the last acknowledgement that arrived; −1 for none: the news are at least as fresh. */
   readonly echo: number
   /** In which epochs its records were made, up to its last one. */
@@ -45,16 +45,48 @@ export interface Acknowledgement {
   readonly clock: number
 }
 
+/** From a replica that the log has left behind: whoever has a checkpoint is to say so. */
+export interface Plea {
+  readonly _tag: "Plea"
+  /** The first entry that the log still holds. */
+  readonly firstSeq: number
+}
+
+/** From a replica that has a checkpoint on its disk. */
+export interface Offer {
+  readonly _tag: "Offer"
+  /** Its position, and how far it has read the log. */
+  readonly checkpoint: number
+  readonly log: number
+}
+
+export type Message = Ship | Acknowledgement | Plea | Offer
+
 /** An operator's or a replica's other word on the same subject is no message of this kind: undefined. Throws Malformed. */
-export function decodeMessage(bytes: Uint8Array): Ship | Acknowledgement | undefined {
+export function decodeMessage(bytes: Uint8Array): Message | undefined {
   const reader = new ByteReader(bytes)
   const version = reader.byte()
   if (version !== VERSION) return undefined
-  const kind = reader.byte()
-  if (kind > 1) throw new Malformed(`no message is of kind ${kind}`)
-  const message = kind === 0 ? readShip(reader) : readAcknowledgement(reader)
+  const message = readKind(reader.byte(), reader)
   reader.end()
   return message
+}
+
+export function encodePlea({ firstSeq }: Omit<Plea, "_tag">): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.byte(2)
+  writer.varint(firstSeq)
+  return writer.take()
+}
+
+export function encodeOffer({ checkpoint, log }: Omit<Offer, "_tag">): Buffer {
+  writer.reset()
+  writer.byte(VERSION)
+  writer.byte(3)
+  writer.varint(checkpoint)
+  writer.varint(log)
+  return writer.take()
 }
 
 export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
@@ -64,7 +96,7 @@ export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
   writer.string(ship.incarnation)
   writer.varint(ship.epoch)
   writer.varint(ship.committed)
-  writer.byte(ship.leased ? 1 : 0)
+  writer.byte(ship.fresh ? 1 : 0)
   writer.float64(ship.echo)
   writeSpans(writer, ship.spans)
   writer.varint(ship.first)
@@ -100,13 +132,28 @@ export function readSpans(reader: ByteReader): ReadonlyArray<Span> {
   return Array.from({ length: reader.count() }, () => ({ epoch: reader.varint(), last: reader.varint() }))
 }
 
+function readKind(kind: number, reader: ByteReader): Message {
+  switch (kind) {
+    case 0:
+      return readShip(reader)
+    case 1:
+      return readAcknowledgement(reader)
+    case 2:
+      return { _tag: "Plea", firstSeq: reader.varint() }
+    case 3:
+      return { _tag: "Offer", checkpoint: reader.varint(), log: reader.varint() }
+    default:
+      throw new Malformed(`no message is of kind ${kind}`)
+  }
+}
+
 function readShip(reader: ByteReader): Ship {
   return {
     _tag: "Ship",
     incarnation: reader.string(),
     epoch: reader.varint(),
     committed: reader.varint(),
-    leased: reader.byte() === 1,
+    fresh: reader.byte() === 1,
     echo: reader.float64(),
     spans: readSpans(reader),
     first: reader.varint(),

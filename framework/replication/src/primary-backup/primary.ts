@@ -144,7 +144,7 @@ export class Primary {
     if (this.#tenure.isHealthy && nowMs - this.#beatAtMs >= BEAT_MS) {
       this.#beatAtMs = nowMs
       this.#followers.announce(this.#peers)
-      this.#followers.beat(ledger.committed, this.leased)
+      this.#followers.beat(ledger.committed, this.#isFresh)
     }
     this.#moveOn()
   }
@@ -159,6 +159,11 @@ export class Primary {
     const batch = envelopeOf(client, envelope)
     if (batch === undefined || batch._tag === "Opening") return true
     return !this.#underway.has(keyOf(batch)) && this.#ground.ledger.look(batch)._tag === "Fresh"
+  }
+
+  /** Whether everything that was ever acknowledged stands at or below what it calls acknowledged; not so until it has caught up with its predecessor. */
+  get #isFresh(): boolean {
+    return this.leased && this.#ground.ledger.committed >= this.#ground.reigns.current.start
   }
 
   get #peers(): ReadonlyArray<ReplicaId> {
@@ -270,7 +275,7 @@ export class Primary {
     const { ledger, say } = this.#ground
     say(ledger.append([{ record, bytes: encodeRecord(record) }]))
     ledger.show(record)
-    this.#followers.ship(ledger.committed, this.leased)
+    this.#followers.ship(ledger.committed, this.#isFresh)
     this.#moveOn()
   }
 
@@ -297,7 +302,7 @@ export class Primary {
       this.#reads = this.#reads.filter((read) => read.position > ledger.committed)
       for (const { client, reply, outcomes } of ready) this.#reply(client, reply, outcomes)
     }
-    this.#followers.ship(ledger.committed, this.leased)
+    this.#followers.ship(ledger.committed, this.#isFresh)
     this.#tenure.moveOn({ isBusy: this.#executing.size > 0 })
   }
 

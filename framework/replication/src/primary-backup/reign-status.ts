@@ -1,3 +1,4 @@
+import { encodePeerReport, type Schema } from "@lockstep/core"
 import type { ReignReport, ReignStatus } from "../mode.ts"
 import type { Backup } from "./backup.ts"
 import type { Ground } from "./ground.ts"
@@ -28,4 +29,18 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
     truncated: ground.truncated,
     degradedCommands: ground.degradedCommands,
   }
+}
+
+/** What this replica could execute. */
+export function schemaOf({ options }: Ground): Schema {
+  const versions = new Map([...options.definitions].map(([type, { version }]) => [type, version]))
+  return { number: 0, versions }
+}
+
+/** For operators, who ask who is up and how far. */
+export function peerReport(ground: Ground): Uint8Array {
+  const { group, partition, replica } = ground.options
+  const { seq, chain } = ground.past
+  const { epoch } = ground.reigns.roster
+  return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema: schemaOf(ground) })
 }

@@ -1,13 +1,4 @@
-import {
-  type ClientId,
-  type Entry,
-  encodePeerReport,
-  encodeVote,
-  Malformed,
-  ReplicaId,
-  type Schema,
-  StateTree,
-} from "@lockstep/core"
+import { type ClientId, type Entry, encodeVote, Malformed, ReplicaId, StateTree } from "@lockstep/core"
 import { authentic } from "../authentic.ts"
 import type {
   HaltReport,
@@ -23,13 +14,14 @@ import { Backup, type Need } from "./backup.ts"
 import { Fetch } from "./fetch.ts"
 import type { Ground } from "./ground.ts"
 import { Ledger } from "./ledger.ts"
-import { decodeMessage } from "./message.ts"
+import { decodeMessage, encodeOffer } from "./message.ts"
 import type { Rules } from "./mode.ts"
 import { Primary } from "./primary.ts"
 import { isSame, Reigns } from "./reigns.ts"
-import { reignReport, reignStatus } from "./reign-status.ts"
+import { peerReport, reignReport, reignStatus, schemaOf } from "./reign-status.ts"
 import { decodeQuestion, encodeReply, type Question } from "./request.ts"
 import { encodeSnapshot } from "./snapshot.ts"
+import { Stray } from "./stray.ts"
 import { envelopeOf } from "./work.ts"
 
 /** How often a replica tells everybody that it is there, milliseconds. */
@@ -50,7 +42,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
   #formerly: Primary | undefined
   #fetch: Fetch | undefined
   /** The log begins after what was read of it: only a checkpoint leads on. */
-  #isBehindLog = false
+  #stray: Stray | undefined
   #outputs: Array<ReplicaOutput> = []
   /** Entries up to here were in the log before this replica was. */
   #replayUntil: number | undefined
@@ -93,7 +85,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       chain,
       from: Math.max(1, applied),
       caughtUp:
-        !this.#isBehindLog &&
+        this.#stray === undefined &&
         this.#fetch === undefined &&
         this.#replayUntil !== undefined &&
         applied >= this.#replayUntil,
@@ -108,7 +100,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       role: this.#standing(voters),
       onProbation: this.#options.probation === "open",
       probation: this.#options.probation,
-      schema: this.#schema,
+      schema: schemaOf(this.#ground),
       waits: undefined,
       repeated: 0,
       malformed: this.#malformed,
@@ -162,9 +154,11 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
   #attach(log: ReplicaInput & { readonly _tag: "Attached" }): void {
     if (log.logId !== this.#options.logId)
       return this.#halt("log-recreated", `the log is ${log.logId}, and was ${this.#options.logId}`)
-    this.#isBehindLog = log.firstSeq > Math.max(1, this.#past.seq)
+    const isBehind = log.firstSeq > Math.max(1, this.#past.seq)
+    this.#stray = isBehind ? new Stray(log.firstSeq) : undefined
     this.#replayUntil ??= log.lastSeq
-    if (!this.#isBehindLog) this.#past.attached(log)
+    if (!isBehind) this.#past.attached(log)
+    else if (this.#role instanceof Primary) this.#resign(this.#role)
   }
 
   #tick(nowMs: number): void {
@@ -172,17 +166,19 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     if (standing === "reattach") this.#ground.say({ _tag: "Reattach" })
     else if (standing !== "wait") this.#complain(standing)
     if (this.#halted !== undefined) return
+    this.#ledger.tick()
     if (this.#fetch?.isIdle(this.#ground.nowMs) === true) this.#fetch = undefined
+    if (this.#fetch === undefined) this.#plead()
     if (this.#fetch === undefined && (this.#role instanceof Primary || this.status.caughtUp))
       this.#role.tick()
     if (this.#ground.nowMs - this.#reportedAtMs < REPORT_MS) return
     this.#reportedAtMs = this.#ground.nowMs
-    this.#ground.say({ _tag: "Tell", bytes: this.#report() })
+    this.#ground.say({ _tag: "Tell", bytes: peerReport(this.#ground) })
   }
 
   /** Takes the entry in, if it continues the log. False where nothing may follow it. */
   #follow(entry: Entry): boolean {
-    if (this.#isBehindLog) return false
+    if (this.#stray !== undefined) return false
     const continuation = this.#past.follow(entry)
     if (continuation === "again") return true
     if (continuation === "reattach") {
@@ -306,10 +302,11 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       const role = this.#role
       if (message._tag === "Acknowledgement")
         return role instanceof Primary ? role.hear(peer, message) : undefined
+      if (message._tag === "Plea") return this.#offer(peer, message.firstSeq)
       if (role instanceof Primary || this.#fetch !== undefined) return
-      const need = this.#isBehindLog
-        ? { from: peer, checkpoint: message.checkpoint }
-        : role.hear(peer, message)
+      const isShip = message._tag === "Ship"
+      const need =
+        this.#stray?.hear(peer, message) ?? (isShip && !this.#stray ? role.hear(peer, message) : undefined)
       if (need !== undefined) this.#begin(need)
     } catch (cause) {
       if (!(cause instanceof Malformed || cause instanceof TypeError)) throw cause
@@ -317,9 +314,22 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     }
   }
 
+  #plead(): void {
+    const plea = this.#stray?.tick(this.#ground.nowMs)
+    if (plea instanceof Uint8Array) this.#ground.say({ _tag: "Tell", bytes: plea })
+    else if (plea !== undefined) this.#begin(plea)
+  }
+
+  #offer(to: ReplicaId, firstSeq: number): void {
+    const { position: checkpoint, log } = this.#ledger.shelved
+    if (this.#stray !== undefined) return
+    if (log + 1 < firstSeq) this.#ledger.wantsCheckpoint = true
+    else this.#ground.say({ _tag: "Tell", to, bytes: encodeOffer({ checkpoint, log }) })
+  }
+
   /** Begins to fetch a checkpoint, as soon as the primary says which one it has. */
   #begin({ from, checkpoint }: Need): void {
-    if (checkpoint === 0) return this.#isBehindLog ? undefined : this.#beginAnew()
+    if (checkpoint === 0) return this.#stray === undefined ? this.#beginAnew() : undefined
     const { nowMs, say } = this.#ground
     this.#fetch = new Fetch(from, { seq: checkpoint, staged: this.#options.staged ?? [], nowMs })
     say(this.#fetch.begin())
@@ -354,23 +364,10 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     if (changes !== undefined) this.#ground.say({ _tag: "Persist", changes })
   }
 
-  get #schema(): Schema {
-    const versions = new Map([...this.#options.definitions].map(([type, { version }]) => [type, version]))
-    return { number: 0, versions }
-  }
-
   #standing(voters: ReadonlyArray<ReplicaId>): ReplicaRole {
     const { replica } = this.#options
     if (voters.includes(replica)) return "voter"
     return this.#reigns.roster.standbys.includes(replica) ? "standby" : "unlisted"
-  }
-
-  /** For operators, who ask who is up and how far. */
-  #report(): Uint8Array {
-    const { group, partition, replica } = this.#options
-    const { seq, chain } = this.#past
-    const { epoch } = this.#reigns.roster
-    return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema: this.#schema })
   }
 
   /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */

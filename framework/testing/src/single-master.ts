@@ -1,0 +1,168 @@
+import { SESSION_LIMITS } from "@lockstep/core"
+import {
+  primaryBackup,
+  type PrimaryBackupOptions,
+  type ReplicationMode,
+  type Timing,
+} from "@lockstep/replication"
+import { drawBreakage } from "./breakage.ts"
+import { drawOtherFaults, type Fault, GROUP_FAULTS, MASTER_FAULTS } from "./faults.ts"
+import { drawRates } from "./network.ts"
+import { NEVER, Random } from "./random.ts"
+import type { Scenario, ScenarioLimits } from "./scenario.ts"
+import { WORKLOADS } from "./workloads.ts"
+
+/** What is special to a run of the primary-backup mode. */
+export interface SingleMaster {
+  readonly replication: PrimaryBackupOptions["replication"]
+  readonly replicas: number
+  /** Of a synchronous group. */
+  readonly inSyncMin: number
+  /** k, of a semi-synchronous group. */
+  readonly acknowledgements: number
+  readonly below: "refuse" | "degrade"
+  readonly timing: Timing
+  /** The share of executions that take long, as commands do that wait for the outside world. */
+  readonly lingering: number
+  /** What the queries of every second caller may miss; 0 where all see everything. */
+  readonly maxStalenessMs: number
+}
+
+/** Draws a run of the primary-backup mode. */
+export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario {
+  const random = new Random(`primary-backup ${seed}`)
+  const dice = random.real()
+  const purpose = limits.purpose ?? (dice < 0.75 ? "survive" : dice < 0.9 ? "exceed" : "broken-log")
+  const singleMaster = drawSetting(random)
+  const { replicas } = singleMaster
+  const durationMs = random.integer(8000, 30_000)
+  const clients = random.integer(1, 4)
+  const breaks = purpose === "broken-log"
+  const events = breaks
+    ? []
+    : [
+        ...drawReplicaFaults(random, { replicas, durationMs }),
+        ...drawGroupFaults(random, { replicas, durationMs }),
+        ...drawOtherFaults(random, { clients, durationMs }),
+      ].toSorted((a, b) => a.atMs - b.atMs)
+  return {
+    seed,
+    mode: "primary-backup",
+    singleMaster,
+    purpose,
+    faults: faultsMax(singleMaster),
+    faultModel: "crash",
+    workload: limits.workload ?? random.pick(WORKLOADS).name,
+    clients,
+    callersPerClient: random.integer(1, 4),
+    operations: limits.operations ?? random.integer(60, 240),
+    durationMs,
+    network: drawRates(random),
+    liars: [],
+    events,
+    brokenLog: breaks ? drawBreakage(random, { durationMs, replicas }) : undefined,
+    deadlineMs: random.pick([2000, 10_000]),
+    windowMax: random.pick([1, 4, 64]),
+    sessionLimits: random.chance(0.15)
+      ? { ...SESSION_LIMITS, sessionsMax: random.integer(1, 6) }
+      : SESSION_LIMITS,
+    checkpointEveryBatches: random.pick([3, 10, 30, NEVER]),
+    truncationMargin: breaks ? NEVER : random.pick([NEVER, 0, 5, 60]),
+    actorBytesMax: NEVER,
+    dataShards: 0,
+    spares: 0,
+    sparesFromMs: 0,
+    changes: [],
+  }
+}
+
+/** How many replicas may be faulty together without a loss that is not reported. */
+export function faultsMax({ replication, replicas, acknowledgements }: SingleMaster): number {
+  switch (replication) {
+    case "synchronous":
+      return replicas - 1
+    case "semi-synchronous":
+      return acknowledgements
+    case "asynchronous":
+      return replicas
+  }
+}
+
+/** The mode with this setting. */
+export function primaryBackupOf(setting: SingleMaster): ReplicationMode {
+  return primaryBackup(optionsOf(setting))
+}
+
+/** The setting as a user states it. */
+export function optionsOf(setting: SingleMaster): PrimaryBackupOptions {
+  const { replication, replicas, inSyncMin, acknowledgements, below, timing } = setting
+  switch (replication) {
+    case "synchronous":
+      return { replication, replicas, timing, inSyncMin }
+    case "semi-synchronous":
+      return { replication, replicas, timing, acknowledgements, below }
+    case "asynchronous":
+      return { replication, replicas, timing }
+  }
+}
+
+/** By how much clocks may be wrong here: a replica's rate, and the log's own clock when its leader changes. */
+export function clockErrors({ timing }: SingleMaster): { readonly rate: number; readonly logMs: number } {
+  return { rate: timing.clockErrorMs / timing.leaseMs / 4, logMs: timing.clockErrorMs / 2 }
+}
+
+function drawSetting(random: Random): SingleMaster {
+  const replication = random.pick(["synchronous", "semi-synchronous", "asynchronous"] as const)
+  const replicas = random.integer(2, 5)
+  const leaseMs = random.integer(500, 3000)
+  return {
+    replication,
+    replicas,
+    inSyncMin: random.pick([1, 1, 2]),
+    acknowledgements: random.integer(1, Math.min(2, replicas - 1)),
+    below: random.pick(["refuse", "degrade"]),
+    timing: {
+      leaseMs,
+      clockErrorMs: Math.round(leaseMs * random.pick([0.02, 0.1, 0.2])),
+      backupTimeoutMs: random.integer(200, leaseMs),
+    },
+    lingering: random.pick([0, 0.02, 0.1]),
+    maxStalenessMs: random.pick([0, 200, 1000, 5000]),
+  }
+}
+
+/** More than may happen together: the nemesis leaves out what would be too much just then. */
+function drawReplicaFaults(
+  random: Random,
+  { replicas, durationMs }: { readonly replicas: number; readonly durationMs: number },
+): ReadonlyArray<Fault> {
+  const kinds = random.shuffle(MASTER_FAULTS).slice(0, random.integer(1, MASTER_FAULTS.length))
+  const faults: Array<Fault> = []
+  const meanMs = random.pick([500, 2000, 6000])
+  const lastMs = random.pick([300, 1000, 4000])
+  for (let atMs = random.exponential(meanMs); atMs < durationMs; atMs += random.exponential(meanMs))
+    faults.push({
+      kind: random.pick(kinds),
+      atMs,
+      durationMs: random.exponential(lastMs),
+      target: random.integer(0, replicas - 1),
+      ofMaster: random.chance(0.6),
+      amount: random.real(),
+    })
+  return faults
+}
+
+function drawGroupFaults(
+  random: Random,
+  { replicas, durationMs }: { readonly replicas: number; readonly durationMs: number },
+): ReadonlyArray<Fault> {
+  return GROUP_FAULTS.filter(() => random.chance(0.3)).flatMap((kind) =>
+    Array.from({ length: random.integer(1, 3) }, () => ({
+      kind,
+      atMs: random.real() * durationMs,
+      durationMs: random.exponential(1000),
+      target: random.integer(0, replicas - 1),
+      amount: random.real(),
+    })),
+  )
+}

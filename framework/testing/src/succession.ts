@@ -1,0 +1,83 @@
+import {
+  decodeEnvelope,
+  type Envelope,
+  genesisRoster,
+  isOfMaster,
+  type Life,
+  Malformed,
+  type Renewal,
+  type ReplicaId,
+} from "@lockstep/core"
+import { type Reign, Reigns, rulesOf } from "@lockstep/replication"
+import type { SimulatedLog } from "./log.ts"
+import { optionsOf, type SingleMaster } from "./single-master.ts"
+
+/** Whom a write needs, to be acknowledged. */
+export type Quorum = Pick<Reign, "inSync" | "acknowledgements">
+
+/** Who is the master and who is in sync, as the log says, and as the master has said on the way to it. The nemesis asks, so that it knows how far it may go. */
+export class Succession {
+  /** Masters that took over from one that was silent. */
+  failovers = 0
+  /** Masters whom the one before named. */
+  handovers = 0
+  readonly #log: SimulatedLog
+  readonly #reigns: Reigns
+  #read = 0
+  #timeNs = 0n
+  /** Renewals that the log may still get. */
+  #said: Array<Renewal> = []
+
+  constructor(options: {
+    readonly log: SimulatedLog
+    readonly setting: SingleMaster
+    readonly names: ReadonlyArray<ReplicaId>
+  }) {
+    this.#log = options.log
+    this.#reigns = new Reigns(rulesOf(optionsOf(options.setting)), genesisRoster(options.names))
+  }
+
+  get master(): Life | undefined {
+    this.#follow()
+    return this.#reigns.current.master
+  }
+
+  /** Those that count now, and those that may count already where nobody has read them. */
+  get quorums(): ReadonlyArray<Quorum> {
+    this.#follow()
+    const { current } = this.#reigns
+    return [current, ...this.#said]
+  }
+
+  /** A replica writes this to the log. */
+  said(bytes: Uint8Array): void {
+    const envelope = understood(bytes)
+    if (envelope?._tag === "Renewal") this.#said.push(envelope)
+  }
+
+  #follow(): void {
+    const entries = this.#log.entries()
+    for (; this.#read < entries.length; this.#read++) {
+      const entry = entries[this.#read]
+      if (entry === undefined) continue
+      this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
+      const envelope = understood(entry.payload)
+      if (envelope === undefined || !isOfMaster(envelope)) continue
+      const { epoch } = this.#reigns.current
+      if (envelope._tag === "Renewal") {
+        if (this.#reigns.renew(envelope, this.#timeNs) === "elected") this.handovers++
+      } else if (this.#reigns.bid(envelope, this.#timeNs) === "elected" && epoch > 0) this.failovers++
+    }
+    const { epoch, number } = this.#reigns.current
+    this.#said = this.#said.filter((said) => said.epoch === epoch && said.number > number)
+  }
+}
+
+function understood(payload: Uint8Array): Envelope | undefined {
+  try {
+    return decodeEnvelope(payload)
+  } catch (cause) {
+    if (cause instanceof Malformed) return undefined
+    throw cause
+  }
+}
