@@ -16,7 +16,7 @@ import { actorsOf, type Replication } from "./actors.ts"
 import { Annals } from "./annals.ts"
 import { judgeLosses, type Losses } from "./losses.ts"
 import { Site } from "./site.ts"
-import { describe, drawStrike, inflict, isViolent, type Strike } from "./strike.ts"
+import { describe, drawStrike, inflict, isViolent, kindOf, type Strike } from "./strike.ts"
 
 export interface RunOptions {
   readonly replication: Replication
@@ -84,19 +84,24 @@ const ANSWER = { timeMsMax: 30_000, everyMs: 5 }
 export async function run(options: RunOptions): Promise<Report> {
   const { replication, seed, servers, onProgress = () => undefined } = options
   const random = new Random(seed)
-  await using site = await Site.start({ replication, servers, deadlinesMs: DEADLINES_MS })
+  await using site = await Site.start({
+    replication,
+    servers,
+    deadlinesMs: DEADLINES_MS,
+    random: random.fork("network"),
+  })
   const workload = new Workload(site.clients, random.fork("workload"), workloadOf(replication))
   await workload.progress(5, TAIL.msMax)
   const nemesis = random.fork("nemesis")
   const first = [...(options.first ?? [])]
-  const gaps = new Map<Strike["_tag"], Array<number>>()
+  const gaps = new Map<string, Array<number>>()
   const broken: Array<string> = []
   const startMs = performance.now()
   let violent = 0
   while (violent < options.strikes && !options.signal?.aborted && broken.length === 0) {
     const strike = first.shift() ?? drawStrike(nemesis)
     if (isViolent(strike)) violent++
-    let text = strike._tag as string // until it is known who is struck
+    let text = kindOf(strike)
     try {
       const primary = await site.inSync()
       text = describe(strike, primary.process.replica)
@@ -106,7 +111,7 @@ export async function run(options: RunOptions): Promise<Report> {
       const since = workload.operations.length
       await within("writes are answered again", async () => writesSince(workload, since)[0], ANSWER)
       const gapMs = longestGapMs(writesSince(workload, from.operations), from.atMs)
-      gaps.set(strike._tag, [...(gaps.get(strike._tag) ?? []), gapMs])
+      gaps.set(kindOf(strike), [...(gaps.get(kindOf(strike)) ?? []), gapMs])
       const lastedMs = performance.now() - from.atMs
       onProgress(
         `${clock(from.atMs - startMs)}  ${violent}: ${text}; longest gap ${gapMs.toFixed(0)} ms, ${seconds(lastedMs)} in all`,

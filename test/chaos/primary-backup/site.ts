@@ -4,6 +4,8 @@ import { join } from "node:path"
 import { type PartitionStatus, ReplicaProcess } from "@lockstep/replica-service/process"
 import { startCluster, startServer } from "@lockstep/nats"
 import { type Client, connect, createGroup } from "lockstep"
+import type { Random } from "@lockstep/testing"
+import { OPEN, TcpProxy } from "../proxy.ts"
 import { SOURCES, statusOf } from "../site.ts"
 import { Fatal, within } from "../waiting.ts"
 import type { Replication } from "./actors.ts"
@@ -14,6 +16,7 @@ export interface SiteOptions {
   readonly servers: 1 | 3
   /** How long a call of each client may take, milliseconds: a client each. */
   readonly deadlinesMs: ReadonlyArray<number>
+  readonly random: Random
 }
 
 /** A replica that says of itself that it is the primary, and what it says beside. */
@@ -38,15 +41,22 @@ export class Site implements AsyncDisposable {
   readonly urls: ReadonlyArray<string>
   readonly replicas: ReadonlyArray<ReplicaProcess>
   readonly clients: ReadonlyArray<Client>
+  /** By replica: to each server. */
+  readonly #lines: ReadonlyMap<string, ReadonlyArray<TcpProxy>>
   #stack = new AsyncDisposableStack()
 
-  private constructor(parts: Pick<Site, "urls" | "replicas" | "clients">) {
+  private constructor(
+    parts: Pick<Site, "urls" | "replicas" | "clients"> & {
+      readonly lines: ReadonlyMap<string, ReadonlyArray<TcpProxy>>
+    },
+  ) {
+    this.#lines = parts.lines
     this.urls = parts.urls
     this.replicas = parts.replicas
     this.clients = parts.clients
   }
 
-  static async start({ replication, servers: nodes, deadlinesMs }: SiteOptions): Promise<Site> {
+  static async start({ replication, servers: nodes, deadlinesMs, random }: SiteOptions): Promise<Site> {
     await using stack = new AsyncDisposableStack()
     const urls = nodes === 1 ? [stack.use(await startServer()).url] : stack.use(await startCluster()).urls
     const directory = await mkdtemp(join(tmpdir(), "lockstep-chaos-"))
@@ -54,11 +64,19 @@ export class Site implements AsyncDisposable {
     const checkpointEveryBatches = CHECKPOINT_EVERY_BATCHES
     const log = { ...LOG, copies: nodes }
     await createGroup({ servers: urls, replicas: NAMES, checkpointEveryBatches, log, accept: [SINGLE_COPY] })
+    const lines = new Map<string, ReadonlyArray<TcpProxy>>()
+    for (const name of NAMES) {
+      const proxies = urls.map((url) => TcpProxy.listen(Number(new URL(url).port), random))
+      lines.set(
+        name,
+        (await Promise.all(proxies)).map((proxy) => stack.use(proxy)),
+      )
+    }
     const replicas = NAMES.map((replica) =>
       stack.use(
         new ReplicaProcess(
           {
-            servers: urls.join(","),
+            servers: (lines.get(replica) ?? []).map(({ port }) => `nats://127.0.0.1:${port}`).join(","),
             replica,
             module: MODULE,
             dataDir: join(directory, replica),
@@ -73,7 +91,7 @@ export class Site implements AsyncDisposable {
     const clients: Array<Client> = []
     for (const deadlineMs of deadlinesMs)
       clients.push(stack.use(await connect({ servers: urls, limits: { deadlineMs } })))
-    const site = new Site({ urls, replicas, clients })
+    const site = new Site({ urls, replicas, clients, lines })
     await site.inSync()
     site.#stack = stack.move()
     return site
@@ -102,6 +120,19 @@ export class Site implements AsyncDisposable {
       },
       RECOVERY,
     )
+  }
+
+  /** From now on this replica hears nobody; it is heard. */
+  deafen(replica: string): void {
+    for (const line of this.#lines.get(replica) ?? []) line.set("back", { ...OPEN, silent: true })
+  }
+
+  /** It hears again, over new connections: what was under way to it is lost. */
+  reconnect(replica: string): void {
+    for (const line of this.#lines.get(replica) ?? []) {
+      line.reset()
+      line.set("back", OPEN)
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,10 +10,10 @@ export function table({ strikes, operations, windows, events, ...rest }: Report)
     "",
     `${times} strikes on the primary of a group that is ${rest.replication}, in ${rest.seconds} s; ${rest.servers} servers; ${rest.reigns} reigns`,
     "",
-    "  strike       times  longest time without an answered write: median     p99     max",
+    "  strike        times  longest time without an answered write: median     p99     max",
     ...Object.entries(strikes).map(
       ([kind, { times: count, medianMs, p99Ms, maxMs }]) =>
-        `  ${kind.padEnd(11)}  ${String(count).padStart(5)}  ${ms(medianMs).padStart(46)} ${ms(p99Ms).padStart(7)} ${ms(maxMs).padStart(7)}`,
+        `  ${kind.padEnd(12)}  ${String(count).padStart(5)}  ${ms(medianMs).padStart(46)} ${ms(p99Ms).padStart(7)} ${ms(maxMs).padStart(7)}`,
     ),
     "",
     `  writes: ${acknowledged} acknowledged, ${lost} of them lost; ${windows.length} failovers reported ${reported} that may be lost, at most`,
