@@ -1,7 +1,7 @@
 import { ReplicaProcess } from "@lockstep/replica-service/process"
 import { connect, createGroup } from "lockstep"
 import type { Contender } from "./contender.ts"
-import { Counter } from "./counter.ts"
+import { Voted } from "./counter.ts"
 
 const NAMES = ["r0", "r1", "r2"]
 
@@ -25,7 +25,7 @@ export async function startFramework(servers: string, copies: 1 | 3): Promise<Co
   return {
     name: "lockstep: voted, f = 1",
     counter(key) {
-      const counter = client.actor(Counter, key)
+      const counter = client.actor(Voted, key)
       return () => counter.add(1)
     },
     async [Symbol.asyncDispose]() {

@@ -6,7 +6,7 @@ import { GroupName, Partition } from "@lockstep/core"
 import { openConnection, streamName } from "@lockstep/nats"
 import { ReplicaProcess } from "@lockstep/replica-service/process"
 import { jetstreamManager } from "@nats-io/jetstream"
-import { type Client, connect, createGroup } from "lockstep"
+import { type Client, connect, createGroup, handOver } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 
 const NAMES = ["r0", "r1", "r2"]
@@ -18,28 +18,39 @@ export interface BenchGroupOptions {
   /** A file of this folder that exports `actors`. */
   readonly module: string
   readonly checkpointEveryBatches: number
+  /** For the module: how it is to replicate, for instance. */
+  readonly env?: Readonly<Record<string, string>>
+  /** One that others use too, and that they end. Default: one of its own. */
+  readonly server?: Server
+  /** Default: `"main"`. */
+  readonly group?: string
+  /** Default: 8 GiB. */
+  readonly logBytesMax?: number
 }
 
-/** A nats-server and three replica processes with f = 1, each with a folder of its own, as in production. */
+/** A nats-server and three replica processes, each with a folder of its own, as in production. */
 export class BenchGroup implements AsyncDisposable {
   readonly #server: Server
-  readonly #module: string
+  readonly #options: BenchGroupOptions
+  readonly #group: string
   readonly #directory = mkdtempSync(join(tmpdir(), "lockstep-bench-"))
   readonly #replicas = new Map<string, ReplicaProcess>()
   #client: Client | undefined
 
-  private constructor(server: Server, module: string) {
+  private constructor(server: Server, options: BenchGroupOptions) {
     this.#server = server
-    this.#module = module
+    this.#options = options
+    this.#group = options.group ?? "main"
   }
 
   static async start(options: BenchGroupOptions): Promise<BenchGroup> {
-    const group = new BenchGroup(await startServer(), options.module)
+    const group = new BenchGroup(options.server ?? (await startServer()), options)
     await createGroup({
       servers: group.#server.url,
+      group: group.#group,
       replicas: NAMES,
       checkpointEveryBatches: options.checkpointEveryBatches,
-      log: { copies: 1, maxBytes: 8 * 1024 ** 3, maxEntryBytes: 1024 ** 2 },
+      log: { copies: 1, maxBytes: options.logBytesMax ?? 8 * 1024 ** 3, maxEntryBytes: 1024 ** 2 },
       accept: ["single-copy-log", "sync-interval"],
     })
     await group.startReplicas()
@@ -50,8 +61,32 @@ export class BenchGroup implements AsyncDisposable {
     return NAMES
   }
 
+  /** Makes this replica the primary, as an operator does. */
+  async handOver(to: string): Promise<void> {
+    await handOver({ servers: this.#server.url, group: this.#group, to })
+  }
+
+  /** Resolves with the name of the primary when everybody is in sync with it. */
+  async primary(): Promise<string> {
+    let found = ""
+    await this.#until((statuses) => {
+      const reigns = statuses.flatMap(({ reign }) => reign ?? [])
+      const leased = reigns.find((reign) => reign.leased)
+      const isWhole = reigns.every(
+        ({ epoch, inSync }) => epoch === leased?.epoch && inSync.length === NAMES.length,
+      )
+      found = leased?.master ?? ""
+      return isWhole && found !== ""
+    })
+    return found
+  }
+
   async connect(): Promise<Client> {
-    this.#client ??= await connect({ servers: this.#server.url, limits: { deadlineMs: DEADLINE_MS } })
+    this.#client ??= await connect({
+      servers: this.#server.url,
+      group: this.#group,
+      limits: { deadlineMs: DEADLINE_MS },
+    })
     return this.#client
   }
 
@@ -63,13 +98,17 @@ export class BenchGroup implements AsyncDisposable {
         const started = new ReplicaProcess(
           {
             servers: this.#server.url,
+            group: this.#group,
             replica,
-            module: new URL(this.#module, import.meta.url).pathname,
+            module: new URL(this.#options.module, import.meta.url).pathname,
             determinism: "guarded",
             dataDir: this.dataDir(replica),
             ...settings,
           },
-          { NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}` },
+          {
+            NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}`,
+            ...this.#options.env,
+          },
         )
         this.#replicas.set(replica, started)
         await started.start()
@@ -116,7 +155,7 @@ export class BenchGroup implements AsyncDisposable {
     const connection = await openConnection({ servers: this.#server.url, name: "lockstep-bench" })
     try {
       const manager = await jetstreamManager(connection.nats)
-      const { state } = await manager.streams.info(streamName(GroupName("main"), Partition(0)))
+      const { state } = await manager.streams.info(streamName(GroupName(this.#group), Partition(0)))
       return { bytes: state.bytes, entries: state.messages, lastSeq: state.last_seq }
     } finally {
       await connection.close()
@@ -142,7 +181,7 @@ export class BenchGroup implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client?.close()
     await Promise.all([...this.#replicas.values()].map((replica) => replica.kill()))
-    await this.#server.stop()
+    if (this.#options.server === undefined) await this.#server.stop()
     rmSync(this.#directory, { recursive: true, force: true })
   }
 

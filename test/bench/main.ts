@@ -4,6 +4,7 @@ import { measureCheckpointCost } from "./checkpoint-cost.ts"
 import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
 import { measureComparison } from "./comparison.ts"
 import { measureIdleActors } from "./idle-actors.ts"
+import { measureModes } from "./modes.ts"
 import { measureRecovery } from "./recovery.ts"
 import type { Scale } from "./scale.ts"
 import { measureSizes } from "./sizes.ts"
@@ -15,6 +16,7 @@ import { bytes, render, type Table } from "./table.ts"
  */
 const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   comparison: measureComparison,
+  modes: measureModes,
   sizes: measureSizes,
   recovery: measureRecovery,
   "checkpoint-cost": measureCheckpointCost,

@@ -1,5 +1,5 @@
 import { callAll } from "./callers.ts"
-import { Counter } from "./counter.ts"
+import { Voted } from "./counter.ts"
 import { processMemory, storeSize } from "./disk.ts"
 import { BenchGroup } from "./group.ts"
 import { median } from "./measure.ts"
@@ -16,7 +16,7 @@ export async function measureSizes(scale: Scale): Promise<Table> {
   const marginEntries = scale === "quick" ? 100 : 1000
   await using group = await BenchGroup.start({ module: "counter.ts", checkpointEveryBatches })
   const client = await group.connect()
-  const counters = Array.from({ length: KEYS }, (_, i) => client.actor(Counter, `key-${i}`))
+  const counters = Array.from({ length: KEYS }, (_, i) => client.actor(Voted, `key-${i}`))
   const call = async (i: number): Promise<unknown> => counters[i % KEYS]?.add(1)
   const before = await row(group, "nothing yet")
   await callAll({ calls: commands, open: OPEN }, call)
