@@ -22,9 +22,10 @@ export async function gapOf(
   call: (caller: number) => Promise<unknown>,
   strike: () => Promise<unknown>,
 ): Promise<Gap> {
-  let [answeredAtMs, longestMs, failed, isOver] = [performance.now(), 0, 0, false]
+  let [answeredAtMs, longestMs, failed] = [performance.now(), 0, 0]
+  const over = new AbortController()
   const caller = async (_: unknown, index: number): Promise<void> => {
-    while (!isOver)
+    while (!over.signal.aborted)
       try {
         await call(index)
         const nowMs = performance.now()
@@ -42,7 +43,7 @@ export async function gapOf(
   const untilMs = performance.now() + AFTER_MS
   // a gap that has not ended yet is waited for
   while (performance.now() < untilMs || performance.now() - answeredAtMs > AFTER_MS / 2) await sleep(10)
-  isOver = true
+  over.abort()
   await Promise.all(callers)
   return { longestMs, failed }
 }

@@ -8,7 +8,7 @@ const REIGNS = `${FOLDER}/reigns.ts`
 const TENURE = `${FOLDER}/tenure.ts`
 
 /** Deliberate bugs of the primary-backup mode. */
-const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
+export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "acknowledged-before-persisted",
     bug: "a primary counts what is not on its own disk yet",
@@ -16,6 +16,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "here: ledger.durable,",
     replace: "here: ledger.history.last,",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "backup-before-persisting",
@@ -24,6 +25,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "position: ledger.durable,",
     replace: "position: ledger.history.last,",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "master-epoch-not-checked",
@@ -32,6 +34,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "if (ship.epoch !== epoch || !isPrimary) return undefined",
     replace: "if (ship.epoch > epoch) return undefined",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "shrunk-after-acknowledging",
@@ -40,6 +43,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "[reign, ...this.#proposals].map(",
     replace: "[this.#proposals.at(-1) ?? reign].map(",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "too-few-bids",
@@ -48,6 +52,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "isLossy ? 1 : Math.max(1, inSync.length - acknowledgements)",
     replace: "1",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "earlier-life-believed",
@@ -56,6 +61,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "isWhole ? bids : bids.filter(({ bidder }) => this.isInSync(bidder))",
     replace: "bids",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "promise-broken",
@@ -64,6 +70,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "    if (this.#hasPromised) return undefined\n",
     replace: "",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "suffix-not-truncated",
@@ -72,6 +79,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "if (agreed < ledger.history.last) this.#ground.say(ledger.truncate(agreed))",
     replace: "",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "silent-degradation",
@@ -80,6 +88,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: 'below === "refuse" ? k : Math.min(',
     replace: "Math.min(",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "read-before-acknowledged",
@@ -88,6 +97,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "this.#reads.filter((read) => read.position <= ledger.committed)",
     replace: "[...this.#reads]",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "handed-over-too-early",
@@ -96,6 +106,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "|| heldBy(this.#followers.get(life)) < last || ledger.committed < last",
     replace: "",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "executed-while-executing",
@@ -104,6 +115,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: "if (this.#underway.has(key)) return // its answer comes",
     replace: "",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "record-not-kept",
@@ -112,6 +124,7 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: 'if (admission._tag === "Fresh") this.#sessions.record(answer)',
     replace: "",
     seedsMax: 300,
+    mode: "primary-backup",
   },
   {
     name: "own-writes-not-read",
@@ -120,10 +133,6 @@ const BUGS: ReadonlyArray<Omit<Mutant, "mode">> = [
     find: " && ledger.committed >= atLeast",
     replace: "",
     seedsMax: 300,
+    mode: "primary-backup",
   },
 ]
-
-export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = BUGS.map((bug) => ({
-  ...bug,
-  mode: "primary-backup",
-}))

@@ -47,8 +47,8 @@ export function kindOf(strike: Strike): string {
 /** In words: "r1 paused for 1.2 s, 0.3 s ahead of all others". */
 export function describe(strike: Strike, primary: string): string {
   if (strike._tag === "handed over") return `${primary} hands over to ${successorOf(primary, strike.to)}`
-  const ahead = "aheadMs" in strike && strike.aheadMs > 0 ? `, ${inSeconds(strike.aheadMs)} ahead` : ""
-  return `${primary} ${strike._tag} for ${inSeconds(strike.forMs)}${ahead}`
+  const lead = "aheadMs" in strike && strike.aheadMs > 0 ? `, ${inSeconds(strike.aheadMs)} ahead` : ""
+  return `${primary} ${strike._tag} for ${inSeconds(strike.forMs)}${lead}`
 }
 
 /** Strikes, lasts, and heals what it did. What the group makes of it is not waited for. */
