@@ -286,15 +286,9 @@ export class Primary {
       this.#underway.delete(keyIn(record))
       if (this.#tenure.isDegraded) this.#ground.degradedCommands += record.count
       const { client, count } = record
-      const { session, number, outcomes, seq } = answer
-      const reply: Reply = {
-        _tag: "Answered",
-        epoch: this.epoch,
-        session,
-        number,
-        count,
-        position: seq,
-      }
+      const { session, number, outcomes, seq: position } = answer
+      const { epoch } = this
+      const reply: Reply = { _tag: "Answered", epoch, session, number, count, position }
       this.#reply(client, reply, outcomes)
     }
     if (this.leased) {
