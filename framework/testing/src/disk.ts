@@ -186,16 +186,17 @@ export class SimulatedDisk implements Shelf, Library {
 
   #apply({ seq, header, rows, buckets }: CheckpointChanges): void {
     const before = this.#kept.filter((checkpoint) => checkpoint.seq < seq)
-    const kept = new Map(before.at(-1)?.rows)
+    const base = this.#kept.findLast((checkpoint) => checkpoint.seq <= seq)
+    const kept = new Map(base?.rows)
     for (const [id, bytes] of rows) {
       if (bytes === undefined) kept.delete(id)
       else kept.set(id, bytes)
     }
-    const digests = new Map([...(before.at(-1)?.buckets ?? []), ...buckets])
+    const digests = new Map([...(base?.buckets ?? []), ...buckets])
     const after = this.#kept.filter((checkpoint) => checkpoint.seq > seq)
     const all = [...before, { seq, header, rows: kept, buckets: digests }, ...after]
-    const base = all.findLastIndex((checkpoint) => checkpoint.seq <= this.#floor)
-    this.#kept = all.slice(Math.max(0, base))
+    const oldest = all.findLastIndex((checkpoint) => checkpoint.seq <= this.#floor)
+    this.#kept = all.slice(Math.max(0, oldest))
   }
 }
 

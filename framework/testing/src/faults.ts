@@ -26,9 +26,9 @@ export const REPLICA_FAULTS = [
   "disk-full",
 ] as const
 
-/** Where one replica is the master: nothing is answered before its disk, and those of others, have synced. */
-export const MASTER_FAULTS = [...REPLICA_FAULTS, "disk-slow"] as const
-/** Of a group with a master: all of it loses power, or an operator wants another master. */
+/** Where one replica is the master: nothing is answered before its disk, and those of others, have synced; and callers may reach it when nobody else does. */
+export const MASTER_FAULTS = [...REPLICA_FAULTS, "disk-slow", "aside"] as const
+/** Of a group with a master: all of it loses power, and perhaps what is on one disk, or an operator wants another master. */
 export const GROUP_FAULTS = ["power-failure", "hand-over"] as const
 
 /** Alone in its run, because nobody can say how long it lasts: until a checkpoint shows it, and the replica has healed itself. */

@@ -1,4 +1,5 @@
-import { type Fault, MASTER_FAULTS } from "./faults.ts"
+import type { SimulatedDisk } from "./disk.ts"
+import { type Fault, type FaultKind, MASTER_FAULTS } from "./faults.ts"
 import { Margin } from "./margin.ts"
 import type { Random } from "./random.ts"
 import type { Simulation } from "./simulation.ts"
@@ -20,13 +21,17 @@ export class Nemesis {
   }
 
   schedule(): void {
-    const { scenario, schedule, replicas } = this.#world
+    const { scenario, schedule, replicas, disks } = this.#world
     for (const spare of scenario.spares > 0 ? replicas.slice(-scenario.spares) : []) {
       spare.crash()
       schedule.after(scenario.sparesFromMs, "a spare replica starts", () => spare.start())
     }
-    for (const fault of scenario.events)
+    for (const fault of scenario.events) {
       schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#strike(fault))
+      if (fault.kind !== "power-failure" || robberyOf(fault) !== "disk-rolled-back") continue
+      const copiedMs = Math.max(0, fault.atMs - ((fault.amount * 100) % 1) * COPY_AGE_MAX_MS)
+      schedule.after(copiedMs, `a copy of the disk of ${fault.target}`, () => disks[fault.target]?.backUp())
+    }
     for (const change of scenario.changes)
       schedule.after(change.atMs, `an operator: ${change.kind}`, () => this.#world.operator.change(change))
     this.#world.upgrade?.schedule()
@@ -69,7 +74,7 @@ export class Nemesis {
   }
 
   #begin(fault: Fault): void {
-    this.counts[fault.kind] = (this.counts[fault.kind] ?? 0) + 1
+    this.#count(fault.kind)
     const { schedule, log, network, replicas, disks, memories, clients, scenario } = this.#world
     const replica = replicas[fault.target]
     const client = clients[fault.target]
@@ -127,13 +132,28 @@ export class Nemesis {
       case "disk-slow":
         if (disk !== undefined) disk.slowMs = fault.amount * 400
         return end(() => disk !== undefined && (disk.slowMs = 0))
-      case "power-failure":
+      case "aside":
+        return (
+          replica &&
+          cut([...into(replica.replica), ...outOf(replica.replica)].filter((pair) => !pair.some(isClient)))
+        )
+      case "power-failure": {
+        const margin = this.#margin
+        const robbery = robberyOf(fault)
+        const taken =
+          robbery !== undefined && margin?.allows(robbery, fault.target) === true ? robbery : undefined
         for (const each of replicas) each.crash()
-        for (const index of replicas.keys()) this.#margin?.begin(fault.kind, index)
+        if (taken !== undefined) {
+          rob(disk, taken)
+          this.#count(taken)
+        }
+        for (const index of replicas.keys())
+          margin?.begin(index === fault.target ? (taken ?? fault.kind) : fault.kind, index)
         return end(() => {
           for (const each of replicas) each.start()
-          for (const index of replicas.keys()) this.#margin?.end(index)
+          for (const index of replicas.keys()) margin?.end(index)
         })
+      }
       case "hand-over":
         return replica && this.#world.replicas[this.#margin?.master ?? 0]?.handOver(replica.replica)
       case "memory-flip": {
@@ -163,6 +183,10 @@ export class Nemesis {
         log.append("mallory", "client.mallory", Buffer.from(this.#random.bits().toString(36)))
         if (scenario.spares > 0) log.append("mallory", "client.mallory", this.#world.operator.usurpation())
     }
+  }
+
+  #count(kind: FaultKind): void {
+    this.counts[kind] = (this.counts[kind] ?? 0) + 1
   }
 
   /** How far apart the clocks of two of the log's leaders may be. */
@@ -196,4 +220,31 @@ export class Nemesis {
         return log.fork([node, ...clients.map((_, i) => `c${i}`).filter(() => this.#random.chance(0.5))])
     }
   }
+}
+
+/** A copy of a disk that is put back is so old, at most. */
+const COPY_AGE_MAX_MS = 10_000
+
+type Robbery = "disk-lost" | "disk-rolled-back" | "disk-rotten"
+
+/** What a power failure takes from one of the disks. */
+function robberyOf({ amount }: Fault): Robbery | undefined {
+  if (amount < 0.2) return "disk-lost"
+  if (amount < 0.45) return "disk-rolled-back"
+  return amount < 0.55 ? "disk-rotten" : undefined
+}
+
+function rob(disk: SimulatedDisk | undefined, robbery: Robbery): void {
+  switch (robbery) {
+    case "disk-lost":
+      return disk?.wipe()
+    case "disk-rolled-back":
+      return disk?.rollBack()
+    case "disk-rotten":
+      return disk?.rot()
+  }
+}
+
+function isClient(name: string): boolean {
+  return name.startsWith("c")
 }

@@ -15,7 +15,7 @@ const PATIENCE = 10
 const READS_MAX = 4096
 
 /** Why a backup cannot go on with what it has. */
-export type Need = { readonly from: ReplicaId; readonly checkpoint: number }
+export type Need = { readonly from: ReplicaId; readonly checkpoint: number | undefined }
 
 /** A replica that is not the primary: it keeps what the primary ships, answers queries that may be old, and offers to take over. */
 export class Backup {
@@ -49,12 +49,17 @@ export class Backup {
 
   /** What the primary ships. What it needs instead, if that is of no use. */
   hear(from: ReplicaId, ship: Ship): Need | undefined {
-    const { reigns, nowMs, ledger } = this.#ground
+    const { reigns, nowMs, ledger, life } = this.#ground
     const { epoch, master } = reigns.current
     const isPrimary = master?.replica === from && master.incarnation === ship.incarnation
     if (ship.epoch !== epoch || !isPrimary) return undefined
     this.#heardAtMs = nowMs
     if (this.#hasPromised) return undefined
+    // what an earlier life was told may be less than what that one acknowledged
+    if (ship.to !== life.incarnation) {
+      this.#say()
+      return undefined
+    }
     if (this.#aligned?.epoch !== epoch) {
       const agreed = ledger.history.agreement(ship.spans)
       const isLost = agreed === undefined || agreed < ledger.committed

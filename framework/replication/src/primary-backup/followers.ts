@@ -146,9 +146,10 @@ export class Followers {
     fresh: boolean,
   ): Buffer {
     const { ledger, life } = this.#ground
-    const { history, shelved } = ledger
+    const { history, checkpointed } = ledger
     const from = (follower?.sent ?? history.last) + 1
     return encodeShip({
+      to: follower?.life.incarnation ?? "",
       incarnation: life.incarnation,
       epoch: this.#epoch,
       committed,
@@ -156,7 +157,7 @@ export class Followers {
       echo: follower?.clock ?? -1,
       spans: history.spans,
       first: history.first,
-      checkpoint: shelved.position,
+      checkpoint: checkpointed,
       from,
       records,
     })

@@ -81,6 +81,7 @@ export class InSync {
       reigns.roster.voters.includes(life.replica) &&
       !reigns.isInSync(life) &&
       follower.acknowledged >= ledger.committed &&
+      follower.log >= reigns.current.logBelow &&
       nowMs - follower.heardAtMs <= rules.backupTimeoutMs
     )
   }

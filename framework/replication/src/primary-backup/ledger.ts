@@ -94,6 +94,11 @@ export class Ledger {
     return this.#shelved
   }
 
+  /** Position of the last checkpoint that is on the disk, if there is one: it has read something of the log, although it may hold no record. */
+  get checkpointed(): number | undefined {
+    return this.#shelved.log === 0 ? undefined : this.#shelved.position
+  }
+
   /** Begins with what is on the disk. Throws Malformed for a checkpoint that is damaged. */
   restore(checkpoint: Checkpoint | undefined, reigns: Reigns): ReadUpTo | undefined {
     const snapshot = checkpoint && decodeSnapshot(checkpoint.header, reigns)

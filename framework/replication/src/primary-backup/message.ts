@@ -5,6 +5,8 @@ import { ByteReader, ByteWriter, Malformed } from "@lockstep/core"
 /** From the primary: what comes next in its history, or nothing but that it is there. */
 export interface Ship {
   readonly _tag: "Ship"
+  /** The backup's life, as the primary knows it; empty for a backup that it has not heard of. */
+  readonly to: string
   /** The primary's. */
   readonly incarnation: string
   readonly epoch: number
@@ -16,9 +18,9 @@ export interface Ship {
   readonly echo: number
   /** In which epochs its records were made, up to its last one. */
   readonly spans: ReadonlyArray<Span>
-  /** The first record that the primary still has; whoever lacks earlier ones must fetch its checkpoint; 0 where it has none. */
+  /** The first record that the primary still has; whoever lacks earlier ones must fetch its checkpoint. */
   readonly first: number
-  readonly checkpoint: number
+  readonly checkpoint: number | undefined
   /** Position of the first record; the backup has all before it. */
   readonly from: number
   readonly records: ReadonlyArray<Buffer>
@@ -93,6 +95,7 @@ export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
   writer.reset()
   writer.byte(VERSION)
   writer.byte(0)
+  writer.string(ship.to)
   writer.string(ship.incarnation)
   writer.varint(ship.epoch)
   writer.varint(ship.committed)
@@ -100,7 +103,7 @@ export function encodeShip(ship: Omit<Ship, "_tag">): Buffer {
   writer.float64(ship.echo)
   writeSpans(writer, ship.spans)
   writer.varint(ship.first)
-  writer.varint(ship.checkpoint)
+  writer.varint(ship.checkpoint === undefined ? 0 : ship.checkpoint + 1)
   writer.varint(ship.from)
   writer.varint(ship.records.length)
   for (const record of ship.records) writer.bytes(record)
@@ -150,6 +153,7 @@ function readKind(kind: number, reader: ByteReader): Message {
 function readShip(reader: ByteReader): Ship {
   return {
     _tag: "Ship",
+    to: reader.string(),
     incarnation: reader.string(),
     epoch: reader.varint(),
     committed: reader.varint(),
@@ -157,10 +161,16 @@ function readShip(reader: ByteReader): Ship {
     echo: reader.float64(),
     spans: readSpans(reader),
     first: reader.varint(),
-    checkpoint: reader.varint(),
+    checkpoint: readCheckpoint(reader),
     from: reader.varint(),
     records: Array.from({ length: reader.count() }, () => reader.bytes()),
   }
+}
+
+/** One at position 0 holds nothing but what the log said. */
+function readCheckpoint(reader: ByteReader): number | undefined {
+  const next = reader.varint()
+  return next === 0 ? undefined : next - 1
 }
 
 function readAcknowledgement(reader: ByteReader): Acknowledgement {

@@ -84,11 +84,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       applied,
       chain,
       from: Math.max(1, applied),
-      caughtUp:
-        this.#stray === undefined &&
-        this.#fetch === undefined &&
-        this.#replayUntil !== undefined &&
-        applied >= this.#replayUntil,
+      caughtUp: this.#isCaughtUp && this.#fetch === undefined,
       halted: this.#halted,
       actors,
       resident: actors,
@@ -107,6 +103,11 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       reign: reignStatus(this.#ground, this.#role),
       stateDigest: () => this.#ledger.digest(),
     }
+  }
+
+  /** Whether it has read what was in the log before this replica was. */
+  get #isCaughtUp(): boolean {
+    return this.#stray === undefined && this.#replayUntil !== undefined && this.#past.seq >= this.#replayUntil
   }
 
   step(input: ReplicaInput, nowMs?: number): ReadonlyArray<ReplicaOutput> {
@@ -169,8 +170,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     this.#ledger.tick()
     if (this.#fetch?.isIdle(this.#ground.nowMs) === true) this.#fetch = undefined
     if (this.#fetch === undefined) this.#plead()
-    if (this.#fetch === undefined && (this.#role instanceof Primary || this.status.caughtUp))
-      this.#role.tick()
+    if (this.#fetch === undefined && (this.#role instanceof Primary || this.#isCaughtUp)) this.#role.tick()
     if (this.#ground.nowMs - this.#reportedAtMs < REPORT_MS) return
     this.#reportedAtMs = this.#ground.nowMs
     this.#ground.say({ _tag: "Tell", bytes: peerReport(this.#ground) })
@@ -304,6 +304,8 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
         return role instanceof Primary ? role.hear(peer, message) : undefined
       if (message._tag === "Plea") return this.#offer(peer, message.firstSeq)
       if (role instanceof Primary || this.#fetch !== undefined) return
+      // who the primary was when this replica last looked does not count
+      if (this.#stray === undefined && !this.#isCaughtUp) return
       const isShip = message._tag === "Ship"
       const need =
         this.#stray?.hear(peer, message) ?? (isShip && !this.#stray ? role.hear(peer, message) : undefined)
@@ -329,7 +331,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
 
   /** Begins to fetch a checkpoint, as soon as the primary says which one it has. */
   #begin({ from, checkpoint }: Need): void {
-    if (checkpoint === 0) return this.#stray === undefined ? this.#beginAnew() : undefined
+    if (checkpoint === undefined) return this.#stray === undefined ? this.#beginAnew() : undefined
     const { nowMs, say } = this.#ground
     this.#fetch = new Fetch(from, { seq: checkpoint, staged: this.#options.staged ?? [], nowMs })
     say(this.#fetch.begin())
@@ -360,6 +362,9 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
 
   #checkpoint(): void {
     if (this.#fetch !== undefined) return
+    // the log may lose what this replica's checkpoint has not read
+    if (this.#isCaughtUp && this.#ledger.shelved.log < this.#reigns.current.logBelow)
+      this.#ledger.wantsCheckpoint = true
     const changes = this.#ledger.checkpoint(this.#past.position, this.#reigns)
     if (changes !== undefined) this.#ground.say({ _tag: "Persist", changes })
   }
