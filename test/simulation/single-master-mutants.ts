@@ -2,9 +2,11 @@ import type { Mutant } from "./mutant-list.ts"
 
 const FOLDER = "replication/src/primary-backup"
 const BACKUP = `${FOLDER}/backup.ts`
+const IN_SYNC = `${FOLDER}/in-sync.ts`
 const LEDGER = `${FOLDER}/ledger.ts`
 const PRIMARY = `${FOLDER}/primary.ts`
 const REIGNS = `${FOLDER}/reigns.ts`
+const REPLICA = `${FOLDER}/replica.ts`
 const TENURE = `${FOLDER}/tenure.ts`
 
 /** Deliberate bugs of the primary-backup mode. */
@@ -131,6 +133,96 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     bug: "a backup answers a query that has not what its client was told",
     file: BACKUP,
     find: " && ledger.committed >= atLeast",
+    replace: "",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "lease-outlived",
+    bug: "a primary answers queries by itself after its lease",
+    file: TENURE,
+    find: "return this.#ground.nowMs < this.#leaseEndMs && !this.#mayHaveEnded",
+    replace: "return !this.#mayHaveEnded",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "bid-within-lease",
+    bug: "a bid counts although the primary's lease has not ended",
+    file: REIGNS,
+    find: "timeNs < leaseEndNs || !isNamed",
+    replace: "!isNamed",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "stale-without-bound",
+    bug: "a backup answers queries however old its news are",
+    file: BACKUP,
+    find: "nowMs - this.#fresh.atMs <= (maxStalenessMs ?? -1) && ",
+    replace: "",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "position-without-epoch",
+    bug: "the replica with the most records is elected, whoever made them",
+    file: REIGNS,
+    find: "a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.position > b.position)",
+    replace: "a.position > b.position",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "horizon-ignored",
+    bug: "an asynchronous primary acknowledges more than the log says it may",
+    file: TENURE,
+    find: 'rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY',
+    replace: "Number.POSITIVE_INFINITY",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "joins-unprepared",
+    bug: "a backup joins the in-sync set although it lacks what is acknowledged",
+    file: IN_SYNC,
+    find: "      follower.acknowledged >= ledger.committed &&\n",
+    replace: "",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "joins-with-an-old-checkpoint",
+    bug: "a backup joins the in-sync set although the log no longer holds what its checkpoint has not read",
+    file: IN_SYNC,
+    find: "      follower.log >= reigns.current.logBelow &&\n",
+    replace: "",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "earlier-life-told",
+    bug: "a backup follows what its earlier life was told",
+    file: BACKUP,
+    find: "if (ship.to !== life.incarnation) {",
+    replace: 'if (ship.to === "none") {',
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "follows-before-it-has-read",
+    bug: "a restarted backup follows whoever was the primary when it last looked",
+    file: REPLICA,
+    find: "      if (this.#stray === undefined && !this.#isCaughtUp) return\n",
+    replace: "",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "batch-of-another-epoch",
+    bug: "a primary executes a batch that was meant for another",
+    file: REPLICA,
+    find: " && question.epoch === epoch",
     replace: "",
     seedsMax: 300,
     mode: "primary-backup",

@@ -23,6 +23,8 @@ export class Chronicle {
   readonly disagreements: Array<string> = []
   readonly proclamations: Array<Proclamation> = []
   readonly #pages = new Map<string, Page>()
+  /** By epoch: up to where its master called its history acknowledged. */
+  readonly #acknowledged = new Map<number, number>()
   /** The last record of each replica. */
   readonly #last = new Map<ReplicaId, Page | undefined>()
   /** The last record in each checkpoint, by the digest of its header. */
@@ -62,6 +64,11 @@ export class Chronicle {
     this.#checkpoints.set(digest(header), last)
   }
 
+  /** The master of this epoch calls this acknowledged. */
+  acknowledges(epoch: number, position: number): void {
+    this.#acknowledged.set(epoch, position)
+  }
+
   /** What a replica has, from the first record on. */
   historyOf(replica: ReplicaId): ReadonlyArray<Page> {
     return historyUpTo(this.#last.get(replica))
@@ -73,15 +80,22 @@ export class Chronicle {
     return [...this.#pages.values()].filter((page) => !continued.has(page))
   }
 
-  /** By epoch, in their order: the first and the last record that its master made. */
-  get reigns(): ReadonlyArray<{ readonly epoch: number; readonly first: Page; readonly last: Page }> {
+  /** By epoch, in their order: the first and the last record that its master made, and up to where it acknowledged. */
+  get reigns(): ReadonlyArray<{
+    readonly epoch: number
+    readonly first: Page
+    readonly last: Page
+    readonly acknowledged: number
+  }> {
     const byEpoch = Map.groupBy(this.#pages.values(), ({ record }) => record.epoch)
     return [...byEpoch]
       .toSorted(([a], [b]) => a - b)
       .flatMap(([epoch, pages]) => {
         const ordered = pages.toSorted((a, b) => a.record.position - b.record.position)
         const [first, last] = [ordered[0], ordered.at(-1)]
-        return first === undefined || last === undefined ? [] : [{ epoch, first, last }]
+        return first === undefined || last === undefined
+          ? []
+          : [{ epoch, first, last, acknowledged: this.#acknowledged.get(epoch) ?? 0 }]
       })
   }
 

@@ -21,12 +21,18 @@ export interface Reigned {
   readonly epoch: number
   readonly first: Page
   readonly last: Page
+  /** Up to here its master called its history acknowledged. */
+  readonly acknowledged: number
 }
 
-/** What each master begins with is a prefix, without holes, of what the one before had; and that is what the log said of it. */
+/**
+ * What each master begins with is a prefix, without holes, of what the one before had; and that is what the log said of it. `mayPassOver`: a
+ * master who acknowledged nothing that it made leaves nothing behind where any backup may be the next one, and that one then has what it had before.
+ */
 export function checkSuccession(
   reigns: ReadonlyArray<Reigned>,
   proclamations: ReadonlyArray<Pick<Proclamation, "report">>,
+  { mayPassOver = false }: { readonly mayPassOver?: boolean } = {},
 ): ReadonlyArray<string> {
   const starts = new Map(proclamations.map(({ report }) => [report.epoch, report.position]))
   return reigns.flatMap(({ epoch, first }, i) => {
@@ -35,7 +41,9 @@ export function checkSuccession(
     if (start !== undefined && start !== position - 1)
       return [`the master of epoch ${epoch} was to begin after ${start}, and made record ${position} first`]
     const before = reigns[i - 1]?.last
-    const isPrefix = first.before === undefined || isIn(first.before, before)
+    const since = mayPassOver ? reigns.slice(0, i).findLastIndex(acknowledgedItsOwn) : i - 1
+    const may = reigns.slice(Math.max(0, since), i)
+    const isPrefix = first.before === undefined || may.some(({ last }) => isIn(first.before, last))
     return isPrefix
       ? []
       : [
@@ -44,8 +52,12 @@ export function checkSuccession(
   })
 }
 
+function acknowledgedItsOwn({ first, acknowledged }: Reigned): boolean {
+  return acknowledged >= first.record.position
+}
+
 /** Whether a history that ends there has this record. */
-function isIn(page: Page, end: Page | undefined): boolean {
+function isIn(page: Page | undefined, end: Page | undefined): boolean {
   for (let at = end; at !== undefined; at = at.before) if (at === page) return true
   return false
 }

@@ -12,6 +12,8 @@ export class Nemesis {
   readonly #world: Simulation
   readonly #random: Random
   readonly #margin: Margin | undefined
+  /** Whose disk somebody has copied last. */
+  #copied: number | undefined
 
   constructor(world: Simulation, random: Random) {
     this.#world = world
@@ -21,17 +23,13 @@ export class Nemesis {
   }
 
   schedule(): void {
-    const { scenario, schedule, replicas, disks } = this.#world
+    const { scenario, schedule, replicas } = this.#world
     for (const spare of scenario.spares > 0 ? replicas.slice(-scenario.spares) : []) {
       spare.crash()
       schedule.after(scenario.sparesFromMs, "a spare replica starts", () => spare.start())
     }
-    for (const fault of scenario.events) {
+    for (const fault of scenario.events)
       schedule.after(fault.atMs, `${fault.kind} ${fault.target}`, () => this.#strike(fault))
-      if (fault.kind !== "power-failure" || robberyOf(fault) !== "disk-rolled-back") continue
-      const copiedMs = Math.max(0, fault.atMs - ((fault.amount * 100) % 1) * COPY_AGE_MAX_MS)
-      schedule.after(copiedMs, `a copy of the disk of ${fault.target}`, () => disks[fault.target]?.backUp())
-    }
     for (const change of scenario.changes)
       schedule.after(change.atMs, `an operator: ${change.kind}`, () => this.#world.operator.change(change))
     this.#world.upgrade?.schedule()
@@ -77,6 +75,7 @@ export class Nemesis {
     this.#count(fault.kind)
     const { schedule, log, network, replicas, disks, memories, clients, scenario } = this.#world
     const replica = replicas[fault.target]
+    const margin = this.#margin
     const client = clients[fault.target]
     const disk = disks[fault.target]
     const end = (undo: () => void): void =>
@@ -85,6 +84,7 @@ export class Nemesis {
       for (const [from, to] of pairs) network.cut(from, to)
       end(() => {
         if (schedule.nowMs >= scenario.durationMs) return // healed meanwhile
+        if (margin !== undefined && fault.kind !== "client-isolated") this.#copy(fault.target)
         for (const [from, to] of pairs) network.mend(from, to)
       })
     }
@@ -138,17 +138,14 @@ export class Nemesis {
           cut([...into(replica.replica), ...outOf(replica.replica)].filter((pair) => !pair.some(isClient)))
         )
       case "power-failure": {
-        const margin = this.#margin
-        const robbery = robberyOf(fault)
-        const taken =
-          robbery !== undefined && margin?.allows(robbery, fault.target) === true ? robbery : undefined
+        const robbery = this.#robberyOf(fault)
         for (const each of replicas) each.crash()
-        if (taken !== undefined) {
-          rob(disk, taken)
-          this.#count(taken)
+        if (robbery !== undefined) {
+          rob(disks[robbery.target], robbery.kind)
+          this.#count(robbery.kind)
         }
         for (const index of replicas.keys())
-          margin?.begin(index === fault.target ? (taken ?? fault.kind) : fault.kind, index)
+          margin?.begin(robbery?.target === index ? robbery.kind : fault.kind, index)
         return end(() => {
           for (const each of replicas) each.start()
           for (const index of replicas.keys()) margin?.end(index)
@@ -183,6 +180,20 @@ export class Nemesis {
         log.append("mallory", "client.mallory", Buffer.from(this.#random.bits().toString(36)))
         if (scenario.spares > 0) log.append("mallory", "client.mallory", this.#world.operator.usurpation())
     }
+  }
+
+  /** Somebody copies the disk of a replica that nobody has heard of: it may hold what the others do not, and never will. */
+  #copy(index: number): void {
+    this.#world.disks[index]?.backUp()
+    this.#copied = index
+  }
+
+  /** What a power failure takes from one of the disks. */
+  #robberyOf({ amount, target }: Fault): { readonly kind: Robbery; readonly target: number } | undefined {
+    const kind = ROBBERIES[Math.floor(amount * 2 * ROBBERIES.length)]
+    if (kind === undefined) return undefined
+    const of = kind === "disk-rolled-back" ? (this.#copied ?? target) : target
+    return this.#margin?.allows(kind, of) === true ? { kind, target: of } : undefined
   }
 
   #count(kind: FaultKind): void {
@@ -222,17 +233,9 @@ export class Nemesis {
   }
 }
 
-/** A copy of a disk that is put back is so old, at most. */
-const COPY_AGE_MAX_MS = 10_000
-
-type Robbery = "disk-lost" | "disk-rolled-back" | "disk-rotten"
-
-/** What a power failure takes from one of the disks. */
-function robberyOf({ amount }: Fault): Robbery | undefined {
-  if (amount < 0.2) return "disk-lost"
-  if (amount < 0.45) return "disk-rolled-back"
-  return amount < 0.55 ? "disk-rotten" : undefined
-}
+/** What every second power failure takes. */
+const ROBBERIES = ["disk-lost", "disk-rolled-back", "disk-rolled-back", "disk-rotten"] as const
+type Robbery = (typeof ROBBERIES)[number]
 
 function rob(disk: SimulatedDisk | undefined, robbery: Robbery): void {
   switch (robbery) {

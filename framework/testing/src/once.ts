@@ -67,7 +67,10 @@ export class Once {
 
   /** What the replica says of its reign, after each step. */
   watch(reign: ReignStatus | undefined): void {
-    if (reign !== undefined) this.#options.custody?.watch(this.#options.replica, reign)
+    if (reign === undefined) return
+    const { custody, chronicle, replica } = this.#options
+    custody?.watch(replica, reign)
+    if (reign.master === replica) chronicle.acknowledges(reign.epoch, reign.committed)
   }
 
   /** `done` is told after a while. */

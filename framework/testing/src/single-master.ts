@@ -38,11 +38,13 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
   const durationMs = random.integer(8000, 30_000)
   const clients = random.integer(1, 4)
   const breaks = purpose === "broken-log"
+  const { leaseMs } = singleMaster.timing
+  const ofReplicas = breaks ? [] : drawReplicaFaults(random, { replicas, durationMs, leaseMs })
   const events = breaks
     ? []
     : [
-        ...drawReplicaFaults(random, { replicas, durationMs }),
-        ...drawGroupFaults(random, { replicas, durationMs }),
+        ...ofReplicas,
+        ...drawGroupFaults(random, { replicas, durationMs, after: ofReplicas }),
         ...drawOtherFaults(random, { clients, durationMs }),
       ].toSorted((a, b) => a.atMs - b.atMs)
   return {
@@ -131,35 +133,52 @@ function drawSetting(random: Random): SingleMaster {
   }
 }
 
-/** More than may happen together: the nemesis leaves out what would be too much just then. */
+/** More than may happen together: the nemesis leaves out what would be too much just then. Every second fault of a master outlasts its lease. */
 function drawReplicaFaults(
   random: Random,
-  { replicas, durationMs }: { readonly replicas: number; readonly durationMs: number },
+  {
+    replicas,
+    durationMs,
+    leaseMs,
+  }: { readonly replicas: number; readonly durationMs: number; readonly leaseMs: number },
 ): ReadonlyArray<Fault> {
   const kinds = random.shuffle(MASTER_FAULTS).slice(0, random.integer(1, MASTER_FAULTS.length))
   const faults: Array<Fault> = []
   const meanMs = random.pick([500, 2000, 6000])
   const lastMs = random.pick([300, 1000, 4000])
-  for (let atMs = random.exponential(meanMs); atMs < durationMs; atMs += random.exponential(meanMs))
+  for (let atMs = random.exponential(meanMs); atMs < durationMs; atMs += random.exponential(meanMs)) {
+    const ofMaster = random.chance(0.6)
+    const leastMs = ofMaster && random.chance(0.5) ? leaseMs * 1.2 : 0
     faults.push({
       kind: random.pick(kinds),
       atMs,
-      durationMs: random.exponential(lastMs),
+      durationMs: leastMs + random.exponential(lastMs),
       target: random.integer(0, replicas - 1),
-      ofMaster: random.chance(0.6),
+      ofMaster,
       amount: random.real(),
     })
+  }
   return faults
 }
 
+/** Half of them come soon after a replica is back, which may then be cut off from what it has learned. */
 function drawGroupFaults(
   random: Random,
-  { replicas, durationMs }: { readonly replicas: number; readonly durationMs: number },
+  {
+    replicas,
+    durationMs,
+    after,
+  }: { readonly replicas: number; readonly durationMs: number; readonly after: ReadonlyArray<Fault> },
 ): ReadonlyArray<Fault> {
+  const drawAtMs = (): number => {
+    if (after.length === 0 || random.chance(0.5)) return random.real() * durationMs
+    const earlier = random.pick(after)
+    return Math.min(earlier.atMs + earlier.durationMs + random.exponential(1000), durationMs)
+  }
   return GROUP_FAULTS.filter(() => random.chance(0.3)).flatMap((kind) =>
     Array.from({ length: random.integer(1, 3) }, () => ({
       kind,
-      atMs: random.real() * durationMs,
+      atMs: drawAtMs(),
       durationMs: random.exponential(1000),
       target: random.integer(0, replicas - 1),
       amount: random.real(),

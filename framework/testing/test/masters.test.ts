@@ -50,6 +50,18 @@ describe("what a master begins with", () => {
     ])
   })
 
+  it("is what an earlier master had, where any backup may be the next one and the one before acknowledged nothing that it made", () => {
+    const second = pages(2, 1, at(before, 8))
+    const reigns = (acknowledged: number) => [
+      reigned(1, before),
+      reigned(2, second, acknowledged),
+      reigned(3, pages(3, 1, before)),
+    ]
+    expect(checkSuccession(reigns(8), [])).toHaveLength(1)
+    expect(checkSuccession(reigns(8), [], { mayPassOver: true })).toEqual([])
+    expect(checkSuccession(reigns(9), [], { mayPassOver: true })).toHaveLength(1)
+  })
+
   it("is where the log says that it begins: no hole, and nothing taken back", () => {
     const reigns = [reigned(1, before), reigned(2, pages(2, 1, at(before, 8)))]
     expect(checkSuccession(reigns, [proclaimed({ epoch: 2, position: 9 })])).toEqual([
@@ -64,8 +76,8 @@ function at(last: Page, position: number): Page {
   return page
 }
 
-function reigned(epoch: number, last: Page): Reigned {
+function reigned(epoch: number, last: Page, acknowledged = last.record.position): Reigned {
   let first = last
   while (first.before?.record.epoch === epoch) first = first.before
-  return { epoch, first, last }
+  return { epoch, first, last, acknowledged }
 }

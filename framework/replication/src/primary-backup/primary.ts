@@ -129,6 +129,7 @@ export class Primary {
   /** The log shows a renewal of this primary. */
   renewed(): void {
     this.#tenure.renewed()
+    this.#goOn()
     this.#moveOn()
   }
 
@@ -140,7 +141,8 @@ export class Primary {
 
   tick(): void {
     const { nowMs, ledger } = this.#ground
-    if (this.#tenure.tick() === "stays") this.#goOn()
+    this.#tenure.tick()
+    this.#goOn()
     if (this.#tenure.isHealthy && nowMs - this.#beatAtMs >= BEAT_MS) {
       this.#beatAtMs = nowMs
       this.#followers.announce(this.#peers)
@@ -300,8 +302,9 @@ export class Primary {
     this.#tenure.moveOn({ isBusy: this.#executing.size > 0 })
   }
 
-  /** It does not step down after all: what waited for that goes on. */
+  /** Where it does not step down after all, what waited for that goes on. */
   #goOn(): void {
+    if (this.#tenure.isEnding) return
     const held = this.#held
     this.#held = []
     for (const question of held) this.ask(question)

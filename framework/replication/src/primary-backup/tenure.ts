@@ -46,9 +46,9 @@ export class Tenure {
     return this.#ground.nowMs < this.#leaseEndMs && !this.#mayHaveEnded
   }
 
-  /** It steps down, or tries to: nothing new is begun. */
+  /** It steps down, or tries to, or does not know yet what came of that: nothing new is begun. */
   get isEnding(): boolean {
-    return this.#successor !== undefined
+    return this.#successor !== undefined || this.#mayHaveEnded
   }
 
   /** A primary whose disk takes nothing must not stay one. */
@@ -104,18 +104,16 @@ export class Tenure {
       this.#successor = { replica: to, untilMs: nowMs + rules.leaseMs, named: false }
   }
 
-  /** `"stays"`: nothing came of stepping down. (A renewal that names a successor has no effect once the log shows a later one.) */
-  tick(): "stays" | undefined {
+  tick(): void {
     const { nowMs, rules, reigns, options } = this.#ground
-    const isOver = this.#successor !== undefined && nowMs > this.#successor.untilMs
-    if (isOver) this.#successor = undefined
+    // a renewal that names a successor has no effect once the log shows a later one
+    if (this.#successor !== undefined && nowMs > this.#successor.untilMs) this.#successor = undefined
     const next = this.#inSync.next().find(({ replica }) => replica !== options.replica)
     if (!reigns.roster.voters.includes(options.replica) && next !== undefined && !this.isEnding)
       this.handOver(next.replica) // an operator has removed this one
     const isTime = nowMs - this.#renewedAtMs >= rules.leaseMs / 4
     const latest = this.#proposals.at(-1) ?? this.#ground.reigns.current
     if (this.isHealthy && (isTime || this.#inSync.isOther(latest))) this.#renew()
-    return isOver ? "stays" : undefined
   }
 
   /** Something has changed: more is written, held or acknowledged. */
