@@ -1,2 +1,2 @@
 export { develop, type Development, type DevelopOptions } from "@lockstep/runtime"
-export { type Server, startServer } from "@lockstep/nats"
+export { endWithUs, type Server, startServer } from "@lockstep/nats"

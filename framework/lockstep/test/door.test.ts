@@ -47,7 +47,7 @@ const VALUES = {
     "truncateLogs",
     "upgradeSchema",
   ],
-  "lockstep/develop": ["develop", "startServer"],
+  "lockstep/develop": ["develop", "endWithUs", "startServer"],
   "lockstep/effect": ["ConnectError", "Lockstep", "connect"],
   "lockstep/testing": [
     "MalformedHistory",

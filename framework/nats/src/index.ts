@@ -1,6 +1,7 @@
 export * from "./append.ts"
 export * from "./asker.ts"
 export * from "./connection.ts"
+export * from "./end-with-us.ts"
 export * from "./group.ts"
 export * from "./membership.ts"
 export * from "./schema.ts"

@@ -7,6 +7,7 @@ import { delimiter, dirname, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { SERVER_VERSION_MIN } from "./connection.ts"
 import { DEVELOPMENT_CONFIG } from "./development.ts"
+import { endWithUs } from "./end-with-us.ts"
 
 /** A nats-server of our own, for development and tests. */
 export interface Server extends AsyncDisposable {
@@ -174,9 +175,7 @@ class ServerProcess implements Server {
     this.#child = child
     this.#log = ""
     child.stderr.on("data", (chunk: Buffer) => (this.#log = `${this.#log}${chunk.toString()}`.slice(-4000)))
-    const endWithUs = (): void => void child.kill("SIGKILL")
-    process.once("exit", endWithUs)
-    child.once("exit", () => process.off("exit", endWithUs))
+    endWithUs(child)
     await this.#ready(child)
   }
 

@@ -132,7 +132,7 @@ export class Caller {
     if (settlement._tag === "Failed") {
       const { error } = settlement
       record.errors.push(error)
-      record.tookEffect = record.errors.length > 1 && error.tookEffect === "no" ? "unknown" : error.tookEffect
+      record.tookEffect = error.tookEffect
       const number = isUndecided(error) ? error.command?.number : undefined
       if (number !== undefined && !this.#stopped && record.errors.length < 20 && random.chance(0.8)) {
         const { id } = client

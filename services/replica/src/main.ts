@@ -92,8 +92,18 @@ for (const signal of ["SIGTERM", "SIGINT"] as const)
     report({ event: "draining", signal })
     Effect.runFork(Fiber.interrupt(fiber))
   })
+// whoever started it is gone, or reads its log no longer: a supervisor that is there starts it again
+let isUnheard = false
+process.stdout.on("error", () => {
+  isUnheard = true
+  Effect.runFork(Fiber.interrupt(fiber))
+})
+process.once("disconnect", () => {
+  report({ event: "draining", reason: "the process that started it is gone" })
+  Effect.runFork(Fiber.interrupt(fiber))
+})
 fiber.addObserver((exit) => {
   const failed = Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)
   report(failed ? { event: "failed", error: reasonOf(Cause.squash(exit.cause)) } : { event: "drained" })
-  end(failed ? 1 : 0)
+  end(failed || isUnheard ? 1 : 0)
 })

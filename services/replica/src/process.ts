@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { createRequire } from "node:module"
 import { createInterface } from "node:readline"
+import type { Readable } from "node:stream"
 import { setTimeout as sleep } from "node:timers/promises"
+import { endWithUs } from "lockstep/develop"
 
 /** Settings of the program, by the names that its configuration file uses: `{ servers, replica, module, … }`. */
 export type ReplicaSettings = Readonly<Record<string, string | number>> & {
@@ -102,12 +104,15 @@ export class ReplicaProcess implements AsyncDisposable {
   async spawn(): Promise<void> {
     await this.kill()
     this.#health = undefined
-    const child = spawn(process.execPath, [PROGRAM], { stdio: ["ignore", "pipe", "inherit"], env: this.#env })
+    const child = spawn(process.execPath, [PROGRAM], {
+      // the channel tells it when we are gone, however that came
+      stdio: ["ignore", "pipe", "inherit", "ipc"],
+      env: this.#env,
+    })
     this.#child = child
-    const endWithUs = (): void => void child.kill("SIGKILL")
-    process.once("exit", endWithUs)
-    child.once("exit", () => process.off("exit", endWithUs))
-    createInterface({ input: child.stdout }).on("line", (text) => {
+    endWithUs(child)
+    const stdout = child.stdout as Readable // it is a pipe, as above
+    createInterface({ input: stdout }).on("line", (text) => {
       const line = JSON.parse(text) as LogLine // the program's own log format
       this.log.push(line)
       if (line.event === "started") this.#health = String(line["health"])

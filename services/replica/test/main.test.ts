@@ -78,6 +78,25 @@ describe("the replica program", () => {
     for (const { time } of replica.lines) expect(new Date(time).toISOString()).toBe(time)
   })
 
+  it("drains and ends with 1 when nobody reads its log any more", async () => {
+    const actors = pathToFileURL(beside("actors.mjs")).href
+    const says = `setInterval(() => process.stdout.write('{"event":"again"}\\n'), 20)`
+    await using replica = start("unheard", {
+      MODULE: module("talkative.mjs", `${says}\nexport { actors } from "${actors}"`),
+    })
+    await replica.saw("started")
+    replica.deafen()
+    expect(await replica.ended).toBe(1)
+  })
+
+  it("drains when the process that it has a channel with is gone", async () => {
+    await using replica = start("orphaned")
+    await replica.saw("started")
+    replica.disconnect()
+    expect(await replica.ended).toBe(0)
+    expect(replica.lines.slice(-2)).toMatchObject([{ event: "draining" }, { event: "drained" }])
+  })
+
   it("ends even where its actors' module has left something running", async () => {
     const actors = pathToFileURL(beside("actors.mjs")).href
     const restless = module("restless.mjs", `setInterval(() => {}, 1000)\nexport { actors } from "${actors}"`)

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process"
 import { createInterface } from "node:readline"
+import type { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import { expect } from "vitest"
 
@@ -12,6 +13,10 @@ export interface Program extends AsyncDisposable {
   /** Resolves with the first event of this name. */
   saw(event: string): Promise<Line>
   kill(signal: NodeJS.Signals): void
+  /** From now on nobody reads its log. */
+  deafen(): void
+  /** Ends the channel that Node makes between a process and its child. */
+  disconnect(): void
 }
 
 export interface Line {
@@ -29,19 +34,24 @@ export function beside(file: string): string {
 export function run(settings: Readonly<Record<string, string>>): Program {
   const variables = Object.entries(settings).map(([name, value]) => [`LOCKSTEP_${name}`, value])
   const child = spawn(process.execPath, [beside("../dist/main.js")], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: { PATH: process.env["PATH"], ...Object.fromEntries(variables) },
   })
   const endWithUs = (): void => void child.kill("SIGKILL")
   process.once("exit", endWithUs)
   child.once("exit", () => process.off("exit", endWithUs))
   const lines: Array<Line> = []
-  createInterface({ input: child.stdout }).on("line", (line) => lines.push(JSON.parse(line) as Line))
+  const stdout = child.stdout as Readable // it is a pipe, as above
+  const stderr = child.stderr as Readable // the same
+  createInterface({ input: stdout }).on("line", (line) => lines.push(JSON.parse(line) as Line))
   let errors = ""
-  child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()))
-  const ended = new Promise<number | null>((resolve) => child.once("close", resolve)).then((code) => {
+  stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()))
+  const exited = new Promise<number | null>((resolve) => child.once("exit", resolve))
+  // Node says "close" of a child only where that ends the channel
+  const read = [stdout, stderr].map((stream) => new Promise((resolve) => stream.once("close", resolve)))
+  const ended = Promise.all(read).then(async () => {
     expect(errors).toBe("")
-    return code
+    return exited
   })
   return {
     lines,
@@ -52,6 +62,8 @@ export function run(settings: Readonly<Record<string, string>>): Program {
       return find() ?? { time: "", event }
     },
     kill: (signal) => void child.kill(signal),
+    deafen: () => void stdout.destroy(),
+    disconnect: () => child.disconnect(),
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL")
       await ended

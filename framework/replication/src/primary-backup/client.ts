@@ -24,7 +24,7 @@ import type {
 import type { Draft, Outbox } from "../outbox.ts"
 import { Locator } from "./locator.ts"
 import { Outboxes } from "./outboxes.ts"
-import { type Pending, pendingOf, wholeOf } from "./pending.ts"
+import { mayBeExecuted, type Pending, pendingOf, renew, wholeOf } from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
 import { holds, Undecided } from "./undecided.ts"
 
@@ -169,7 +169,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, encodeQuestion(question))
     }
     const isFirst = pending.sentIn === undefined || pending.sentIn === epoch || kind === "opening"
-    const bytes = encodeQuestion({ _tag: isFirst ? "Execute" : "LookUp", client, epoch, envelope })
+    const execute = pending.isRetried ? "ExecuteAgain" : "Execute"
+    const bytes = encodeQuestion({ _tag: isFirst ? execute : "LookUp", client, epoch, envelope })
     if (!isFirst) return this.#ask(primary, bytes)
     pending.sentIn = epoch
     const token = this.#token++
@@ -264,7 +265,6 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
           this.#giveUp(pending, UNRECORDED)
         return
       case "Refused":
-        this.#forget(pending)
         return this.#refused(pending, reply, nowMs)
     }
   }
@@ -306,6 +306,10 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   }
 
   #refused(pending: Pending<Call>, reply: Reply & { readonly _tag: "Refused" }, nowMs: number): void {
+    // one that comes late says nothing of what was sent since then
+    if (pending.kind !== "query" && pending.sentIn !== reply.epoch) return
+    if (pending.isRetried) return this.#giveUp(pending, `The primary refused it this time: ${reply.detail}.`)
+    this.#forget(pending)
     const error = (): LockstepError =>
       reply.reason === "Overloaded" ? new Overloaded(reply.detail) : new NotEnoughReplicas(reply.detail)
     for (const call of pending.calls) if (call !== undefined) this.#fail(call, error())
@@ -327,7 +331,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   }
 
   #expire(pending: Pending<Call>): void {
-    if (pending.kind === "command" && pending.sentIn !== undefined) return this.#giveUp(pending, TOO_LATE)
+    if (mayBeExecuted(pending)) return this.#giveUp(pending, TOO_LATE)
     this.#forget(pending)
     for (const call of pending.calls) if (call !== undefined) this.#fail(call, this.#unreachable())
   }
@@ -361,9 +365,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
     if (undecided === undefined) return
     this.#outboxes.commands.hold(pending.calls.length, pending.bytes)
-    pending.sentIn = undefined
-    pending.copies.clear()
-    pending.sends = 0
+    renew(pending)
     this.#send(pending, nowMs)
   }
 

@@ -16,17 +16,33 @@ export interface Pending<Call> {
   sends: number
   /** The epoch whose primary may have executed it; undefined: nobody can have. */
   sentIn: number | undefined
+  /** The caller has asked for it again: an earlier attempt may have executed it, whatever becomes of this one. */
+  isRetried: boolean
   /** Tokens of copies that were sent to be executed, and that somebody may have received. */
   readonly copies: Set<number>
   /** What is here of an answer that comes in several messages. */
   parts: { readonly reply: string; readonly parts: Parts } | undefined
 }
 
+type Sent = "againAtMs" | "sends" | "sentIn" | "isRetried" | "copies" | "parts"
+
 /** What was not sent yet. */
-export function pendingOf<Call>(
-  batch: Omit<Pending<Call>, "againAtMs" | "sends" | "sentIn" | "copies" | "parts">,
-): Pending<Call> {
-  return { ...batch, againAtMs: 0, sends: 0, sentIn: undefined, copies: new Set(), parts: undefined }
+export function pendingOf<Call>(batch: Omit<Pending<Call>, Sent>): Pending<Call> {
+  const sent = { againAtMs: 0, sends: 0, sentIn: undefined, isRetried: false, parts: undefined }
+  return { ...batch, ...sent, copies: new Set() }
+}
+
+/** Whether a primary may have executed it. */
+export function mayBeExecuted({ kind, isRetried, sentIn }: Pending<unknown>): boolean {
+  return kind === "command" && (isRetried || sentIn !== undefined)
+}
+
+/** It is to be executed, by whoever is the primary now, if that has not recorded it. */
+export function renew(pending: Pending<unknown>): void {
+  pending.isRetried = true
+  pending.sentIn = undefined
+  pending.copies.clear()
+  pending.sends = 0
 }
 
 /** The outcomes, once all their parts are here. */

@@ -194,7 +194,7 @@ export class Primary {
     })
   }
 
-  #execute(batch: Batch, how: "Execute" | "LookUp"): void {
+  #execute(batch: Batch, how: "Execute" | "ExecuteAgain" | "LookUp"): void {
     const { client, number } = batch
     const key = keyOf(batch)
     if (this.#underway.has(key)) return // its answer comes
@@ -208,9 +208,10 @@ export class Primary {
       return this.#reply(client, { _tag: "Unrecorded", epoch: this.epoch, number })
     if (found._tag !== "Fresh")
       return this.#answer(client, { batch, position: 0, outcomes: this.#refuseAll(batch, found._tag) })
-    const refusal = this.#refused.has(key) ? REFUSED_BEFORE : this.#refusal()
+    const isDone = how === "Execute" && this.#refused.has(key) // its caller has been told so
+    const refusal = isDone ? REFUSED_BEFORE : this.#refusal()
     if (refusal !== undefined) {
-      this.#remember(key)
+      if (how === "Execute") this.#remember(key)
       return this.#refuse(client, number, refusal)
     }
     const underway: Underway = { batch, position: 0 }

@@ -11,6 +11,13 @@ export type Question =
       readonly epoch: number
       readonly envelope: Uint8Array
     }
+  /** The same, where an earlier attempt ended undecided: a refusal of that, or of this, does not end it. */
+  | {
+      readonly _tag: "ExecuteAgain"
+      readonly client: ClientId
+      readonly epoch: number
+      readonly envelope: Uint8Array
+    }
   /** Was this batch executed? An earlier master may have, or not. Execute nothing. */
   | {
       readonly _tag: "LookUp"
@@ -177,6 +184,6 @@ function nameOf(name: string): ReplicaId {
 }
 
 const VERSION = 0x51
-const QUESTIONS = ["Execute", "LookUp", "Read", "Locate"] as const
+const QUESTIONS = ["Execute", "LookUp", "Read", "Locate", "ExecuteAgain"] as const
 const REPLIES = ["Answered", "Elsewhere", "Refused", "Unrecorded", "Stale"] as const
 const writer = new ByteWriter(4096)

@@ -165,6 +165,17 @@ export class Group {
     this.run()
   }
 
+  /** The client hears this, whoever sent it. */
+  hear(from: ReplicaId, bytes: Uint8Array): void {
+    this.#clientStep({ _tag: "Vote", from, bytes, nowMs: this.nowMs })
+    this.run()
+  }
+
+  close(): void {
+    this.#clientStep({ _tag: "Close", nowMs: this.nowMs })
+    this.run()
+  }
+
   run(): void {
     if (this.#isRunning) return
     this.#isRunning = true

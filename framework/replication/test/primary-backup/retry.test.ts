@@ -1,0 +1,82 @@
+import { encodeVote, ReplicaId } from "@lockstep/core"
+import { primaryBackup } from "@lockstep/replication"
+import { describe, expect, it } from "vitest"
+import { encodeReply } from "../../src/primary-backup/request.ts"
+import { Group } from "./group.ts"
+
+const UNKNOWN = { _tag: "OutcomeUnknown", tookEffect: "unknown" }
+const returned = (value: unknown) => ({ outcome: { _tag: "Returned", value } })
+
+/** A command that the first primary executed, and then died; the second one has no record of it. */
+function lostOnce() {
+  const group = new Group(primaryBackup({ replication: "synchronous", inSyncMin: 2 }))
+  group.advance(1000)
+  group.call("add", [1])
+  const primary = group.master ?? ReplicaId("none")
+  const backups = group.names.filter((name) => name !== primary)
+  group.partition([
+    [primary, "c"],
+    [...backups, "log"],
+  ])
+  const lost = group.call("add", [10])
+  group.advance(3000)
+  group.stop(primary)
+  group.partition([])
+  group.advance(2000)
+  const second = group.master ?? ReplicaId("none")
+  const third = backups.find((name) => name !== second) ?? ReplicaId("none")
+  return { group, primary, lost, second, third }
+}
+
+describe("a command that may have been executed by a primary that is gone, and is sent again", () => {
+  it("is undecided where the next primary refuses it, until one executes it", () => {
+    const { group, primary, lost, third } = lostOnce()
+    expect(lost.error).toMatchObject(UNKNOWN)
+    group.stop(third)
+    group.advance(1000)
+    const refused = group.retry(lost.error)
+    group.advance(500)
+    expect(refused.error).toMatchObject(UNKNOWN)
+    expect(group.call("add", [100]).error).toMatchObject({ _tag: "NotEnoughReplicas", tookEffect: "no" })
+    const { master } = group
+    group.start(third)
+    group.start(primary)
+    group.advance(3000)
+    expect(group.master).toBe(master)
+    const again = group.retry(refused.error)
+    group.advance(500)
+    expect(again).toEqual(returned(11))
+  })
+
+  it("is undecided where nobody takes it before the deadline", () => {
+    const { group, lost, second, third } = lostOnce()
+    for (const name of [second, third]) group.stop(name)
+    const late = group.retry(lost.error)
+    group.advance(60_000)
+    expect(late.error).toMatchObject(UNKNOWN)
+  })
+
+  it("is undecided where the client is closed", () => {
+    const { group, lost, second, third } = lostOnce()
+    for (const name of [second, third]) group.stop(name)
+    const closed = group.retry(lost.error)
+    group.close()
+    expect(closed.error).toMatchObject(UNKNOWN)
+  })
+})
+
+describe("a refusal", () => {
+  it("that comes late, from another epoch than the command was sent in, says nothing of it", () => {
+    const { group, second, third } = lostOnce()
+    group.cut.add(third)
+    const call = group.call("add", [1])
+    const epoch = group.replicas.get(second)?.status.reign?.epoch ?? 0
+    // of this client's commands and openings, whatever their numbers
+    for (let number = 0; number < 5; number++) {
+      const about = { reason: "Overloaded", detail: "", number, epoch: epoch - 1 } as const
+      const reply = encodeReply({ _tag: "Refused", ...about })
+      for (const bytes of encodeVote(second, reply, Buffer.alloc(0))) group.hear(second, bytes)
+    }
+    expect(call).toEqual({})
+  })
+})
