@@ -22,6 +22,8 @@ export class Disk implements Shelf, Library {
   /** The last ones, the newest at the end. */
   #kept: ReadonlyArray<Kept> = []
   readonly #stage = new Stage()
+  /** It takes no checkpoint. */
+  isFull = false
 
   get newest(): Checkpoint | undefined {
     return this.#kept.at(-1)
@@ -45,7 +47,7 @@ export class Disk implements Shelf, Library {
   install(checkpoint: StagedCheckpoint): void {
     const { seq, header, buckets } = checkpoint
     const rows = this.#stage.take(checkpoint)
-    this.#kept = seq === 0 ? [] : [{ seq, header, rows, buckets }]
+    this.#kept = [{ seq, header, rows, buckets }]
   }
 
   read(id: string): Uint8Array | undefined {

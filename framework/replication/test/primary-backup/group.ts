@@ -55,6 +55,12 @@ export class Group {
   /** Replicas that nobody hears, and that hear nobody; the log neither. */
   readonly cut = new Set<string>()
   isLogAway = false
+  /** What replicas wrote to the log, and it has not got yet; undefined: it gets everything at once. */
+  late: Array<{ readonly source: string; readonly bytes: Uint8Array }> | undefined
+  /** The log has no entries before this one. */
+  firstSeq = 1
+  /** What replicas told each other. */
+  readonly told: Array<{ readonly from: ReplicaId; readonly to: ReplicaId; readonly bytes: Uint8Array }> = []
   /** Whom the client has sent something, in order. */
   readonly asked: Array<ReplicaId> = []
   #sides: ReadonlyArray<ReadonlyArray<string>> = []
@@ -100,11 +106,11 @@ export class Group {
     this.#step(name, {
       _tag: "Attached",
       logId: "log",
-      firstSeq: 1,
+      firstSeq: this.firstSeq,
       lastSeq: this.entries.length,
       nowMs: this.nowMs,
     })
-    this.#read.set(name, protocol.status.from - 1)
+    this.#read.set(name, Math.max(protocol.status.from, this.firstSeq) - 1)
     this.#catchUp()
     this.run()
   }
@@ -208,11 +214,15 @@ export class Group {
         return
       case "Tell":
         for (const to of this.names)
-          if (to !== name && (output.to ?? to) === to && !this.#isCut(name, to))
+          if (to !== name && (output.to ?? to) === to && !this.#isCut(name, to)) {
+            this.told.push({ from: name, to, bytes: output.bytes })
             this.#later(to, { _tag: "Peer", from: name, bytes: output.bytes })
+          }
         return
       case "Attest":
-        if (!this.#isCut(name, "log") && !this.isLogAway) this.append(`replica.${name}`, output.bytes)
+        if (this.#isCut(name, "log") || this.isLogAway) return
+        if (this.late === undefined) return this.append(`replica.${name}`, output.bytes)
+        this.late.push({ source: `replica.${name}`, bytes: output.bytes })
         return
       case "Journal": {
         const { from, records } = output
@@ -229,6 +239,7 @@ export class Group {
         return
       }
       case "Persist":
+        if (this.disks.get(name)?.isFull === true) return
         this.disks.get(name)?.keep(output.changes)
         return this.#later(name, { _tag: "Persisted", seq: output.changes.seq })
       case "Request":
@@ -253,6 +264,14 @@ export class Group {
     const library = this.disks.get(to)
     if (library === undefined || this.#isCut(name, to) || !this.replicas.has(to)) return
     for (const answer of answersTo(library, request)) this.#later(name, { _tag: "Answer", from: to, answer })
+  }
+
+  /** The log gets what it has not got yet. */
+  arrive(): void {
+    const late = this.late ?? []
+    this.late = undefined
+    for (const { source, bytes } of late) this.append(source, bytes)
+    this.run()
   }
 
   append(source: string, payload: Uint8Array): void {

@@ -1,0 +1,165 @@
+import { ReplicaId } from "@lockstep/core"
+import { primaryBackup, type PrimaryBackupOptions } from "@lockstep/replication"
+import { describe, expect, it } from "vitest"
+import { decodeMessage, encodePlea } from "../../src/primary-backup/message.ts"
+import { decodeSnapshot } from "../../src/primary-backup/snapshot.ts"
+import { Disk } from "./disk.ts"
+import { Group } from "./group.ts"
+
+const EVERY = 5
+const NEVER = 1_000_000
+
+function begun(options: PrimaryBackupOptions, checkpointEveryBatches: number) {
+  const group = new Group(primaryBackup(options), { checkpointEveryBatches })
+  group.advance(1000)
+  const primary = group.master ?? ReplicaId("none")
+  const [first = primary, second = primary] = group.names.filter((name) => name !== primary)
+  return { group, primary, first, second }
+}
+
+function add(group: Group, times: number): void {
+  for (let i = 0; i < times; i++) group.call("add", [1])
+}
+
+const returned = (value: unknown) => ({ outcome: { _tag: "Returned", value } })
+const positionsOf = (group: Group, name: ReplicaId) =>
+  group.journals.get(name)?.map(({ position }) => position)
+
+function reignOf(group: Group) {
+  return group.replicas.get(group.master ?? ReplicaId("none"))?.status.reign
+}
+
+/** How far the newest checkpoint of this replica has read the log. */
+function logRead(group: Group, name: ReplicaId): number {
+  const { header } = group.disks.get(name)?.newest ?? {}
+  return header === undefined ? 0 : decodeSnapshot(header).log.seq
+}
+
+describe("a backup that was restarted", () => {
+  it("lets go of nothing because of what its earlier life was told", () => {
+    const { group, primary, first, second } = begun({ replication: "synchronous" }, NEVER)
+    add(group, 2)
+    const ships = group.told.filter(({ from, to, bytes }) => {
+      const message = decodeMessage(bytes)
+      return from === primary && to === first && message?._tag === "Ship" && message.spans.at(-1)?.last === 3
+    })
+    expect(ships).not.toEqual([])
+    add(group, 3)
+    group.partition([
+      [primary, second, "c"],
+      [first, "log"],
+    ])
+    group.stop(first)
+    group.start(first)
+    for (const { bytes } of ships) group.tell(first, { _tag: "Peer", from: primary, bytes })
+    expect(positionsOf(group, first)).toEqual([1, 2, 3, 4, 5, 6]) // the first one opened the session
+  })
+
+  it("does not follow whoever was the primary when it last looked", () => {
+    const { group, primary, first, second } = begun({ replication: "synchronous" }, EVERY)
+    add(group, EVERY)
+    group.partition([
+      [primary, "a client of its own"],
+      [first, second, "log", "c"],
+    ])
+    group.advance(3000)
+    expect(group.master).not.toBe(primary)
+    group.call("get", []) // finds the new primary
+    group.advance(1000)
+    add(group, 3)
+    const other = group.master === first ? second : first
+    const last = 1 + EVERY + 3 // the first one opened the session
+    expect(positionsOf(group, other)?.at(-1)).toBe(last)
+    group.partition([[other, primary], ["log"]])
+    group.stop(other)
+    group.start(other)
+    group.advance(500)
+    expect(positionsOf(group, other)?.at(-1)).toBe(last)
+  })
+
+  it("is in sync only with a checkpoint that has read what the log may lose", () => {
+    const { group, primary, first, second } = begun({ replication: "synchronous" }, NEVER)
+    add(group, 2)
+    group.stop(first)
+    group.stop(second)
+    group.advance(1000)
+    expect(reignOf(group)?.inSync).toEqual([primary])
+    // somebody begs for a checkpoint that has read more
+    group.tell(primary, { _tag: "Peer", from: second, bytes: encodePlea({ firstSeq: group.entries.length }) })
+    group.advance(500)
+    const below = logRead(group, primary)
+    expect(below).toBeGreaterThan(0)
+    const disk = new Disk()
+    disk.isFull = true
+    group.disks.set(first, disk)
+    group.start(first)
+    group.advance(1000)
+    expect(reignOf(group)?.inSync).toEqual([primary])
+    disk.isFull = false
+    group.advance(4000)
+    expect(reignOf(group)?.inSync).toContain(first)
+    expect(logRead(group, first)).toBeGreaterThanOrEqual(below)
+  })
+})
+
+describe("a checkpoint of no record", () => {
+  it("is one: where the log was truncated behind it, others begin with it", () => {
+    const { group, primary, first } = begun({ replication: "asynchronous", replicas: 2 }, NEVER)
+    group.partition([[primary, "c", "log"], [first]])
+    add(group, 3)
+    group.partition([
+      [primary, "c"],
+      [first, "log"],
+    ])
+    group.advance(3000)
+    expect(group.master).toBe(first)
+    group.partition([])
+    group.advance(1000)
+    expect(group.installed).toBe(1) // what it had is lost: it has begun with nothing
+    group.tell(first, { _tag: "HandOver", to: primary })
+    group.advance(1000)
+    expect(group.master).toBe(primary)
+    group.stop(first)
+    group.journals.delete(first)
+    group.disks.set(first, new Disk())
+    group.advance(1000)
+    group.firstSeq = logRead(group, primary)
+    expect(group.firstSeq).toBeGreaterThan(1)
+    group.start(first)
+    group.advance(2000)
+    expect(reignOf(group)?.inSync).toContain(first)
+    group.call("add", [1]) // its session is among what was lost
+    group.advance(100)
+    expect(group.call("get", [])).toEqual(returned(0))
+  })
+})
+
+describe("a primary that has named a successor in an entry which the log gets late", () => {
+  it("begins nothing before it knows that nothing came of it", () => {
+    const { group, primary, first } = begun({ replication: "synchronous" }, NEVER)
+    add(group, 2)
+    group.late = []
+    group.tell(primary, { _tag: "HandOver", to: first })
+    const call = group.call("add", [1])
+    group.advance(2500)
+    expect(positionsOf(group, first)).toEqual([1, 2, 3])
+    group.arrive()
+    group.advance(1000)
+    expect(group.master).toBe(first)
+    expect(call).toEqual(returned(3))
+  })
+
+  it("goes on once the log shows a later one", () => {
+    const { group, primary, first } = begun({ replication: "synchronous" }, NEVER)
+    add(group, 2)
+    group.late = []
+    group.tell(primary, { _tag: "HandOver", to: first })
+    const call = group.call("add", [1])
+    group.advance(2500)
+    group.late = group.late.filter(({ source }) => source === `replica.${primary}`).slice(-1)
+    group.arrive()
+    group.advance(1000)
+    expect(group.master).toBe(primary)
+    expect(call).toEqual(returned(3))
+  })
+})
