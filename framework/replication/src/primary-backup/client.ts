@@ -24,7 +24,7 @@ import type {
 import type { Draft, Outbox } from "../outbox.ts"
 import { Locator } from "./locator.ts"
 import { Outboxes } from "./outboxes.ts"
-import { mayBeExecuted, type Pending, pendingOf, renew, wholeOf } from "./pending.ts"
+import { isOutdated, mayBeExecuted, type Pending, pendingOf, renew, wholeOf } from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
 import { holds, Undecided } from "./undecided.ts"
 
@@ -249,7 +249,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     if (pending === undefined) return
     switch (reply._tag) {
       case "Answered": {
-        const outcomes = wholeOf(pending, vote)
+        const outcomes = isOutdated(pending, reply.epoch) ? undefined : wholeOf(pending, vote)
         if (outcomes !== undefined) this.#answered(pending, reply, outcomes, nowMs)
         return
       }

@@ -53,3 +53,8 @@ export function wholeOf(pending: Pending<unknown>, vote: ReturnType<typeof decod
   pending.parts.parts.add(vote.part, Buffer.from(vote.bytes))
   return pending.parts.parts.whole()
 }
+
+/** Whether an answer of this epoch is that of an attempt which another one has taken the place of: the group may have lost what it says. */
+export function isOutdated({ sentIn }: Pending<unknown>, epoch: number): boolean {
+  return sentIn !== undefined && epoch < sentIn
+}

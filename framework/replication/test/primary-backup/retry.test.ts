@@ -1,4 +1,4 @@
-import { encodeVote, ReplicaId } from "@lockstep/core"
+import { ByteWriter, encode, encodeVote, ReplicaId, writeReturned } from "@lockstep/core"
 import { primaryBackup } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { encodeReply } from "../../src/primary-backup/request.ts"
@@ -62,6 +62,27 @@ describe("a command that may have been executed by a primary that is gone, and i
     const closed = group.retry(lost.error)
     group.close()
     expect(closed.error).toMatchObject(UNKNOWN)
+  })
+})
+
+describe("an answer", () => {
+  it("to an attempt that another one has taken the place of is not believed: what it says may be lost", () => {
+    const { group, lost, second, third } = lostOnce()
+    group.cut.add(third)
+    const again = group.retry(lost.error)
+    const epoch = group.replicas.get(second)?.status.reign?.epoch ?? 0
+    const writer = new ByteWriter(16)
+    writeReturned(writer, encode(99))
+    const outcomes = writer.take()
+    for (let number = 0; number < 5; number++) {
+      const about = { session: 1, number, count: 1, position: 3, epoch: epoch - 1 } as const
+      const reply = encodeReply({ _tag: "Answered", ...about })
+      for (const bytes of encodeVote(second, reply, outcomes)) group.hear(second, bytes)
+    }
+    expect(again).toEqual({})
+    group.cut.delete(third)
+    group.advance(3000)
+    expect(again).toEqual(returned(11))
   })
 })
 
