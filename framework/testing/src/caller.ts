@@ -35,6 +35,8 @@ export interface CallerOptions {
   readonly random: Random
   /** Pause between two calls, on average. */
   readonly thinkMs: number
+  /** It asks queries only: nothing that it waits for tells it that there is another master. */
+  readonly onlyReads: boolean
   /** Queries say what they may miss. */
   readonly hasReads: boolean
   /** What this caller's queries may miss; 0: nothing. */
@@ -98,8 +100,8 @@ export class Caller {
 
   #call(): void {
     if (this.#stopped || this.isDone) return
-    const { client, workload, schedule, random, name, onRecord } = this.#options
-    const call = workload.next(random)
+    const { client, schedule, name, onRecord } = this.#options
+    const call = this.#next()
     const id = `${name}/${this.#count++}`
     const reads = this.#readsOf(call)
     const command: Command = { id, type: this.#definition.type, ...call, args: encode(call.args), reads }
@@ -121,9 +123,21 @@ export class Caller {
     client.invoke(command, (settlement) => this.#settled(record, command, settlement))
   }
 
-  #readsOf({ member }: WorkloadCall): Reads | undefined {
+  #next(): WorkloadCall {
+    const { workload, random, onlyReads } = this.#options
+    let call = workload.next(random)
+    for (let tries = 0; onlyReads && tries < TRIES_MAX && !this.#isQuery(call); tries++)
+      call = workload.next(random)
+    return call
+  }
+
+  #isQuery({ member }: WorkloadCall): boolean {
+    return this.#definition.members.get(member)?.kind === "query"
+  }
+
+  #readsOf(call: WorkloadCall): Reads | undefined {
     const { hasReads, maxStalenessMs } = this.#options
-    if (!hasReads || this.#definition.members.get(member)?.kind !== "query") return undefined
+    if (!hasReads || !this.#isQuery(call)) return undefined
     return maxStalenessMs > 0 ? { maxStalenessMs } : "linearizable"
   }
 
@@ -160,6 +174,9 @@ export class Caller {
     this.#think(settlement._tag === "Failed")
   }
 }
+
+/** A workload that has hardly a query is not searched for one for ever. */
+const TRIES_MAX = 50
 
 function isUndecided(error: LockstepError): error is NoQuorum | OutcomeUnknown | Diverged {
   return error instanceof NoQuorum || error instanceof OutcomeUnknown || error instanceof Diverged

@@ -205,6 +205,7 @@ export class Simulation {
             thinkMs: (scenario.durationMs * this.#callerCount) / scenario.operations,
             maxStalenessMs: i % 2 === 1 ? (singleMaster?.maxStalenessMs ?? 0) : 0,
             hasReads: singleMaster !== undefined,
+            onlyReads: c > 0 && singleMaster?.hasReader === true && c === scenario.clients - 1,
             onRecord: (record) => this.records.push(record),
           }),
       ),

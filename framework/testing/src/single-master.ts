@@ -24,6 +24,8 @@ export interface SingleMaster {
   readonly timing: Timing
   /** The share of executions that take long, as commands do that wait for the outside world. */
   readonly lingering: number
+  /** Where there are several clients, the last one only asks. */
+  readonly hasReader: boolean
   /** What the queries of every second caller may miss; 0 where all see everything. */
   readonly maxStalenessMs: number
 }
@@ -129,6 +131,7 @@ function drawSetting(random: Random): SingleMaster {
       backupTimeoutMs: random.integer(200, leaseMs),
     },
     lingering: random.pick([0, 0.02, 0.1]),
+    hasReader: random.chance(0.5),
     maxStalenessMs: random.pick([0, 200, 1000, 5000]),
   }
 }
