@@ -55,7 +55,7 @@ export class Customers {
           await sleep(20) // nothing was executed: there is no primary, or it has too few backups
         } else if (isPatient && error instanceof OutcomeUnknown) {
           this.askedAgain++
-          attempt = () => this.#client.retry(error) as Promise<Reservation> // of the same command
+          attempt = () => this.#client.retry(error) as Promise<Reservation> // that is what it answers
         } else {
           this.gaveUp++
           return undefined

@@ -1,4 +1,4 @@
-import { ActorError, type ActorContext, Command, primaryBackup, Query, Replicated } from "lockstep"
+import { type ActorContext, ActorError, Command, primaryBackup, Query, Replicated } from "lockstep"
 import { carrier } from "./carrier.ts"
 
 /** When a reservation is answered, and so what may be lost with the primary. */
@@ -10,27 +10,30 @@ export interface Reservation {
   readonly id: string
   /** Counts the reservations of an item, from 1. */
   readonly number: number
-  /** The replica that was the primary, and its clock. */
+  /** The replica that made it, by its own clock. */
   readonly by: string
   readonly atMs: number
 }
 
-/** The stock of one item. Whoever reserves a piece has its shipment booked with a carrier, which knows nothing of replicas. */
+/** The stock of one item. For each reservation a shipment is booked with a carrier, which knows nothing of replicas. */
 export function inventoryOf(replication: Replication) {
   @Replicated({ name: "inventory/Item", version: 1, mode: primaryBackup({ replication }) })
   class Item {
     inStock = 100_000
     reservations: Array<Reservation> = []
 
-    /** It waits for another service, and reads a clock: the primary alone executes it, and the backups are given what came of it. */
+    /**
+     * Waits for another service, and reads a clock: only the primary executes it, and backups are given what came of it. While it waits, no
+     * other command runs on this item.
+     */
     @Command()
     async reserve(context: ActorContext): Promise<Reservation> {
-      const { id } = context
       if (this.inStock === 0) throw new ActorError("SoldOut")
-      // A primary can be gone when this is done and nothing is recorded. Who tries again has the same id: nothing is booked twice.
+      const { id } = context
+      // If the primary dies right after this line, there is a booking and no reservation. A retry has the same id, so nothing is booked twice.
       await carrier().book(id)
       this.inStock -= 1
-      const by = process.env["LOCKSTEP_REPLICA"] ?? ""
+      const by = process.env["LOCKSTEP_REPLICA"] ?? "nobody"
       const reservation = { id, number: this.reservations.length + 1, by, atMs: Date.now() }
       this.reservations.push(reservation)
       return reservation

@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 
-/** A network line to a server. When it is cut, what is on its way is lost, and nobody gets through until it is mended. */
+/** A network line to a server, which can be cut: then connections are gone, and nobody gets through until it is mended. */
 export class Line implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -8,21 +8,10 @@ export class Line implements AsyncDisposable {
 
   private constructor(target: URL) {
     this.#server = createServer({ noDelay: true }, (near) => {
-      if (this.#isCut) return near.destroy()
       const far = connect({ host: target.hostname, port: Number(target.port), noDelay: true })
-      near.pipe(far).pipe(near)
-      for (const [socket, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        this.#sockets.add(socket)
-        socket.on("error", () => undefined) // it closes, too
-        socket.on("close", () => {
-          this.#sockets.delete(socket)
-          other.destroy()
-        })
-      }
-      return undefined
+      this.#join(near, far)
+      this.#join(far, near)
+      if (this.#isCut) near.destroy()
     })
   }
 
@@ -33,13 +22,13 @@ export class Line implements AsyncDisposable {
   }
 
   get url(): string {
-    const { port } = line(this.#server)
+    const { port } = this.#server.address() as AddressInfo // it listens on TCP
     return `nats://127.0.0.1:${port}`
   }
 
   cut(): void {
     this.#isCut = true
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   mend(): void {
@@ -50,8 +39,14 @@ export class Line implements AsyncDisposable {
     this.cut()
     await new Promise((resolve) => this.#server.close(resolve))
   }
-}
 
-function line(server: Server): AddressInfo {
-  return server.address() as AddressInfo // it listens on TCP
+  #join(from: Socket, to: Socket): void {
+    this.#sockets.add(from)
+    from.pipe(to)
+    from.on("error", () => undefined) // it closes, too
+    from.on("close", () => {
+      this.#sockets.delete(from)
+      to.destroy()
+    })
+  }
 }

@@ -10,7 +10,9 @@ import { type Trial, tryOut } from "./trial.ts"
 await using server = await startServer()
 const trials: Array<Trial> = []
 for (const replication of REPLICATIONS) {
-  process.stderr.write(`  ${replication}: three replica processes, eight customers, and SIGKILL to the primary\n`)
+  process.stderr.write(
+    `  ${replication}: three replica processes, eight customers, and SIGKILL to the primary\n`,
+  )
   trials.push(await tryOut(server.url, replication))
 }
 const ok = trials.every(({ broken }) => broken.length === 0)
