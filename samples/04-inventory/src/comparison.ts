@@ -18,6 +18,9 @@ export interface Comparison {
   /** Of these, the group knows so many no more, and has reported that it can be so many, at most. */
   readonly lost: number
   readonly lossWindow: number
+  /** Numbers of reservations that the killed primary acknowledged: what is left is a prefix where no number that is lost is below. */
+  readonly lastKept: number | undefined
+  readonly firstLost: number | undefined
   readonly bookings: number
   /** Bookings that were asked for again, and recognised by their ids. */
   readonly recognised: number
@@ -38,11 +41,17 @@ export function compare(stories: Stories): Comparison {
   const lost = [...told].filter((id) => !known.has(id)).length
   const lossWindow = stories.reigns.reduce((sum, reign) => sum + reign.lossWindow, 0)
   const orphans = [...booked].filter((id) => !known.has(id))
+  const before = acknowledged
+    .filter(({ by }) => by === stories.killed)
+    .toSorted((a, b) => a.number - b.number)
+  const lastKept = before.findLast(({ id }) => known.has(id))?.number
+  const firstLost = before.find(({ id }) => !known.has(id))?.number
   const promises = {
     "synchronous and semi-synchronous groups lose nothing":
       stories.replication === "asynchronous" || lost === 0,
     "no more is lost than was reported": lost <= lossWindow,
-    "what is left of the killed primary's reservations is a prefix of them": isPrefix(stories, known),
+    "what is left of the killed primary's reservations is a prefix of them":
+      (lastKept ?? 0) < (firstLost ?? Infinity),
     "nothing is reserved twice": known.size === reserved.length,
     "reservations have the numbers 1, 2, 3, …": reserved.every(({ number }, i) => number === i + 1),
     "every reservation has a booking": reserved.every(({ id }) => booked.has(id)),
@@ -51,6 +60,8 @@ export function compare(stories: Stories): Comparison {
     acknowledged: told.size,
     lost,
     lossWindow,
+    lastKept,
+    firstLost,
     bookings: bookings.length,
     recognised: bookings.filter(({ asked }) => asked > 1).length,
     orphans: {
@@ -59,11 +70,4 @@ export function compare(stories: Stories): Comparison {
     },
     broken: Object.entries(promises).flatMap(([promise, isKept]) => (isKept ? [] : [promise])),
   }
-}
-
-/** Nothing that is left comes after something that is lost. */
-function isPrefix({ acknowledged, killed }: Stories, known: ReadonlySet<string>): boolean {
-  const before = acknowledged.filter(({ by }) => by === killed).toSorted((a, b) => a.number - b.number)
-  const firstLost = before.findIndex(({ id }) => !known.has(id))
-  return firstLost === -1 || before.slice(firstLost).every(({ id }) => !known.has(id))
 }

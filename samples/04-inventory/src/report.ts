@@ -43,12 +43,12 @@ function story(trial: Trial): ReadonlyArray<string> {
   ]
 }
 
-function verdict({ replication, acknowledged, lost, lossWindow }: Trial): string {
+function verdict({ replication, acknowledged, lost, lossWindow, firstLost = 0 }: Trial): string {
   if (replication !== "asynchronous")
     return `Nothing may be lost: ${count(acknowledged - lost)} of ${count(acknowledged)} acknowledged reservations are there.`
   return lost === 0
     ? `It reported that ${count(lossWindow)} may be lost, at most. In this run nothing was, which is luck.`
-    : `It reported that ${count(lossWindow)} may be lost, at most. Lost are the last ${count(lost)} that the killed primary acknowledged.`
+    : `It reported that ${count(lossWindow)} may be lost, at most. Lost are the last ${count(lost)} that the killed primary acknowledged, from number ${count(firstLost)} on.`
 }
 
 function orphansOf({ orphans }: Trial): ReadonlyArray<string> {
