@@ -38,7 +38,7 @@ function story(trial: Trial): ReadonlyArray<string> {
     `    Unknown outcomes: ${count(askedAgain)} asked for again (the carrier knew ${count(recognised)} of them by id), ${count(gaveUp)} given up.`,
     example === undefined
       ? "    The carrier has booked nothing that is not reserved."
-      : `    The carrier is ahead: ${count(orphans.acknowledged.length)} bookings of lost reservations, ${count(orphans.unanswered.length)} that nobody was told of, such as ${example}.`,
+      : `    The carrier is ahead by bookings such as ${example}: ${count(orphans.acknowledged.length)} of reservations that were lost, ${count(orphans.unanswered.length)} that nobody was told of.`,
     ...broken.map((promise) => `    BROKEN: ${promise}`),
   ]
 }

@@ -43,13 +43,13 @@ export async function tryOut(server: string, replication: Replication): Promise<
   const { answers, askedAgain, gaveUp } = customers
   const reigns = group.reigns()
   const failover = reigns.at(-1)
-  if (failover === undefined) throw new Error("no replica has logged who the primary is")
-  const served = answers.find(({ reservation }) => reservation.by === failover.primary)
+  const served = answers.find(({ reservation }) => reservation.by === failover?.primary)
+  if (failover === undefined || served === undefined) throw new Error("nobody was served after the failover")
   return {
     replication,
     killed,
     failover,
-    failoverGapMs: Math.round((served?.atMs ?? Number.NaN) - killedAtMs),
+    failoverGapMs: Math.round(served.atMs - killedAtMs),
     askedAgain,
     gaveUp,
     ...compare({
