@@ -78,6 +78,12 @@ describe("lint", () => {
     expect(judge("")).toEqual(unreported)
     expect(judge("@Component({ name })")).toEqual(unreported)
   })
+
+  it("leaves a class alone that runs in one place", () => {
+    const unreported = statements.map(([statement]) => `${statement} → `)
+    expect(judge("@Replicated({ name, version, mode: primaryBackup({ replication }) })")).toEqual(unreported)
+    expect(judge("@Replicated({ name, version, mode: lockstep.primaryBackup(options) })")).toEqual(unreported)
+  })
 })
 
 /** What is reported of each statement in a method of a class that is decorated so. One method a line. */

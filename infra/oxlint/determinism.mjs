@@ -5,7 +5,8 @@
 // lockstep/no-async     no async function, await or generator of promises inside a decorated class
 //
 // Both take { decorators: [names] }; the default is Replicated. A name counts when it is the global or comes from
-// one of Node's own modules; a field, parameter or local of the same name is somebody else.
+// one of Node's own modules; a field, parameter or local of the same name is somebody else. A class whose decorator says
+// `mode: primaryBackup(…)` runs in one place, and may do all of that.
 
 /** Functions and constructors that are called by their bare name. */
 const bannedCalls = new Set([
@@ -179,7 +180,8 @@ export default { meta: { name: "lockstep" }, rules: { "no-ambient": noAmbient, "
 /** Knows whether the traversal is inside a class that carries one of the decorators. */
 function decoratedClasses(context) {
   const marks = new Set(context.options[0]?.decorators ?? ["Replicated"])
-  const marked = (node) => (node.decorators ?? []).some((decorator) => marks.has(decoratorName(decorator)))
+  const marked = (node) =>
+    (node.decorators ?? []).some((decorator) => marks.has(decoratorName(decorator)) && !runsOnce(decorator))
   let depth = 0
   const enter = (node) => void (marked(node) && depth++)
   const leave = (node) => void (marked(node) && depth--)
@@ -194,7 +196,29 @@ function decoratedClasses(context) {
   }
 }
 
+/** Modes in which one replica executes, and the others are given what came of it. */
+const singleMaster = new Set(["primaryBackup"])
+
+/** Whether the decorator's `mode` is the call of such a mode, as it stands there. */
+function runsOnce({ expression }) {
+  const options = expression.type === "CallExpression" ? expression.arguments[0] : undefined
+  if (options?.type !== "ObjectExpression") return false
+  return options.properties.some(
+    ({ type, key, value }) =>
+      type === "Property" &&
+      key.type === "Identifier" &&
+      key.name === "mode" &&
+      value.type === "CallExpression" &&
+      singleMaster.has(calleeName(value)),
+  )
+}
+
 function decoratorName({ expression }) {
+  return calleeName(expression)
+}
+
+/** The last name of what is called, or named: `f`, of `f()` and of `a.f()`. */
+function calleeName(expression) {
   const callee = expression.type === "CallExpression" ? expression.callee : expression
   if (callee.type === "Identifier") return callee.name
   return callee.type === "MemberExpression" ? propertyName(callee) : undefined
