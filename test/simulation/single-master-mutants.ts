@@ -143,7 +143,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: TENURE,
     find: "return this.#ground.nowMs < this.#leaseEndMs && !this.#mayHaveEnded",
     replace: "return !this.#mayHaveEnded",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -152,7 +152,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REIGNS,
     find: "timeNs < leaseEndNs || !isNamed",
     replace: "!isNamed",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -161,7 +161,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: BACKUP,
     find: "nowMs - this.#fresh.atMs <= (maxStalenessMs ?? -1) && ",
     replace: "",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -170,7 +170,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REIGNS,
     find: "a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.position > b.position)",
     replace: "a.position > b.position",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -179,7 +179,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: TENURE,
     find: 'rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY',
     replace: "Number.POSITIVE_INFINITY",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -188,7 +188,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: IN_SYNC,
     find: "      follower.acknowledged >= ledger.committed &&\n",
     replace: "",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -197,7 +197,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: IN_SYNC,
     find: "      follower.log >= reigns.current.logBelow &&\n",
     replace: "",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -206,7 +206,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: BACKUP,
     find: "if (ship.to !== life.incarnation) {",
     replace: 'if (ship.to === "none") {',
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -215,7 +215,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REPLICA,
     find: "      if (this.#stray === undefined && !this.#isCaughtUp) return\n",
     replace: "",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
   {
@@ -224,7 +224,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REPLICA,
     find: " && question.epoch === epoch",
     replace: "",
-    seedsMax: 300,
+    seedsMax: 4000,
     mode: "primary-backup",
   },
 ]

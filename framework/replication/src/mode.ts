@@ -208,6 +208,8 @@ export interface ReignReport {
 
 /** What a replica of a mode with a single master says of itself. */
 export interface ReignStatus extends ReignReport {
+  /** Whether this replica is the master, in the life that it is in. (An earlier life of it, that `master` may name, is not.) */
+  readonly isMaster: boolean
   /** Whether it may answer reads by itself: nobody else can be the master. */
   readonly leased: boolean
   /** Positions that are acknowledged, as far as it knows. */

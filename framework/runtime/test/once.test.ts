@@ -80,6 +80,7 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
     degraded: false,
     position: 0,
     lossWindow: 0,
+    isMaster: true,
     leased: true,
     committed: 0,
     lag: new Map(),

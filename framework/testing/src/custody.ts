@@ -20,8 +20,8 @@ export class Custody {
   }
 
   watch(replica: ReplicaId, reign: ReignStatus): void {
-    const { epoch, committed, master } = reign
-    if (master !== replica) return
+    const { epoch, committed, isMaster } = reign
+    if (!isMaster) return
     const before = this.#checked.get(epoch)
     this.#checked.set(epoch, committed)
     // what it begins with was acknowledged by the one before

@@ -12,8 +12,8 @@ export class Nemesis {
   readonly #world: Simulation
   readonly #random: Random
   readonly #margin: Margin | undefined
-  /** Whose disk somebody has copied last. */
-  #copied: number | undefined
+  /** Whose disk somebody has copied last, and when. */
+  #copied: { readonly index: number; readonly atMs: number } | undefined
 
   constructor(world: Simulation, random: Random) {
     this.#world = world
@@ -141,7 +141,7 @@ export class Nemesis {
         const robbery = this.#robberyOf(fault)
         for (const each of replicas) each.crash()
         if (robbery !== undefined) {
-          rob(disks[robbery.target], robbery.kind)
+          rob(disks[robbery.target], robbery)
           this.#count(robbery.kind)
         }
         for (const index of replicas.keys())
@@ -185,15 +185,18 @@ export class Nemesis {
   /** Somebody copies the disk of a replica that nobody has heard of: it may hold what the others do not, and never will. */
   #copy(index: number): void {
     this.#world.disks[index]?.backUp()
-    this.#copied = index
+    this.#copied = { index, atMs: this.#world.schedule.nowMs }
   }
 
-  /** What a power failure takes from one of the disks. */
-  #robberyOf({ amount, target }: Fault): { readonly kind: Robbery; readonly target: number } | undefined {
-    const kind = ROBBERIES[Math.floor(amount * 2 * ROBBERIES.length)]
-    if (kind === undefined) return undefined
-    const of = kind === "disk-rolled-back" ? (this.#copied ?? target) : target
-    return this.#margin?.allows(kind, of) === true ? { kind, target: of } : undefined
+  /** What every second power failure takes from one of the disks. If there is a copy that is not old, that is put back. */
+  #robberyOf({ amount, target }: Fault): Robbery | undefined {
+    if (amount < 0.5) return undefined
+    const { index, atMs } = this.#copied ?? { index: target, atMs: Number.NEGATIVE_INFINITY }
+    const isFresh = this.#world.schedule.nowMs - atMs < COPY_AGE_MAX_MS
+    const robbery = isFresh
+      ? ({ kind: "disk-rolled-back", target: index } as const)
+      : ({ kind: amount < 0.75 ? "disk-lost" : "disk-rotten", target } as const)
+    return this.#margin?.allows(robbery.kind, robbery.target) === true ? robbery : undefined
   }
 
   #count(kind: FaultKind): void {
@@ -233,12 +236,16 @@ export class Nemesis {
   }
 }
 
-/** What every second power failure takes. */
-const ROBBERIES = ["disk-lost", "disk-rolled-back", "disk-rolled-back", "disk-rotten"] as const
-type Robbery = (typeof ROBBERIES)[number]
+/** A copy of a disk that is put back after a power failure is younger. */
+const COPY_AGE_MAX_MS = 5000
 
-function rob(disk: SimulatedDisk | undefined, robbery: Robbery): void {
-  switch (robbery) {
+interface Robbery {
+  readonly kind: "disk-lost" | "disk-rolled-back" | "disk-rotten"
+  readonly target: number
+}
+
+function rob(disk: SimulatedDisk | undefined, { kind }: Robbery): void {
+  switch (kind) {
     case "disk-lost":
       return disk?.wipe()
     case "disk-rolled-back":

@@ -70,7 +70,7 @@ export class Once {
     if (reign === undefined) return
     const { custody, chronicle, replica } = this.#options
     custody?.watch(replica, reign)
-    if (reign.master === replica) chronicle.acknowledges(reign.epoch, reign.committed)
+    if (reign.isMaster) chronicle.acknowledges(reign.epoch, reign.committed)
   }
 
   /** `done` is told after a while. */

@@ -41,7 +41,7 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
   const clients = random.integer(1, 4)
   const breaks = purpose === "broken-log"
   const { leaseMs } = singleMaster.timing
-  const ofReplicas = breaks ? [] : drawReplicaFaults(random, { replicas, durationMs, leaseMs })
+  const ofReplicas = breaks ? [] : drawReplicaFaults(random, { ...singleMaster, durationMs, leaseMs })
   const events = breaks
     ? []
     : [
@@ -143,9 +143,12 @@ function drawReplicaFaults(
     replicas,
     durationMs,
     leaseMs,
-  }: { readonly replicas: number; readonly durationMs: number; readonly leaseMs: number },
+    hasReader,
+  }: Pick<SingleMaster, "replicas" | "hasReader"> & { readonly durationMs: number; readonly leaseMs: number },
 ): ReadonlyArray<Fault> {
-  const kinds = random.shuffle(MASTER_FAULTS).slice(0, random.integer(1, MASTER_FAULTS.length))
+  const drawn = random.shuffle(MASTER_FAULTS).slice(0, random.integer(1, MASTER_FAULTS.length))
+  // who only asks goes on asking a master that is aside
+  const kinds = hasReader ? [...drawn, "aside" as const] : drawn
   const faults: Array<Fault> = []
   const meanMs = random.pick([500, 2000, 6000])
   const lastMs = random.pick([300, 1000, 4000])
@@ -164,7 +167,10 @@ function drawReplicaFaults(
   return faults
 }
 
-/** Half of them come soon after a replica is back, which may then be cut off from what it has learned. */
+/** After these a master comes back with what nobody else has. */
+const CUTS: ReadonlySet<string> = new Set(["isolate", "deaf", "mute", "aside"])
+
+/** Half of them come soon after a master is back, which may then forget what it has learned. */
 function drawGroupFaults(
   random: Random,
   {
@@ -174,8 +180,9 @@ function drawGroupFaults(
   }: { readonly replicas: number; readonly durationMs: number; readonly after: ReadonlyArray<Fault> },
 ): ReadonlyArray<Fault> {
   const drawAtMs = (): number => {
-    if (after.length === 0 || random.chance(0.5)) return random.real() * durationMs
-    const earlier = random.pick(after)
+    const back = after.filter(({ kind, ofMaster }) => ofMaster === true && CUTS.has(kind))
+    if (back.length === 0 || random.chance(0.5)) return random.real() * durationMs
+    const earlier = random.pick(back)
     return Math.min(earlier.atMs + earlier.durationMs + random.exponential(1000), durationMs)
   }
   return GROUP_FAULTS.filter(() => random.chance(0.3)).flatMap((kind) =>

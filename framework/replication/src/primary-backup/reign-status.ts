@@ -23,6 +23,7 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
   const isPrimary = role instanceof Primary
   return {
     ...reignReport(ground),
+    isMaster: isPrimary,
     leased: isPrimary && role.leased,
     committed: ground.ledger.committed,
     lag: isPrimary ? role.lag : new Map(),
