@@ -37,7 +37,11 @@ export default defineConfig({
       },
       {
         ...shared,
-        test: { name: "integration", include: ["test/integration/**/*.test.ts"], testTimeout: 60_000 },
+        test: {
+          name: "integration",
+          include: ["test/integration/**/*.test.ts", "test/conformance/**/*.test.ts"],
+          testTimeout: 60_000,
+        },
       },
       {
         ...shared,

@@ -128,8 +128,11 @@ export type ReplicaInput =
   | { readonly _tag: "Journaled"; readonly write: number }
   /** What an `Execute` came to. */
   | { readonly _tag: "Executed"; readonly executed: Executed }
-  /** An operator asks the master to make this replica the master in its place, once that one has everything. */
-  | { readonly _tag: "HandOver"; readonly to: ReplicaId }
+  /**
+   * The master is to make this replica the master in its place, once that one has everything, as an operator wishes; or whoever has most, where
+   * its process is to end.
+   */
+  | { readonly _tag: "HandOver"; readonly to: ReplicaId | undefined }
   /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
   | { readonly _tag: "Tick"; readonly nowMs: number }
 

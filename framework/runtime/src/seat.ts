@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto"
+import { setTimeout as sleep } from "node:timers/promises"
 import type { ActorDefinition, Determinism, UncaughtError } from "@lockstep/actor"
 import { genesisRoster, invariant, type Partition, type ReplicaId } from "@lockstep/core"
 import {
@@ -38,6 +39,10 @@ import {
 } from "./subjects.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
+
+/** So long a master that is to end tries to hand over, at most, and so often it looks whether it has, milliseconds. */
+const LEAVE_MS = 2000
+const LOOK_AGAIN_MS = 5
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 export class Seat {
@@ -183,16 +188,26 @@ export class Seat {
     this.#step({ _tag: "HandOver", to })
   }
 
-  /** Resolves when all that it wrote is on the disk. */
+  /** If it is the master, it hands over first, where that can be done. Resolves when all that it wrote is on the disk. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
 
   async #close(): Promise<void> {
+    const untilMs = performance.now() + LEAVE_MS
+    while (this.#canHandOver && performance.now() < untilMs) {
+      this.#step({ _tag: "HandOver", to: undefined })
+      await sleep(LOOK_AGAIN_MS)
+    }
     for (const stop of this.#stops) stop()
     await this.#once?.journal.close()
     this.#attestations.close()
     this.#keeper?.close()
+  }
+
+  get #canHandOver(): boolean {
+    const { reign } = this.status
+    return !this.#failed && reign?.isMaster === true && reign.inSync.length > 1
   }
 
   /** One input after the other: what comes of an output before all outputs are carried out waits for them. */

@@ -80,7 +80,7 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
     degraded: false,
     position: 0,
     lossWindow: 0,
-    isMaster: true,
+    isMaster: false,
     leased: true,
     committed: 0,
     lag: new Map(),
@@ -192,6 +192,35 @@ describe("a seat of a mode in which one replica executes", () => {
   })
 })
 
+describe("a replica that is to end", () => {
+  it("hands over first, if it is the master and others are in sync", async () => {
+    const master = await start("r0")
+    const protocol = protocolOf("r0")
+    protocol.reign = reign("r0", { isMaster: true })
+    let wishes = 0
+    protocol.answer = ({ _tag }) => {
+      if (_tag === "HandOver" && ++wishes === 3) protocol.reign = reign("r1")
+      return []
+    }
+    await master.drain()
+    expect(protocol.told.filter(({ _tag }) => _tag === "HandOver")).toEqual(
+      Array.from({ length: 3 }, () => ({ _tag: "HandOver", to: undefined })),
+    )
+  })
+
+  it("ends at once where there is nobody to hand over to, and after a while where nobody takes over", async () => {
+    const master = await start("r0")
+    const protocol = protocolOf("r0")
+    protocol.reign = reign("r0", { isMaster: true, inSync: [ReplicaId("r0")] })
+    await master.drain()
+    expect(protocol.told.filter(({ _tag }) => _tag === "HandOver")).toEqual([])
+    const again = await start("r0")
+    protocolOf("r0").reign = reign("r0", { isMaster: true })
+    await again.drain()
+    expect(protocolOf("r0").told.filter(({ _tag }) => _tag === "HandOver")).not.toEqual([])
+  })
+})
+
 describe("an operator who hands over", () => {
   /** Three replicas, which do what they are asked to, or nothing. */
   async function three(does: "obey" | "nothing"): Promise<AsyncDisposableStack> {
@@ -202,9 +231,10 @@ describe("an operator who hands over", () => {
       protocol.reign = reign("r0", { leased: replica === "r0" })
       protocol.answer = (input) => {
         const isMaster = protocol.reign?.master === replica
-        if (input._tag === "HandOver" && does === "obey" && isMaster)
+        const to = input._tag === "HandOver" ? input.to : undefined
+        if (to !== undefined && does === "obey" && isMaster)
           for (const other of replicas)
-            protocolOf(other).reign = reign(input.to, { epoch: 2, leased: other === input.to })
+            protocolOf(other).reign = reign(to, { epoch: 2, leased: other === to })
         return []
       }
     }

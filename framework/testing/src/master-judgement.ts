@@ -1,5 +1,5 @@
 import { define } from "@lockstep/actor"
-import { Diverged, type LockstepError, NotEnoughReplicas } from "@lockstep/core"
+import { Diverged, type LockstepError, NotEnoughReplicas, SessionExpired } from "@lockstep/core"
 import { unnoticed } from "./broken-log.ts"
 import type { CallRecord } from "./caller.ts"
 import { historyUpTo, type Proclamation } from "./chronicle.ts"
@@ -188,10 +188,13 @@ function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): Re
   const { events, network, deadlineMs, singleMaster, sessionLimits } = scenario
   const isDisturbed = events.length > 0 || network.loss > 0 || network.straggling > 0
   const isSlow = deadlineMs < 5000 && ((singleMaster?.lingering ?? 0) > 0 || network.delayMeanMs > 5)
-  const evicts = sessionLimits.sessionsMax < scenario.clients
+  const processes = scenario.clients + events.filter(({ kind }) => kind === "client-crash").length
+  const evicts = sessionLimits.sessionsMax < processes
   const isExplained = (error: LockstepError): boolean => {
     if (error instanceof Diverged) return false
     if (error instanceof NotEnoughReplicas) return isDisturbed
+    // what was acknowledged is there, sessions too, except where an asynchronous primary took them with it
+    if (error instanceof SessionExpired) return evicts || singleMaster?.replication === "asynchronous"
     return isDisturbed || isSlow || evicts
   }
   return records.flatMap(({ id, errors }) =>

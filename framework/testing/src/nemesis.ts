@@ -152,7 +152,7 @@ export class Nemesis {
         })
       }
       case "hand-over":
-        return replica && this.#world.replicas[this.#margin?.master ?? 0]?.handOver(replica.replica)
+        return replicas[margin?.master ?? 0]?.handOver(fault.amount < 0.3 ? undefined : replica?.replica)
       case "memory-flip": {
         const memory = memories[fault.target]
         if (memory !== undefined) memory.isArmed = true

@@ -163,8 +163,8 @@ export class SimulatedReplica {
     this.#receive("peer", () => this.#step({ _tag: "Peer", from, bytes }))
   }
 
-  /** An operator wants another master. */
-  handOver(to: ReplicaId): void {
+  /** An operator wants another master: this one, or any. */
+  handOver(to: ReplicaId | undefined): void {
     this.#receive("a wish", () => this.#step({ _tag: "HandOver", to }))
   }
 

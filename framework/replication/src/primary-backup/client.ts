@@ -24,9 +24,18 @@ import type {
 import type { Draft, Outbox } from "../outbox.ts"
 import { Locator } from "./locator.ts"
 import { Outboxes } from "./outboxes.ts"
-import { isOutdated, mayBeExecuted, type Pending, pendingOf, renew, wholeOf } from "./pending.ts"
+import {
+  isOutdated,
+  mayBeExecuted,
+  type Pending,
+  pendingOf,
+  renew,
+  spared,
+  takeBack,
+  wholeOf,
+} from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
-import { holds, Undecided } from "./undecided.ts"
+import { ADVICE, holds, TOO_LATE, Undecided, UNRECORDED } from "./undecided.ts"
 
 /** What is not answered is sent again after this long, then half as often each time, milliseconds. */
 const AGAIN_MS = 250
@@ -168,12 +177,13 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       const question = { _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope } as const
       return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, encodeQuestion(question))
     }
-    const isFirst = pending.sentIn === undefined || pending.sentIn === epoch || kind === "opening"
-    const execute = pending.isRetried ? "ExecuteAgain" : "Execute"
-    const bytes = encodeQuestion({ _tag: isFirst ? execute : "LookUp", client, epoch, envelope })
-    if (!isFirst) return this.#ask(primary, bytes)
+    const { sentIn, isRetried } = pending
+    const isFirst = sentIn === undefined || sentIn === epoch || isRetried || kind === "opening"
+    const _tag = isRetried ? "ExecuteAgain" : isFirst ? "Execute" : "LookUp"
+    if (_tag === "LookUp") return this.#ask(primary, encodeQuestion({ _tag, client, epoch, envelope }))
     pending.sentIn = epoch
     const token = this.#token++
+    const bytes = encodeQuestion({ _tag, client, epoch, copy: token, envelope })
     pending.copies.add(token)
     this.#outputs.push({ _tag: "Ask", replica: primary, bytes, token })
   }
@@ -222,7 +232,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   /** A later epoch has another primary: what is not answered is asked of that one. */
   #learn(reply: Reply, from: ReplicaId, nowMs: number): void {
     if (!this.#locator.learn(reply, from)) return
-    if (reply._tag === "Elsewhere" && reply.untouched) this.#untouched(reply)
+    const named = reply.number === undefined ? undefined : this.#inFlight.get(reply.number)
+    if (reply._tag === "Elsewhere" && named !== undefined) spared(named, reply)
     for (const pending of this.#inFlight.values()) {
       pending.sends = pending.kind === "query" ? Math.min(pending.sends, 1) : 0
       this.#send(pending, nowMs)
@@ -232,16 +243,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   /** Where all copies of a batch reached nobody, it can be sent as if it had not been. */
   #unheard(token: number, nowMs: number): void {
-    for (const pending of this.#inFlight.values())
-      if (pending.copies.delete(token) && pending.copies.size === 0) pending.sentIn = undefined
+    for (const pending of this.#inFlight.values()) takeBack(pending, token)
     this.#seek(nowMs)
-  }
-
-  #untouched(reply: Reply & { readonly _tag: "Elsewhere" }): void {
-    const pending = reply.number === undefined ? undefined : this.#inFlight.get(reply.number)
-    if (pending?.sentIn === undefined || pending.sentIn >= reply.epoch) return
-    pending.sentIn = undefined
-    pending.copies.clear()
   }
 
   #take(reply: Reply, vote: ReturnType<typeof decodeVote>, nowMs: number): void {
@@ -254,10 +257,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
         return
       }
       case "Elsewhere":
-        if (!reply.untouched || pending.sentIn === undefined) return
-        this.#untouched(reply)
-        if (pending.sentIn === undefined) this.#send(pending, nowMs)
-        return
+        return spared(pending, reply) ? this.#send(pending, nowMs) : undefined
       case "Stale":
         return this.#send(pending, nowMs)
       case "Unrecorded":
@@ -296,6 +296,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       if (call !== undefined && outcome !== undefined)
         this.#outputs.push({ _tag: "Settle", call, outcome, seq: position })
     }
+    // others of the batch, who were told that nobody knows, may yet ask
+    if (pending.calls.includes(undefined)) this.#undecided.add(pending)
   }
 
   /** The session is gone. A batch that was sent once was not executed, then, but it cannot be told from one that was, and then forgotten. */
@@ -394,7 +396,3 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
 const NOTHING: ReadonlyArray<never> = []
 const closed = (): LockstepError => new Overloaded("The client was closed before it sent the command")
-const UNRECORDED = "The primary that the command was sent to is gone, and the next one has no record of it."
-const ADVICE =
-  "It may or may not take effect; retry(error) finds its answer, or executes it where no primary has a record of it: then what it does to the outside world may happen twice (`context.id` is the same)."
-const TOO_LATE = "The primary did not answer in time."

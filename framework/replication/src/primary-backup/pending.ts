@@ -1,6 +1,7 @@
 import type { decodeVote } from "@lockstep/core"
 import type { Reads } from "../mode.ts"
 import { Parts } from "../parts.ts"
+import type { Reply } from "./request.ts"
 
 /** A batch, or the opening of a session, that is not answered. */
 export interface Pending<Call> {
@@ -43,6 +44,23 @@ export function renew(pending: Pending<unknown>): void {
   pending.sentIn = undefined
   pending.copies.clear()
   pending.sends = 0
+}
+
+/** A copy of it reached nobody who would execute it. Yields whether none did. */
+export function takeBack(pending: Pending<unknown>, copy: number | undefined): boolean {
+  if (copy === undefined || !pending.copies.delete(copy) || pending.copies.size > 0) return false
+  pending.sentIn = undefined
+  return true
+}
+
+/** A replica says that it has not executed it, and never will. Yields whether it can be sent anew at once, because somebody else is the primary. */
+export function spared(pending: Pending<unknown>, reply: Reply & { readonly _tag: "Elsewhere" }): boolean {
+  const { sentIn, copies } = pending
+  const isLater = sentIn !== undefined && sentIn < reply.epoch
+  if (!reply.untouched || !isLater) return takeBack(pending, reply.copy) && isLater
+  copies.clear()
+  pending.sentIn = undefined
+  return true
 }
 
 /** The outcomes, once all their parts are here. */

@@ -1,14 +1,12 @@
 import type { Executed } from "@lockstep/actor"
 import {
   type Batch,
-  ByteWriter,
   type ClientId,
   encodeVote,
   invariant,
   type Opening,
   type ReplicaId,
   SessionId,
-  writeRefused,
 } from "@lockstep/core"
 import { Followers } from "./followers.ts"
 import type { Ground } from "./ground.ts"
@@ -17,7 +15,7 @@ import { encodeRecord, type JournalRecord } from "./record.ts"
 import { encodeReply, type Question, type Reply } from "./request.ts"
 import { Tenure } from "./tenure.ts"
 import { Turns } from "./turns.ts"
-import { envelopeOf, isQuery, workOf } from "./work.ts"
+import { envelopeOf, isQuery, keyIn, keyOf, refusals, workOf } from "./work.ts"
 
 /** Batches that are executed, or wait for their turn, at most. */
 const EXECUTING_MAX = 4096
@@ -50,7 +48,6 @@ export class Primary {
   readonly #followers: Followers
   readonly #tenure: Tenure
   readonly #turns = new Turns()
-  readonly #outcomes = new ByteWriter(4096)
   readonly #sinceMs: number
   /** What is executed, by token: what to do with what it comes to. */
   readonly #executing = new Map<number, (executed: Executed) => void>()
@@ -68,7 +65,10 @@ export class Primary {
     this.#followers = new Followers(ground, this.epoch)
     this.#tenure = new Tenure(ground, this.#followers)
     this.#sinceMs = ground.nowMs
-    const { history, committed } = ground.ledger
+    const { history } = ground.ledger
+    // the log says so
+    for (const _ of ground.ledger.commit(ground.reigns.current.committed)) void _
+    const { committed } = ground.ledger
     for (let at = committed + 1; at <= history.last; at++) {
       const record = history.at(at)?.record
       if (record === undefined) continue
@@ -100,14 +100,11 @@ export class Primary {
     const envelope = envelopeOf(question.client, question.envelope)
     if (envelope === undefined) return
     // what comes while this primary steps down is for the next one, or waits until that has failed
-    if (this.#tenure.isEnding) {
-      if (this.#held.length < EXECUTING_MAX) this.#held.push(question)
-      return
-    }
+    if (this.#tenure.isEnding) return this.#hold(question)
     if (envelope._tag === "Opening") return this.#open(envelope)
     if (question._tag === "Read" || isQuery(envelope, this.#ground.options.definitions))
       return this.#read(envelope)
-    this.#execute(envelope, question._tag)
+    this.#execute(envelope, question)
   }
 
   executed(executed: Executed): void {
@@ -133,8 +130,8 @@ export class Primary {
     this.#moveOn()
   }
 
-  /** The replica that is to be the next primary. Nothing new begins here from now on. */
-  handOver(to: ReplicaId): void {
+  /** The replica that is to be the next primary; whoever has most, without a name. Nothing new begins here from now on. */
+  handOver(to: ReplicaId | undefined): void {
     this.#tenure.handOver(to)
     this.#moveOn()
   }
@@ -165,7 +162,12 @@ export class Primary {
 
   /** Whether everything that was ever acknowledged stands at or below what it calls acknowledged; not so until it has caught up with its predecessor. */
   get #isFresh(): boolean {
-    return this.leased && this.#ground.ledger.committed >= this.#ground.reigns.current.start
+    return this.leased && this.#hasCaughtUp
+  }
+
+  /** Whether it knows that all is acknowledged that it began with. */
+  get #hasCaughtUp(): boolean {
+    return this.#ground.ledger.committed >= this.#ground.reigns.current.start
   }
 
   get #peers(): ReadonlyArray<ReplicaId> {
@@ -194,8 +196,9 @@ export class Primary {
     })
   }
 
-  #execute(batch: Batch, how: "Execute" | "ExecuteAgain" | "LookUp"): void {
+  #execute(batch: Batch, question: Exclude<Question, { _tag: "Locate" | "Read" }>): void {
     const { client, number } = batch
+    const how = question._tag
     const key = keyOf(batch)
     if (this.#underway.has(key)) return // its answer comes
     const found = this.#ground.ledger.look(batch)
@@ -206,8 +209,11 @@ export class Primary {
     if (found._tag === "Settled") return
     if (how === "LookUp" && found._tag === "Fresh")
       return this.#reply(client, { _tag: "Unrecorded", epoch: this.epoch, number })
-    if (found._tag !== "Fresh")
-      return this.#answer(client, { batch, position: 0, outcomes: this.#refuseAll(batch, found._tag) })
+    // its session may be among what the one before has acknowledged
+    const isEarly = found._tag === "Expired" && !this.#hasCaughtUp
+    if (isEarly && (how === "LookUp" || this.#refusal() === undefined)) return this.#hold(question)
+    if (found._tag !== "Fresh" && !isEarly)
+      return this.#answer(client, { batch, position: 0, outcomes: refusals(batch, found._tag) })
     const isDone = how === "Execute" && this.#refused.has(key) // its caller has been told so
     const refusal = isDone ? REFUSED_BEFORE : this.#refusal()
     if (refusal !== undefined) {
@@ -299,13 +305,18 @@ export class Primary {
       this.#reads = this.#reads.filter((read) => read.position > ledger.committed)
       for (const { client, reply, outcomes } of ready) this.#reply(client, reply, outcomes)
     }
+    if (this.#hasCaughtUp) this.#goOn()
     this.#followers.ship(ledger.committed, this.#isFresh)
     this.#tenure.moveOn({ isBusy: this.#executing.size > 0 })
   }
 
-  /** Where it does not step down after all, what waited for that goes on. */
+  #hold(question: Exclude<Question, { _tag: "Locate" }>): void {
+    if (this.#held.length < EXECUTING_MAX) this.#held.push(question)
+  }
+
+  /** Where it does not step down after all, or has caught up, what waited for that goes on. */
   #goOn(): void {
-    if (this.#tenure.isEnding) return
+    if (this.#tenure.isEnding || this.#held.length === 0) return
     const held = this.#held
     this.#held = []
     for (const question of held) this.ask(question)
@@ -336,17 +347,6 @@ export class Primary {
       this.#refused.delete(oldest)
       return
     }
-  }
-
-  #refuseAll(batch: Batch, found: "Expired" | "Overlapping"): Buffer {
-    const writer = this.#outcomes
-    writer.reset()
-    const [reason, detail] =
-      found === "Expired"
-        ? (["SessionExpired", "the session or the answer is no longer kept"] as const)
-        : (["NumberReused", "numbers of this batch belong to another one"] as const)
-    for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
-    return writer.take()
   }
 
   #answer(
@@ -381,19 +381,6 @@ const REFUSED_BEFORE = {
   reason: "Overloaded",
   detail: "the primary has refused this batch before",
 } as const
-
-function keyOf(batch: {
-  readonly client: string
-  readonly session: number
-  readonly number: number
-}): string {
-  return `${batch.client}/${batch.session}/${batch.number}`
-}
-
-/** The opening of a session had none when it was asked for. */
-function keyIn(record: JournalRecord): string {
-  return keyOf(record.count === 0 ? { ...record, session: 0 } : record)
-}
 
 function answerTo(batch: Batch, epoch: number, position: number): Reply {
   const { session, number, commands } = batch

@@ -273,20 +273,14 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     const { epoch, master } = this.#reigns.current
     const { options } = this.#ground
     const former = this.#formerly
-    const isUntouched =
-      question._tag !== "Locate" &&
-      former?.epoch === question.epoch &&
-      former.epoch < epoch &&
-      former.isUntouched(question.client, question.envelope)
-    const number =
-      question._tag === "Locate" ? undefined : envelopeOf(question.client, question.envelope)?.number
-    const reply = encodeReply({
-      _tag: "Elsewhere",
-      epoch,
-      master: master?.replica,
-      number,
-      untouched: isUntouched,
-    })
+    const isNamed = question._tag !== "Locate"
+    const wasMeant = isNamed && former?.epoch === question.epoch
+    const untouched =
+      wasMeant && former.epoch < epoch && former.isUntouched(question.client, question.envelope)
+    const number = isNamed ? envelopeOf(question.client, question.envelope)?.number : undefined
+    const copy = "copy" in question && !wasMeant ? question.copy : undefined
+    const about = { epoch, master: master?.replica, number, untouched, copy }
+    const reply = encodeReply({ _tag: "Elsewhere", ...about })
     this.#send(question.client, encodeVote(options.replica, reply, Buffer.alloc(0)))
   }
 

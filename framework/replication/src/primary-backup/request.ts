@@ -9,6 +9,8 @@ export type Question =
       readonly _tag: "Execute"
       readonly client: ClientId
       readonly epoch: number
+      /** Of all copies that the client sends, this one. Nothing carries a copy twice. */
+      readonly copy: number
       readonly envelope: Uint8Array
     }
   /** The same, where an earlier attempt ended undecided: a refusal of that, or of this, does not end it. */
@@ -16,6 +18,7 @@ export type Question =
       readonly _tag: "ExecuteAgain"
       readonly client: ClientId
       readonly epoch: number
+      readonly copy: number
       readonly envelope: Uint8Array
     }
   /** Was this batch executed? An earlier master may have, or not. Execute nothing. */
@@ -57,6 +60,8 @@ export type Reply =
       readonly number: number | undefined
       /** Whether it is sure that the batch was not executed in the epoch that it was meant for, and never will be. */
       readonly untouched: boolean
+      /** The copy that it got, was not executed, and never will be. */
+      readonly copy: number | undefined
     }
   /** Nothing was executed, and nothing will be. */
   | {
@@ -82,6 +87,7 @@ export function encodeQuestion(question: Question): Buffer {
     writer.varint(question.maxStalenessMs === undefined ? 0 : Math.ceil(question.maxStalenessMs) + 1)
     writer.varint(question.atLeast)
   }
+  if ("copy" in question) writer.varint(question.copy)
   writer.raw(question.envelope)
   return writer.take()
 }
@@ -98,7 +104,11 @@ export function decodeQuestion(bytes: Uint8Array): Question {
     return { _tag, client }
   }
   const epoch = reader.varint()
-  if (_tag !== "Read") return { _tag, client, epoch, envelope: reader.raw(reader.remaining) }
+  if (_tag === "LookUp") return { _tag, client, epoch, envelope: reader.raw(reader.remaining) }
+  if (_tag !== "Read") {
+    const copy = reader.varint()
+    return { _tag, client, epoch, copy, envelope: reader.raw(reader.remaining) }
+  }
   const bound = reader.varint()
   const atLeast = reader.varint()
   const maxStalenessMs = bound === 0 ? undefined : bound - 1
@@ -120,6 +130,7 @@ export function encodeReply(reply: Reply): Buffer {
     case "Elsewhere":
       writer.string(reply.master ?? "")
       writer.byte(reply.untouched ? 1 : 0)
+      writer.varint(reply.copy === undefined ? 0 : reply.copy + 1)
       break
     case "Refused":
       writer.byte(reply.reason === "Overloaded" ? 1 : 0)
@@ -144,9 +155,11 @@ export function decodeReply(bytes: Uint8Array): Reply {
   if (_tag === "Elsewhere") {
     const name = reader.string()
     const untouched = reader.byte() === 1
+    const next = reader.varint()
+    const copy = next === 0 ? undefined : next - 1
     reader.end()
     const master = name === "" ? undefined : nameOf(name)
-    return { _tag, epoch, number: named === 0 ? undefined : number, master, untouched }
+    return { _tag, epoch, number: named === 0 ? undefined : number, master, untouched, copy }
   }
   if (named === 0) throw new Malformed("a reply names its batch")
   const reply = readRest(_tag, { epoch, number }, reader)

@@ -97,10 +97,11 @@ export class Tenure {
     this.#proposals = this.#proposals.filter((proposal) => proposal.number > number)
   }
 
-  handOver(to: ReplicaId): void {
+  /** Without a name: to the backup that has most. */
+  handOver(to = this.#furthest): void {
     const { options, rules, nowMs } = this.#ground
     // operators ask again until it is done
-    if (to !== options.replica && this.#successor === undefined)
+    if (to !== undefined && to !== options.replica && this.#successor === undefined)
       this.#successor = { replica: to, untilMs: nowMs + rules.leaseMs, named: false }
   }
 
@@ -108,9 +109,8 @@ export class Tenure {
     const { nowMs, rules, reigns, options } = this.#ground
     // a renewal that names a successor has no effect once the log shows a later one
     if (this.#successor !== undefined && nowMs > this.#successor.untilMs) this.#successor = undefined
-    const next = this.#inSync.next().find(({ replica }) => replica !== options.replica)
-    if (!reigns.roster.voters.includes(options.replica) && next !== undefined && !this.isEnding)
-      this.handOver(next.replica) // an operator has removed this one
+    // an operator has removed this one
+    if (!reigns.roster.voters.includes(options.replica) && !this.isEnding) this.handOver()
     const isTime = nowMs - this.#renewedAtMs >= rules.leaseMs / 4
     const latest = this.#proposals.at(-1) ?? this.#ground.reigns.current
     if (this.isHealthy && (isTime || this.#inSync.isOther(latest))) this.#renew()
@@ -123,6 +123,14 @@ export class Tenure {
     else this.#stuckSinceMs ??= nowMs
     if (this.#needsHorizon) this.#renew()
     if (!isBusy) this.#stepDown()
+  }
+
+  get #furthest(): ReplicaId | undefined {
+    const { reigns, rules, nowMs } = this.#ground
+    const backups = [...this.#followers.all].filter(
+      ({ life, heardAtMs }) => reigns.isInSync(life) && nowMs - heardAtMs <= rules.backupTimeoutMs / 2,
+    )
+    return backups.toSorted((a, b) => heldBy(b) - heldBy(a))[0]?.life.replica
   }
 
   get #mayHaveEnded(): boolean {

@@ -36,3 +36,10 @@ export class Undecided<Call> {
 export function holds(pending: Pending<unknown>, number: number): boolean {
   return number >= pending.number && number < pending.number + pending.calls.length
 }
+
+// What callers are told of them.
+export const UNRECORDED =
+  "The primary that the command was sent to is gone, and the next one has no record of it."
+export const ADVICE =
+  "It may or may not take effect; retry(error) finds its answer, or executes it where no primary has a record of it: then what it does to the outside world may happen twice (`context.id` is the same)."
+export const TOO_LATE = "The primary did not answer in time."

@@ -1,5 +1,6 @@
 import type { ActorDefinition, Execution } from "@lockstep/actor"
-import { type Batch, decodeEnvelope, Malformed, type Opening } from "@lockstep/core"
+import { type Batch, ByteWriter, decodeEnvelope, Malformed, type Opening, writeRefused } from "@lockstep/core"
+import type { JournalRecord } from "./record.ts"
 
 /** The actors of a batch, each once, and which of its commands are for which. */
 export interface Work {
@@ -45,3 +46,30 @@ export function envelopeOf(client: string, bytes: Uint8Array): Opening | Batch |
     throw cause
   }
 }
+
+/** Tells a batch, or the opening of a session, from all others. */
+export function keyOf(batch: {
+  readonly client: string
+  readonly session: number
+  readonly number: number
+}): string {
+  return `${batch.client}/${batch.session}/${batch.number}`
+}
+
+/** The opening of a session had none when it was asked for. */
+export function keyIn(record: JournalRecord): string {
+  return keyOf(record.count === 0 ? { ...record, session: 0 } : record)
+}
+
+/** Why none of its commands can be executed. */
+export function refusals(batch: Batch, found: "Expired" | "Overlapping"): Buffer {
+  const [reason, detail] =
+    found === "Expired"
+      ? (["SessionExpired", "the session or the answer is no longer kept"] as const)
+      : (["NumberReused", "numbers of this batch belong to another one"] as const)
+  writer.reset()
+  for (let i = 0; i < batch.commands.length; i++) writeRefused(writer, reason, detail)
+  return writer.take()
+}
+
+const writer = new ByteWriter(4096)
