@@ -2,11 +2,12 @@ import type { Mutant } from "./mutant-list.ts"
 
 const FOLDER = "replication/src/primary-backup"
 const BACKUP = `${FOLDER}/backup.ts`
+const CLIENT = `${FOLDER}/client.ts`
 const IN_SYNC = `${FOLDER}/in-sync.ts`
 const LEDGER = `${FOLDER}/ledger.ts`
+const PENDING = `${FOLDER}/pending.ts`
 const PRIMARY = `${FOLDER}/primary.ts`
 const REIGNS = `${FOLDER}/reigns.ts`
-const REPLICA = `${FOLDER}/replica.ts`
 const TENURE = `${FOLDER}/tenure.ts`
 
 /** Deliberate bugs of the primary-backup mode. */
@@ -143,16 +144,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: TENURE,
     find: "return this.#ground.nowMs < this.#leaseEndMs && !this.#mayHaveEnded",
     replace: "return !this.#mayHaveEnded",
-    seedsMax: 4000,
-    mode: "primary-backup",
-  },
-  {
-    name: "bid-within-lease",
-    bug: "a bid counts although the primary's lease has not ended",
-    file: REIGNS,
-    find: "timeNs < leaseEndNs || !isNamed",
-    replace: "!isNamed",
-    seedsMax: 4000,
+    seedsMax: 300,
     mode: "primary-backup",
   },
   {
@@ -161,7 +153,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: BACKUP,
     find: "nowMs - this.#fresh.atMs <= (maxStalenessMs ?? -1) && ",
     replace: "",
-    seedsMax: 4000,
+    seedsMax: 300,
     mode: "primary-backup",
   },
   {
@@ -170,7 +162,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REIGNS,
     find: "a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.position > b.position)",
     replace: "a.position > b.position",
-    seedsMax: 4000,
+    seedsMax: 2000,
     mode: "primary-backup",
   },
   {
@@ -179,7 +171,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: TENURE,
     find: 'rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY',
     replace: "Number.POSITIVE_INFINITY",
-    seedsMax: 4000,
+    seedsMax: 3000,
     mode: "primary-backup",
   },
   {
@@ -188,43 +180,34 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: IN_SYNC,
     find: "      follower.acknowledged >= ledger.committed &&\n",
     replace: "",
-    seedsMax: 4000,
+    seedsMax: 3000,
     mode: "primary-backup",
   },
   {
-    name: "joins-with-an-old-checkpoint",
-    bug: "a backup joins the in-sync set although the log no longer holds what its checkpoint has not read",
-    file: IN_SYNC,
-    find: "      follower.log >= reigns.current.logBelow &&\n",
+    name: "sessions-taken-for-gone",
+    bug: "a new primary says of a session that it does not know yet that it is gone",
+    file: PRIMARY,
+    find: 'found._tag === "Expired" && !this.#isFresh',
+    replace: "false",
+    seedsMax: 3000,
+    mode: "primary-backup",
+  },
+  {
+    name: "batch-mates-forgotten",
+    bug: "a client forgets the outcome of a batch when one of its undecided callers has asked for it",
+    file: CLIENT,
+    find: "    if (pending.calls.includes(undefined)) this.#undecided.add(pending)\n",
     replace: "",
-    seedsMax: 4000,
+    seedsMax: 300,
     mode: "primary-backup",
   },
   {
-    name: "earlier-life-told",
-    bug: "a backup follows what its earlier life was told",
-    file: BACKUP,
-    find: "if (ship.to !== life.incarnation) {",
-    replace: 'if (ship.to === "none") {',
-    seedsMax: 4000,
-    mode: "primary-backup",
-  },
-  {
-    name: "follows-before-it-has-read",
-    bug: "a restarted backup follows whoever was the primary when it last looked",
-    file: REPLICA,
-    find: "      if (this.#stray === undefined && !this.#isCaughtUp) return\n",
-    replace: "",
-    seedsMax: 4000,
-    mode: "primary-backup",
-  },
-  {
-    name: "batch-of-another-epoch",
-    bug: "a primary executes a batch that was meant for another",
-    file: REPLICA,
-    find: " && question.epoch === epoch",
-    replace: "",
-    seedsMax: 4000,
+    name: "copies-not-counted",
+    bug: "one copy of a batch that was not executed stands for all of them",
+    file: PENDING,
+    find: "|| pending.copies.size > 0) return false",
+    replace: ") return false",
+    seedsMax: 300,
     mode: "primary-backup",
   },
 ]

@@ -1,5 +1,11 @@
 import { define } from "@lockstep/actor"
-import { Diverged, type LockstepError, NotEnoughReplicas, SessionExpired } from "@lockstep/core"
+import {
+  Diverged,
+  type LockstepError,
+  NotEnoughReplicas,
+  SESSION_LIMITS,
+  SessionExpired,
+} from "@lockstep/core"
 import { unnoticed } from "./broken-log.ts"
 import type { CallRecord } from "./caller.ts"
 import { historyUpTo, type Proclamation } from "./chronicle.ts"
@@ -188,8 +194,7 @@ function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): Re
   const { events, network, deadlineMs, singleMaster, sessionLimits } = scenario
   const isDisturbed = events.length > 0 || network.loss > 0 || network.straggling > 0
   const isSlow = deadlineMs < 5000 && ((singleMaster?.lingering ?? 0) > 0 || network.delayMeanMs > 5)
-  const processes = scenario.clients + events.filter(({ kind }) => kind === "client-crash").length
-  const evicts = sessionLimits.sessionsMax < processes
+  const evicts = sessionLimits.sessionsMax < SESSION_LIMITS.sessionsMax
   const isExplained = (error: LockstepError): boolean => {
     if (error instanceof Diverged) return false
     if (error instanceof NotEnoughReplicas) return isDisturbed

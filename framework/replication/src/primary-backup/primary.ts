@@ -162,12 +162,7 @@ export class Primary {
 
   /** Whether everything that was ever acknowledged stands at or below what it calls acknowledged; not so until it has caught up with its predecessor. */
   get #isFresh(): boolean {
-    return this.leased && this.#hasCaughtUp
-  }
-
-  /** Whether it knows that all is acknowledged that it began with. */
-  get #hasCaughtUp(): boolean {
-    return this.#ground.ledger.committed >= this.#ground.reigns.current.start
+    return this.leased && this.#ground.ledger.committed >= this.#ground.reigns.current.start
   }
 
   get #peers(): ReadonlyArray<ReplicaId> {
@@ -209,10 +204,10 @@ export class Primary {
     if (found._tag === "Settled") return
     if (how === "LookUp" && found._tag === "Fresh")
       return this.#reply(client, { _tag: "Unrecorded", epoch: this.epoch, number })
-    // its session may be among what the one before has acknowledged
-    const isEarly = found._tag === "Expired" && !this.#hasCaughtUp
-    if (isEarly && (how === "LookUp" || this.#refusal() === undefined)) return this.#hold(question)
-    if (found._tag !== "Fresh" && !isEarly)
+    // its session may be among what another primary has acknowledged, before this one or after it
+    const isUnknown = found._tag === "Expired" && !this.#isFresh
+    if (isUnknown && (how === "LookUp" || this.#refusal() === undefined)) return this.#hold(question)
+    if (found._tag !== "Fresh" && !isUnknown)
       return this.#answer(client, { batch, position: 0, outcomes: refusals(batch, found._tag) })
     const isDone = how === "Execute" && this.#refused.has(key) // its caller has been told so
     const refusal = isDone ? REFUSED_BEFORE : this.#refusal()
@@ -305,7 +300,7 @@ export class Primary {
       this.#reads = this.#reads.filter((read) => read.position > ledger.committed)
       for (const { client, reply, outcomes } of ready) this.#reply(client, reply, outcomes)
     }
-    if (this.#hasCaughtUp) this.#goOn()
+    if (this.#isFresh) this.#goOn()
     this.#followers.ship(ledger.committed, this.#isFresh)
     this.#tenure.moveOn({ isBusy: this.#executing.size > 0 })
   }

@@ -65,6 +65,20 @@ describe("a command that may have been executed by a primary that is gone, and i
   })
 })
 
+describe("a command that reaches a primary which was restarted", () => {
+  it("was not executed there, and is executed by the next one", () => {
+    const group = new Group(primaryBackup({ replication: "synchronous" }))
+    group.advance(1000)
+    group.call("add", [1])
+    const primary = group.master ?? ReplicaId("none")
+    group.stop(primary)
+    group.start(primary)
+    const call = group.call("add", [10])
+    group.advance(3000)
+    expect(call).toEqual(returned(11))
+  })
+})
+
 describe("an answer", () => {
   it("to an attempt that another one has taken the place of is not believed: what it says may be lost", () => {
     const { group, lost, second, third } = lostOnce()
