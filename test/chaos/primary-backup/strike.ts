@@ -89,7 +89,9 @@ async function ahead(
 }
 
 function drawAhead(random: Random): number {
-  return random.chance(0.5) ? random.integer(AHEAD_MS.min, AHEAD_MS.max) : 0
+  if (random.chance(0.4)) return 0
+  const { min, max } = random.pick([AHEAD_UNSAID_MS, AHEAD_UNSAID_MS, AHEAD_MS])
+  return random.integer(min, max)
 }
 
 function inSeconds(ms: number): string {
@@ -105,5 +107,7 @@ const KILLS = ["killed", "killed", "killed", "killed", "killed", "killed"] as co
 const PAUSES = ["paused", "paused", "paused", "paused", "paused", "paused"] as const
 const AWAY_MS_MAX = 1500
 /** For less, and for more than a backup may take before it is out. */
-const AHEAD_MS = { min: 50, max: 700 }
+const AHEAD_MS = { min: 250, max: 700 }
+/** So short that the log may not say yet what was acknowledged then: a primary that acknowledges too early is saved by nothing else. */
+const AHEAD_UNSAID_MS = { min: 20, max: 250 }
 const PAUSE_MS = { min: 500, mean: 1000, max: 4000 }
