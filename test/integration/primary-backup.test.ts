@@ -9,6 +9,7 @@ import {
   primaryBackup,
   Query,
   Replicated,
+  upgradeSchema,
 } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -61,21 +62,16 @@ const SETTINGS = {
   asynchronous: diary(primaryBackup({ replication: "asynchronous" })),
 }
 
+function start(replica: string, group: string, actor: ActorClass): Promise<Host> {
+  const dataDir = join(root, group, replica)
+  return host({ servers: server.url, group, actors: [actor], replica, create: { replicas }, dataDir })
+}
+
 /** Three replicas of a group of this name, each with a disk. */
 async function three(group: string, actor: ActorClass<Diary>): Promise<Group> {
   const stack = new AsyncDisposableStack()
   const hosts: Array<Host> = []
-  for (const replica of replicas) {
-    const running = host({
-      servers: server.url,
-      group,
-      actors: [actor],
-      replica,
-      create: { replicas },
-      dataDir: join(root, group, replica),
-    })
-    hosts.push(stack.use(await running))
-  }
+  for (const replica of replicas) hosts.push(stack.use(await start(replica, group, actor)))
   const client = stack.use(await connect({ servers: server.url, group, limits: { deadlineMs: 20_000 } }))
   return { hosts, client, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
@@ -155,5 +151,57 @@ describe.each(Object.entries(SETTINGS))("%s replication", (setting, actor) => {
       const ids = (await group.client.actor(actor, key).all()).map(({ id }) => id)
       expect(ids).toEqual(Array.from({ length: counts[index] ?? 0 }, (_, i) => `${i}`))
     }
+  })
+})
+
+describe("a group with a single master", () => {
+  const mode = primaryBackup({ replication: "synchronous" })
+
+  @Replicated({
+    name: "test/Diary",
+    version: 2,
+    mode,
+    migrations: {
+      1: ({ notes }: { readonly notes: ReadonlyArray<{ id: string }> }) => ({
+        ids: notes.map(({ id }) => id),
+      }),
+    },
+  })
+  class NextDiary {
+    ids: Array<string> = []
+
+    @Command()
+    write(id: string): number {
+      return this.ids.push(id)
+    }
+
+    @Query()
+    written(): ReadonlyArray<string> {
+      return this.ids
+    }
+  }
+
+  it("is upgraded by starting its replicas anew, one after the other, the master last", async () => {
+    const group = "upgraded"
+    const old = diary(mode)
+    await using before = await three(group, old)
+    await before.client.actor(old, "d").note("by the old build")
+    const master = await masterOf(before.hosts)
+    await using stack = new AsyncDisposableStack()
+    const hosts: Array<Host> = []
+    for (const each of before.hosts.toSorted((a, b) => Number(a === master) - Number(b === master))) {
+      await each.drain()
+      hosts.push(stack.use(await start(each.replica, group, NextDiary)))
+      await expect.poll(() => hosts.every(({ caughtUp }) => caughtUp), soon).toBe(true)
+    }
+    const next = before.client.actor(NextDiary, "d")
+    expect(await next.write("by the new one")).toBe(2)
+    expect(await next.written()).toEqual(["by the old build", "by the new one"])
+  })
+
+  it("needs no entry in the log for that, and says so", async () => {
+    await expect(upgradeSchema({ servers: server.url, actors: [NextDiary] })).rejects.toThrow(
+      /^classes of the mode primary-backup are upgraded without an entry in the log: start the replicas with the new build/,
+    )
   })
 })

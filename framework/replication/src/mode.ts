@@ -22,6 +22,7 @@ import type {
   TransferAnswer,
   TransferRequest,
 } from "./checkpoint.ts"
+import type { ReignReport, ReignStatus } from "./reign.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -30,6 +31,8 @@ import type {
 export interface ReplicationMode extends Mode {
   /** Classes of one lane share batches: they have the same kind and the same rule of decision. */
   readonly lane: string
+  /** What it was made with, defaults included: modes of one kind with equal rules keep the same promise. */
+  readonly rules: Readonly<Record<string, unknown>>
   /** How many voters must be up, and right, for a command to be answered. */
   readonly quorum: number
   /** How many must hold a checkpoint on their disks before it is surely still there when some of them are gone. */
@@ -191,39 +194,6 @@ export type ReplicaOutput =
  * passed goes on as before; but the next time that it is wrong is no accident, and it halts.
  */
 export type Probation = "open" | "passed"
-
-/** Who is the single master, as the log says. */
-export interface ReignReport {
-  /** Counts masters, from 1. */
-  readonly epoch: number
-  readonly master: ReplicaId | undefined
-  /** Replicas that surely hold all that was acknowledged, the master included. */
-  readonly inSync: ReadonlyArray<ReplicaId>
-  /** How many of the others must hold a write before it is acknowledged. */
-  readonly acknowledgements: number
-  /** Fewer than the class asks for: it allows that, and says so. */
-  readonly degraded: boolean
-  /** Where a master begins anew: the last position that it holds. */
-  readonly position: number
-  /** How many acknowledged positions may have been lost with the master before, at most. */
-  readonly lossWindow: number
-}
-
-/** What a replica of a mode with a single master says of itself. */
-export interface ReignStatus extends ReignReport {
-  /** Whether this replica is the master, in the life that it is in. (An earlier life of it, that `master` may name, is not.) */
-  readonly isMaster: boolean
-  /** Whether it may answer reads by itself: nobody else can be the master. */
-  readonly leased: boolean
-  /** Positions that are acknowledged, as far as it knows. */
-  readonly committed: number
-  /** By how many positions each in-sync backup is behind the master. Only the master knows. */
-  readonly lag: ReadonlyMap<ReplicaId, number>
-  /** Positions of this replica that a later master did not have, and that it let go of. */
-  readonly truncated: number
-  /** Commands that were acknowledged while degraded. */
-  readonly degradedCommands: number
-}
 
 /** Why a replica halted. */
 export interface HaltReport {

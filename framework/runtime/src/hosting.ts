@@ -45,8 +45,9 @@ function differenceOf(mode: Mode, other: Mode): readonly [string, string] | unde
   return mine === theirs ? undefined : [mine, theirs]
 }
 
-function ruleOf({ lane, replicas, quorum }: ReplicationMode): string {
-  return `${lane} with ${replicas} replicas, of which ${quorum} hold what is answered`
+function ruleOf({ kind, rules }: ReplicationMode): string {
+  const stated = Object.entries(rules).map(([name, value]) => `${name} ${String(value)}`)
+  return `${kind} with ${stated.toSorted().join(", ")}`
 }
 
 /** As many as it was made with, or as vote now: one that is short of a voter for a while is not refused for it. */

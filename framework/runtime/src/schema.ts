@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { type ActorClass, defineAll } from "@lockstep/actor"
+import { type ActorClass, define, defineAll } from "@lockstep/actor"
 import {
   GroupName,
   isSameVersions,
@@ -97,6 +97,8 @@ export class SchemaConflict extends Error {
  * `$JS.API.STREAM.NAMES`, and `$JS.API.STREAM.INFO.*` and `$JS.API.STREAM.MSG.GET.*` of the group's streams; to subscribe to
  * `peer.<group>.>` and `_INBOX.>`.
  *
+ * Classes that one replica executes are upgraded by starting the replicas anew: TypeError says how, and nothing was changed.
+ *
  * Rejects with UpgradeRefused (nothing was changed), UpgradeUnfinished, SchemaConflict, DefinitionError, LogUnavailable,
  * ServerTooOld, UnknownGroup or UnsafeSetting. After LogUnavailable some partitions may be upgraded and others not: say it again.
  */
@@ -105,6 +107,11 @@ export async function upgradeSchema(options: UpgradeOptions): Promise<ReadonlyAr
   const versions = new Map([...defineAll(options.actors)].map(([type, { version }]) => [type, version]))
   const [first] = options.actors
   if (first === undefined) throw new TypeError("a build has at least one actor class in `actors`")
+  const { kind, execution } = define(first).mode
+  if (execution === "once")
+    throw new TypeError(
+      `classes of the mode ${kind} are upgraded without an entry in the log: start the replicas with the new build, one after the other, the master last (it hands over when it drains). From then on an actor is migrated when it is next changed; an old build that became the master again would refuse it`,
+    )
   const connection = await openConnection({ ...options, name: "lockstep-upgrade-schema" })
   try {
     const descriptor = await describeGroup(connection, group)

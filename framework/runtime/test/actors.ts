@@ -146,6 +146,19 @@ export class Synchronous {
   }
 }
 
+/** The same as Primary, with a lease half as long. */
+@Replicated({
+  name: "test/Hasty",
+  version: 1,
+  mode: primaryBackup({ replication: "asynchronous", timing: { leaseMs: 500 } }),
+})
+export class Hasty {
+  @Query()
+  width(): number {
+    return 3
+  }
+}
+
 let tickets = 0
 
 /** Depends on the process that it runs in. */

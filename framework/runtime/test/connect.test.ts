@@ -23,6 +23,7 @@ import {
   Primary,
   Purse,
   Quick,
+  Hasty,
   Synchronous,
   Wide,
 } from "./actors.ts"
@@ -255,7 +256,10 @@ describe("classes of two modes", () => {
     await using caller = await client()
     caller.actor(Primary, "p")
     expect(() => caller.actor(Synchronous, "s")).toThrow(
-      /^Synchronous: its mode is primary-backup\/synchronous.*, and that of Primary, .* is primary-backup\/asynchronous/,
+      /^Synchronous: its mode is primary-backup with .*replication synchronous.*, and that of Primary, .* is .*replication asynchronous/,
+    )
+    expect(() => caller.actor(Hasty, "h")).toThrow(
+      /^Hasty: .*leaseMs 500.*, and that of Primary, .*leaseMs 1000/,
     )
   })
 

@@ -71,6 +71,7 @@ export function scripted(made: Map<ReplicaId, Array<ScriptedReplica>>): Replicat
   return {
     kind: "scripted",
     lane: "scripted",
+    rules: {},
     replicas: 3,
     execution: "once",
     quorum: 1,

@@ -86,10 +86,12 @@ export function judgeMaster(run: Simulation): Judgement {
 function judgeAnswers(run: Simulation, findings: Findings): ReadonlyArray<CallRecord> {
   const { records, chronicle, scenario } = run
   const { singleMaster } = scenario
-  const definition = define(run.workload.actorClass)
+  const { actorClass, invariants } = run.workload
+  const definition = define(actorClass)
   const master = lastMaster(run)
   const history = master === undefined ? [] : chronicle.historyOf(master)
-  const final = replay(history, { records, definition })
+  const final = replay(history, { records, definition, invariants })
+  for (const [name, detail] of final.broken) findings.found(`the class's own invariant: ${name}`, [detail])
   findings.found("commands come to what their class says", final.wrong)
   if (singleMaster?.replication !== "asynchronous") {
     const exact = records.filter(({ reads }) => typeof reads !== "object")
@@ -114,7 +116,7 @@ function judgeAnswers(run: Simulation, findings: Findings): ReadonlyArray<CallRe
     ...wrongEverywhere(queries, [
       final,
       // what is gone was right, while it was there
-      ...chronicle.ends.map((end) => replay(historyUpTo(end), { records, definition })),
+      ...chronicle.ends.map((end) => replay(historyUpTo(end), { records, definition, invariants })),
     ]),
   ])
   return lost

@@ -3,7 +3,7 @@ import { ActorError, type Canonical, decode, decodeOutcomes, encode, type Outcom
 import type { CallRecord } from "./caller.ts"
 import type { Page } from "./chronicle.ts"
 import type { Execution, Output } from "./reference.ts"
-import type { WorkloadCall } from "./workload.ts"
+import type { Workload, WorkloadCall } from "./workload.ts"
 
 /** What a history came to, and what it should have. */
 export interface Replayed {
@@ -11,6 +11,8 @@ export interface Replayed {
   readonly executions: ReadonlyMap<string, ReadonlyArray<Execution>>
   /** Records whose outcomes are not those of their commands, one after the other. */
   readonly wrong: ReadonlyArray<string>
+  /** The first command after which an invariant of the class did not hold, by the name of that. */
+  readonly broken: ReadonlyMap<string, string>
 }
 
 /** Queries stand behind everything else at their position. */
@@ -22,9 +24,14 @@ const QUERY_INDEX = 100_000
  */
 export function replay(
   history: ReadonlyArray<Pick<Page, "record">>,
-  of: { readonly records: ReadonlyArray<CallRecord>; readonly definition: ActorDefinition },
+  of: {
+    readonly records: ReadonlyArray<CallRecord>
+    readonly definition: ActorDefinition
+    readonly invariants: Workload["invariants"]
+  },
 ): Replayed {
-  const { definition } = of
+  const { definition, invariants } = of
+  const broken = new Map<string, string>()
   const calls = new Map(of.records.map(({ id, call }) => [id, call]))
   const queries = Map.groupBy(
     of.records.filter(({ reads, output }) => reads !== undefined && output !== undefined),
@@ -65,10 +72,14 @@ export function replay(
       if (right === undefined || !encode(right).equals(encode(told)))
         wrong.push(`${id} (${call.member}) at ${position} came to something else`)
       note(id, { seq: position, index, ...call, output: told })
+      const actor = actors.get(call.key)
+      for (const [name, holds] of invariants)
+        if (actor !== undefined && !broken.has(name) && !holds(actor))
+          broken.set(name, `does not hold of ${call.key} after ${id} (${call.member}) at ${position}`)
     }
     query(position)
   }
-  return { executions, wrong }
+  return { executions, wrong, broken }
 }
 
 function toldBy(outcome: Outcome): Output {

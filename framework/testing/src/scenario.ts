@@ -80,6 +80,8 @@ export interface ScenarioLimits {
   readonly workload?: string
   readonly purpose?: Purpose
   readonly operations?: number
+  /** In the primary-backup mode: what is not to be drawn. */
+  readonly singleMaster?: Partial<SingleMaster>
 }
 
 /** Draws a run: rates and faults differ from seed to seed, so that each kind is sometimes alone and sometimes in company. */

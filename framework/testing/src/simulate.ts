@@ -7,10 +7,11 @@ import {
   define,
 } from "@lockstep/actor"
 import { decode } from "@lockstep/core"
+import type { ReplicationMode, Rules } from "@lockstep/replication"
 import { classModel } from "./class-model.ts"
 import { Random } from "./random.ts"
 import { type Run, runScenario } from "./run.ts"
-import { drawScenario } from "./scenario.ts"
+import { drawScenario, type ScenarioLimits, SIMULATED_MODES } from "./scenario.ts"
 import { shrink } from "./shrink.ts"
 import { Totals } from "./totals.ts"
 import { checkerFor, type Workload, type WorkloadCall } from "./workload.ts"
@@ -56,10 +57,13 @@ export class SimulationFailed extends Error {
 }
 
 /**
- * Runs a class of yours as a replica group in simulated worlds, one for each seed: replicas crash, stand still and lie, the
- * network loses and doubles, the log comes and goes, clients retry and die. Every command runs twice and must come to the
- * same; every answer must be the log's; every history must be linearizable (where no command that is called takes its context);
- * every invariant must hold.
+ * Runs a class of yours as a replica group of its mode in simulated worlds, one for each seed: replicas crash and stand still, the
+ * network loses and doubles, the log comes and goes, clients retry and die. Every answer must be the log's, or the primary's history's; every
+ * history must be linearizable (where no command that is called takes its context); every invariant must hold. In a state machine replicas also
+ * lie, and every command runs twice and must come to the same.
+ *
+ * A class that is executed once may be asynchronous and use the outside world: there is none in a simulated world. So only such a class is
+ * taken whose methods are synchronous, and look at nothing but their arguments, the actor and the context.
  *
  * Yields what was done. Throws {@link SimulationFailed}, shrunk, for the first world that breaks a rule. Synchronous: some ten
  * milliseconds for each world.
@@ -70,14 +74,31 @@ export function simulate<Instance extends object>(
 ): Totals {
   const { seeds = 100, firstSeed = 0 } = options
   const workload = workloadOf(actorClass, options)
+  const limits = { ...limitsOf(actorClass), workload: workload.name, purpose: "survive" } as const
   const totals = new Totals()
   for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
-    const run = runScenario(drawScenario(seed, { workload: workload.name, purpose: "survive" }), workload)
+    const run = runScenario(drawScenario(seed, limits), workload)
     if (run.failures.length > 0)
       throw new SimulationFailed(actorClass.name, seed, shrink(run, { workload, runsMax: 100 }))
     totals.add(run)
   }
   return totals
+}
+
+/** Its mode, with its rules. Only the timing is drawn: how wrong clocks are goes with it. */
+function limitsOf(actorClass: ActorClass): Pick<ScenarioLimits, "mode" | "singleMaster"> {
+  const { mode, members } = define(actorClass)
+  const kind = SIMULATED_MODES.find((simulated) => simulated === mode.kind)
+  if (kind === undefined) throw new TypeError(`the mode ${mode.kind} of ${actorClass.name} is not simulated`)
+  if (kind === "state-machine") return { mode: kind }
+  for (const [name, { implementation }] of members)
+    if (implementation.constructor.name === "AsyncFunction")
+      throw new TypeError(
+        `${actorClass.name}.${name} is asynchronous, and a simulated world has nothing that it could wait for. Simulate a class that is given what the outside world says, and test the rest of it against the real one`,
+      )
+  const { rules } = mode as ReplicationMode // simulated modes are
+  const { replication, replicas, inSyncMin, acknowledgements, below } = rules as unknown as Rules // of this kind
+  return { mode: kind, singleMaster: { replication, replicas, inSyncMin, acknowledgements, below } }
 }
 
 function workloadOf<Instance extends object>(

@@ -35,7 +35,7 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
   const random = new Random(`primary-backup ${seed}`)
   const dice = random.real()
   const purpose = limits.purpose ?? (dice < 0.75 ? "survive" : dice < 0.9 ? "exceed" : "broken-log")
-  const singleMaster = drawSetting(random)
+  const singleMaster = { ...drawSetting(random), ...limits.singleMaster }
   const { replicas } = singleMaster
   const durationMs = random.integer(8000, 30_000)
   const clients = random.integer(1, 4)

@@ -1,6 +1,6 @@
 import { type ActorContext, Command, Query, Replicated } from "@lockstep/actor"
 import { ActorError } from "@lockstep/core"
-import { stateMachine } from "@lockstep/replication"
+import { primaryBackup, stateMachine } from "@lockstep/replication"
 import {
   drawScenario,
   runScenario,
@@ -98,6 +98,40 @@ describe("simulate", () => {
     }
     expect(() => simulate(Outside, { commands: [(outside) => outside.look()], seeds: 3 })).toThrow(
       /look: Nondeterminism: .*ran twice/,
+    )
+  })
+
+  it("runs a class in its own mode, with the mode's rules", () => {
+    const alone = primaryBackup({ replication: "synchronous", replicas: 2 })
+    @Replicated({ name: "test/Till", version: 1, mode: alone })
+    class Till {
+      coins = 0
+
+      @Command()
+      put(amount: number): number {
+        this.coins += amount
+        return this.coins
+      }
+    }
+    const put: SimulateOptions<Till>["commands"] = [(till) => till.put(1)]
+    const totals = simulate(Till, { commands: put, seeds: 10 })
+    expect(totals.masters["failovers"]).toBeGreaterThan(0)
+    expect(totals.masters["answers lost within windows"] ?? 0).toBe(0)
+    const failing = (): unknown =>
+      simulate(Till, { commands: put, seeds: 10, invariants: { "few coins": ({ coins }) => coins < 5 } })
+    expect(failing).toThrow(/few coins does not hold/)
+  })
+
+  it("refuses a class that waits for the outside world, of which there is none", () => {
+    @Replicated({ name: "test/Waiting", version: 1, mode: primaryBackup({ replication: "synchronous" }) })
+    class Waiting {
+      @Command()
+      async wait(): Promise<void> {
+        await Promise.resolve()
+      }
+    }
+    expect(() => simulate(Waiting, { commands: [(waiting) => waiting.wait()] })).toThrow(
+      /Waiting.wait is asynchronous/,
     )
   })
 

@@ -69,6 +69,7 @@ export function primaryBackup(
   return Object.freeze({
     kind: "primary-backup",
     lane: `primary-backup/${replication}`,
+    rules: { ...rules },
     replicas,
     execution: "once",
     quorum,

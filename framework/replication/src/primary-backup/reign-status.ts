@@ -1,5 +1,5 @@
 import { encodePeerReport, type Schema } from "@lockstep/core"
-import type { ReignReport, ReignStatus } from "../mode.ts"
+import type { ReignReport, ReignStatus } from "../reign.ts"
 import type { Backup } from "./backup.ts"
 import type { Ground } from "./ground.ts"
 import { Primary } from "./primary.ts"

@@ -33,6 +33,7 @@ export function stateMachine(
   return Object.freeze({
     kind: "state-machine",
     lane: `state-machine/${votes}`,
+    rules: { faults, faultModel: options.faultModel, checkpoints: coding },
     replicas,
     quorum: votes,
     holders: holding.holders,
