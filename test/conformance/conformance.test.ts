@@ -41,7 +41,7 @@ async function errorOf(call: Promise<unknown>): Promise<unknown> {
   }
 }
 
-describe.each(Object.entries(MODES))("%s", (_, mode) => {
+describe.each(Object.entries(MODES))("%s", (_name, mode) => {
   it("executes each call once, one after the other, and a query sees what was answered before it", async () => {
     await using run = await begun(mode)
     const told = await Promise.all(Array.from({ length: 200 }, () => run.wallet("w").deposit(1n)))
@@ -101,7 +101,7 @@ describe.each(Object.entries(MODES))("%s", (_, mode) => {
       await run.group.stop(name)
       await expect.poll(() => run.wallet("w").balance(), { timeout: 20_000 }).toBeGreaterThan(before + 20n)
       await run.group.start(name)
-      const isBack = () => run.group.hosts.every(({ status }) => status[0]?.caughtUp === true)
+      const isBack = () => run.group.hosts.every(({ status }) => status[0]?.caughtUp)
       await expect.poll(isBack, { timeout: 20_000 }).toBe(true)
     }
     stop.abort()

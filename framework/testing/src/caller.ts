@@ -126,8 +126,8 @@ export class Caller {
   #next(): WorkloadCall {
     const { workload, random, onlyReads } = this.#options
     let call = workload.next(random)
-    for (let tries = 0; onlyReads && tries < TRIES_MAX && !this.#isQuery(call); tries++)
-      call = workload.next(random)
+    if (!onlyReads) return call
+    for (let tries = 0; tries < TRIES_MAX && !this.#isQuery(call); tries++) call = workload.next(random)
     return call
   }
 
