@@ -46,14 +46,13 @@ export function judgeMaster(run: Simulation): Judgement {
     findings.found("what is acknowledged is on as many disks as it should be", run.custody?.broken ?? [])
   }
   const lost = survives ? judgeAnswers(run, findings) : []
-  const isWhole = survives && lost.length === 0
+  // an old copy of a disk may hold what was lost with an earlier primary, and bring it back
+  const mayReturn =
+    scenario.singleMaster?.replication === "asynchronous" && (run.nemesis.counts["disk-rolled-back"] ?? 0) > 0
+  const isWhole = survives && lost.length === 0 && !mayReturn
   const linearizable = isWhole ? judgeHistory(run, findings) : undefined
   if (survives) {
     findings.found("every command may be replicated", refused(records))
-    // an old copy of a disk may hold what was lost with an earlier primary, and bring it back
-    const mayReturn =
-      scenario.singleMaster?.replication === "asynchronous" &&
-      (run.nemesis.counts["disk-rolled-back"] ?? 0) > 0
     if (!mayReturn)
       findings.found(
         "what a master begins with is a prefix of the history",
