@@ -321,11 +321,12 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   #tick(nowMs: number): void {
     for (const pending of this.#inFlight.values()) {
-      if (nowMs >= pending.deadlineMs) this.#expire(pending)
-      else if (nowMs >= pending.againAtMs) {
-        if (pending.sends >= LOST_SENDS) this.#seek(nowMs)
-        this.#send(pending, nowMs)
+      if (nowMs >= pending.deadlineMs) {
+        this.#expire(pending)
+        continue
       }
+      if (pending.sends >= LOST_SENDS) this.#seek(nowMs)
+      if (nowMs >= pending.againAtMs) this.#send(pending, nowMs)
     }
     const unsent = (): LockstepError => this.#unreachable()
     this.#failDrafts(this.#outboxes.drop(nowMs), unsent)

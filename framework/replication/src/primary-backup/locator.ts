@@ -2,8 +2,9 @@ import type { ReplicaId, Roster } from "@lockstep/core"
 import { Rumour } from "../rumour.ts"
 import type { Reply } from "./request.ts"
 
-/** Everybody is asked who the primary is, so often, milliseconds. */
+/** Everybody is asked who the primary is, so often where nobody is known, and so often where the known one may only be slow, milliseconds. */
 const LOCATE_MS = 100
+const DOUBT_MS = 250
 /** After so many questions nobody who is known may be in the group any more. */
 const FRUITLESS = 5
 
@@ -50,7 +51,7 @@ export class Locator {
 
   /** Whom to ask, and whether to look who votes. */
   ask(nowMs: number): { readonly voters: ReadonlyArray<ReplicaId>; readonly needsRoster: boolean } {
-    this.#askAtMs = nowMs + LOCATE_MS
+    this.#askAtMs = nowMs + (this.#primary === undefined ? LOCATE_MS : DOUBT_MS)
     const needsRoster = ++this.#asked > FRUITLESS && this.#rumour.heard(nowMs)
     return { voters: this.#voters, needsRoster }
   }
