@@ -3,7 +3,6 @@ import type { Mutant } from "./mutant-list.ts"
 const FOLDER = "replication/src/primary-backup"
 const BACKUP = `${FOLDER}/backup.ts`
 const CLIENT = `${FOLDER}/client.ts`
-const IN_SYNC = `${FOLDER}/in-sync.ts`
 const LEDGER = `${FOLDER}/ledger.ts`
 const PENDING = `${FOLDER}/pending.ts`
 const PRIMARY = `${FOLDER}/primary.ts`
@@ -54,7 +53,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REIGNS,
     find: "isLossy ? 1 : Math.max(1, inSync.length - acknowledgements)",
     replace: "1",
-    seedsMax: 300,
+    seedsMax: 1500,
     mode: "primary-backup",
   },
   {
@@ -63,7 +62,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REIGNS,
     find: "isWhole ? bids : bids.filter(({ bidder }) => this.isInSync(bidder))",
     replace: "bids",
-    seedsMax: 300,
+    seedsMax: 1000,
     mode: "primary-backup",
   },
   {
@@ -72,7 +71,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: BACKUP,
     find: "    if (this.#hasPromised) return undefined\n",
     replace: "",
-    seedsMax: 300,
+    seedsMax: 1500,
     mode: "primary-backup",
   },
   {
@@ -162,7 +161,7 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: REIGNS,
     find: "a.lastEpoch > b.lastEpoch || (a.lastEpoch === b.lastEpoch && a.position > b.position)",
     replace: "a.position > b.position",
-    seedsMax: 2000,
+    seedsMax: 6000,
     mode: "primary-backup",
   },
   {
@@ -171,15 +170,6 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: TENURE,
     find: 'rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY',
     replace: "Number.POSITIVE_INFINITY",
-    seedsMax: 3000,
-    mode: "primary-backup",
-  },
-  {
-    name: "joins-unprepared",
-    bug: "a backup joins the in-sync set although it lacks what is acknowledged",
-    file: IN_SYNC,
-    find: "      follower.acknowledged >= ledger.committed &&\n",
-    replace: "",
     seedsMax: 3000,
     mode: "primary-backup",
   },
