@@ -13,6 +13,9 @@ const TYPESCRIPT = {
   NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}`,
 }
 
+/** OpenTelemetry's own variables. */
+export type Telemetry = Readonly<Record<`OTEL_${string}`, string>>
+
 /** A replica process that hosts the ledger. */
 export function ledgerReplica(
   settings: Omit<ReplicaSettings, "module"> & { readonly servers: string; readonly replica: string },
@@ -21,7 +24,7 @@ export function ledgerReplica(
     readonly NODE_ENV?: string
     readonly CHECKPOINTS?: "shards"
     readonly BUILD?: "2"
-  } = {},
+  } & Telemetry = {},
 ): ReplicaProcess {
   return new ReplicaProcess(
     { createReplicas: "r0,r1,r2", determinism: "guarded", ...settings, module: MODULE },
@@ -39,6 +42,7 @@ export class LedgerGroup implements AsyncDisposable {
     faults: Readonly<Record<string, Fault>>,
     settings: Readonly<Record<string, string | number>>,
     checkpoints: "copies" | "shards",
+    telemetry: Telemetry,
   ) {
     this.server = server
     this.replicas = ["r0", "r1", "r2"].map((replica) => {
@@ -46,6 +50,7 @@ export class LedgerGroup implements AsyncDisposable {
       const env = {
         ...(fault !== undefined && { FAULT: fault }),
         ...(checkpoints === "shards" && { CHECKPOINTS: checkpoints }),
+        ...telemetry,
       }
       return ledgerReplica({ servers: server.url, replica, ...settings }, env)
     })
@@ -56,8 +61,9 @@ export class LedgerGroup implements AsyncDisposable {
     faults: Readonly<Record<string, Fault>> = {},
     settings: Readonly<Record<string, string | number>> = {},
     checkpoints: "copies" | "shards" = "copies",
+    telemetry: Telemetry = {},
   ): Promise<LedgerGroup> {
-    const group = new LedgerGroup(await startServer(), faults, settings, checkpoints)
+    const group = new LedgerGroup(await startServer(), faults, settings, checkpoints, telemetry)
     await Promise.all(group.replicas.map((replica) => replica.start()))
     return group
   }

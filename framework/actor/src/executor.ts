@@ -4,6 +4,7 @@ import { readArguments } from "./argument-bytes.ts"
 import type { ActorContext } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { WrongBuild } from "./migration.ts"
+import { type Observation, type Observer, isSampled } from "./observer.ts"
 import { writeOutcome, writeThrown } from "./outcome.ts"
 import { isThenable } from "./promise.ts"
 import { Asleep, Frozen, rowBytes } from "./row.ts"
@@ -36,6 +37,8 @@ export interface ExecutedCommand {
   readonly member: string
   /** Canonical bytes of the array of arguments. They may be malformed. */
   readonly args: Buffer
+  /** W3C traceparent of what sent it, if that is traced. */
+  readonly trace: string | undefined
 }
 
 /** What an execution came to. */
@@ -55,6 +58,7 @@ export interface ExecutorOptions {
   readonly random: () => number
   readonly uuid: () => string
   readonly onUncaught: (uncaught: UncaughtError) => void
+  readonly observer?: Observer
 }
 
 /** Actors that are kept as they are after an execution, at most, so that the next one need not read their rows. */
@@ -135,22 +139,33 @@ export class Executor {
     const context = new OnceContext(this.#options, { execution, key: target.key, index })
     if (member.args !== undefined || args.length < member.parameters) args.push(context)
     const name = `${target.type}/${member.name}`
+    const observation = this.#observe(command, target)
     const fail = (error: unknown): void => {
       context.end()
-      outcomes[index] = written((writer) => {
+      const outcome = written((writer) => {
         if (writeThrown(writer, error) === "uncaught")
           this.#options.onUncaught({ target: name, seq: 0, error })
       })
+      outcomes[index] = outcome
+      observation?.end(outcome)
     }
     const succeed = (value: unknown): void => {
       context.end()
       try {
         outcomes[index] = written((writer) => writeOutcome(writer, value))
       } catch (error) {
-        fail(error) // a getter of the result
+        return fail(error) // a getter of the result
       }
+      observation?.end(outcomes[index] ?? NO_OUTCOME)
     }
-    return attempt({ member, actor: cast.actor, args, succeed, fail })
+    const run = () => attempt({ member, actor: cast.actor, args, succeed, fail })
+    return observation === undefined ? run() : observation.run(run)
+  }
+
+  #observe({ trace, member }: ExecutedCommand, { type, key }: ExecutedActor): Observation | undefined {
+    const { observer } = this.#options
+    if (observer === undefined || trace === undefined || !isSampled(trace)) return undefined
+    return observer.begin({ trace, type, member, key, seq: 0, orderedMs: undefined })
   }
 
   #finish({ execution, casts, outcomes }: Job): Executed {
@@ -194,6 +209,8 @@ export class Executor {
     }
   }
 }
+
+const NO_OUTCOME = Buffer.alloc(0)
 
 /** An execution that has begun. */
 interface Job {

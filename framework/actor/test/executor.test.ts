@@ -86,7 +86,7 @@ function stage() {
       session: 1,
       number: 10 * token,
       actors: [{ type: "Shelf", key: "a", row }],
-      commands: [{ actor: 0, member, args: encode(args) }],
+      commands: [{ actor: 0, member, args: encode(args), trace: undefined }],
       kind,
     }
     const executed = await new Promise<Parameters<Parameters<Executor["run"]>[1]>[0]>((resolve) =>
@@ -170,7 +170,7 @@ describe("a command that runs once", () => {
     const { executor } = stage()
     let isDone = false
     const actors = [{ type: "Shelf", key: "a", row: undefined }]
-    const commands = [{ actor: 0, member: "take", args: encode([]) }]
+    const commands = [{ actor: 0, member: "take", args: encode([]), trace: undefined }]
     executor.run(
       { token: 1, client: "c", session: 1, number: 0, actors, commands, kind: "command" },
       () => (isDone = true),

@@ -1,4 +1,11 @@
-import type { ActorDefinition, Determinism, Executed, Execution, UncaughtError } from "@lockstep/actor"
+import type {
+  ActorDefinition,
+  Determinism,
+  Executed,
+  Execution,
+  Observer,
+  UncaughtError,
+} from "@lockstep/actor"
 import type {
   ClientId,
   Digest,
@@ -22,6 +29,7 @@ import type {
   TransferAnswer,
   TransferRequest,
 } from "./checkpoint.ts"
+import type { Decision } from "./decision.ts"
 import type { ReignReport, ReignStatus } from "./reign.ts"
 
 /**
@@ -94,6 +102,8 @@ export interface ReplicaOptions extends Membership {
   readonly incarnation?: string
   /** What is in the journal on this replica's disk, in its order, as far as it is whole. */
   readonly journal?: Iterable<Uint8Array>
+  /** Watches commands that are traced, where the protocol executes them itself. */
+  readonly observer?: Observer
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -351,15 +361,29 @@ export type ClientInput<Call> =
   | { readonly _tag: "Close"; readonly nowMs: number }
 
 export type ClientOutput<Call> =
-  | { readonly _tag: "Append"; readonly token: number; readonly bytes: Uint8Array }
+  /** `calls`: whose commands these bytes are; undefined for one that has ended. */
+  | {
+      readonly _tag: "Append"
+      readonly token: number
+      readonly bytes: Uint8Array
+      readonly calls: ReadonlyArray<Call | undefined>
+    }
   /** With a token: the protocol wants to know where nobody listens (`Unheard`). */
   | {
       readonly _tag: "Ask"
       readonly replica: ReplicaId
       readonly bytes: Uint8Array
       readonly token?: number
+      readonly calls?: ReadonlyArray<Call | undefined>
     }
-  | { readonly _tag: "Settle"; readonly call: Call; readonly outcome: Outcome; readonly seq: number }
+  | {
+      readonly _tag: "Settle"
+      readonly call: Call
+      readonly outcome: Outcome
+      readonly seq: number
+      /** Where replicas vote: how that went. */
+      readonly decision?: Decision
+    }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
   /** The group may have another roster by now: read it where it is written beside the log. */
   | { readonly _tag: "Refresh" }

@@ -27,7 +27,7 @@ import type {
 } from "@lockstep/replication"
 import { tell } from "./listener.ts"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
-import { activeTraceparent } from "./trace.ts"
+import { Calls, CallSpan } from "./telemetry/calls.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
@@ -43,6 +43,7 @@ export class Lane {
   readonly #onDissent: (dissent: Dissent) => void
   readonly #appender: Appender
   readonly #asker: Asker
+  readonly #calls: Calls
   readonly #stops: Array<() => void>
   #flushing = false
   /** When the turn began in which calls are gathered. */
@@ -58,6 +59,12 @@ export class Lane {
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
+    this.#calls = new Calls({
+      mode: lane.mode,
+      group,
+      partition,
+      replicas: lane.options.roster.voters.length,
+    })
     this.#connection = lane.connection
     this.#onDissent = lane.onDissent
     this.#protocol = lane.mode.client<Waiting>(lane.options)
@@ -98,14 +105,15 @@ export class Lane {
         })
       }
       const { definition, member, key, args, reads } = call
+      const span = this.#calls.begin(call)
       this.#step({
         _tag: "Submit",
-        call: { call, resolve, reject },
+        call: { call, resolve, reject, span: span instanceof CallSpan ? span : undefined },
         type: definition.type,
         member: member.name,
         key,
         args,
-        trace: activeTraceparent(),
+        trace: span.traceparent,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })
@@ -114,8 +122,9 @@ export class Lane {
 
   /** Waits again for a call that ended undecided. */
   retry(number: number, call: LaneCall): Promise<unknown> {
+    const span = undefined // its first attempt was traced, and has ended
     return new Promise((resolve, reject) =>
-      this.#step({ _tag: "Retry", number, call: { call, resolve, reject }, nowMs: performance.now() }),
+      this.#step({ _tag: "Retry", number, call: { call, resolve, reject, span }, nowMs: performance.now() }),
     )
   }
 
@@ -153,15 +162,19 @@ export class Lane {
   #carryOut(output: ClientOutput<Waiting>): void {
     switch (output._tag) {
       case "Append":
+        for (const call of output.calls) call?.span?.sent()
         return this.#appender.append(output.bytes, output.token)
       case "Ask": {
         const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
+        for (const call of output.calls ?? []) call?.span?.sent()
         if (output.token === undefined) return this.#connection.publish(subject, output.bytes)
         return this.#asker.ask(subject, output.bytes, output.token)
       }
       case "Settle":
+        output.call.span?.settled(output)
         return settle(output.call, output.outcome)
       case "Fail":
+        output.call.span?.failed(output.error)
         calls.set(output.error, { lane: this, call: output.call.call })
         return output.call.reject(output.error)
       case "Refresh":
@@ -188,6 +201,8 @@ interface Waiting {
   readonly call: LaneCall
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
+  /** Where the call is traced. */
+  readonly span: CallSpan | undefined
 }
 
 function appendInput(token: number, result: AppendResult): ClientInput<Waiting> {

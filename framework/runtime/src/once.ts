@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto"
-import { type ActorDefinition, Executor, type UncaughtError } from "@lockstep/actor"
+import { type ActorDefinition, Executor, type Observer, type UncaughtError } from "@lockstep/actor"
 import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { HostEvent } from "./host.ts"
 import { Journal, type Journaling } from "./journal.ts"
@@ -20,6 +20,7 @@ export function openOnce(
     readonly logId: string
     readonly dataDir: string | undefined
     readonly definitions: ReadonlyMap<string, ActorDefinition>
+    readonly observer: Observer
   },
   listener: {
     readonly onJournaled: (write: number) => void
@@ -27,7 +28,7 @@ export function openOnce(
     readonly onEvent: (event: HostEvent) => void
   },
 ): Once {
-  const { partition, dataDir, definitions } = of
+  const { partition, dataDir, definitions, observer } = of
   const { onJournaled, onUncaught, onEvent } = listener
   const journal =
     dataDir === undefined
@@ -38,5 +39,5 @@ export function openOnce(
           onCut: (cut) => onEvent({ event: "journal-cut", partition, ...cut }),
         })
   const world = { clock: Date.now, random: Math.random, uuid: randomUUID }
-  return { journal, executor: new Executor({ definitions, ...world, onUncaught }) }
+  return { journal, executor: new Executor({ definitions, ...world, onUncaught, observer }) }
 }

@@ -37,6 +37,7 @@ import {
   voteSubject,
   wishSubject,
 } from "./subjects.ts"
+import { Executions } from "./telemetry/executions.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
 
@@ -92,19 +93,17 @@ export class Seat {
     const logId = group.logIds[partition] ?? ""
     const mode = hostable(actorClass, group)
     this.#keepsShards = mode.storage === "shards"
+    const { dataDir } = options
+    const kept = { group: group.group, replica, partition, logId, storage: mode.storage }
     this.#keeper =
-      options.dataDir === undefined
+      dataDir === undefined
         ? undefined
-        : new Keeper(
-            options.dataDir,
-            { group: group.group, replica, partition, logId, storage: mode.storage },
-            this.#onEvent,
-            (seq) => this.#step({ _tag: "Persisted", seq }),
-          )
+        : new Keeper(dataDir, kept, this.#onEvent, (seq) => this.#step({ _tag: "Persisted", seq }))
     this.#truncateMarginEntries = options.truncateMarginEntries
+    const observer = new Executions({ mode, group: group.group, partition, replica })
     if (mode.execution === "once")
       this.#once = openOnce(
-        { group: group.group, replica, partition, logId, dataDir: options.dataDir, definitions },
+        { group: group.group, replica, partition, logId, dataDir, definitions, observer },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
@@ -125,6 +124,7 @@ export class Seat {
         ...(!this.#keepsShards && this.#keeper?.begin()),
         ...this.#keeper?.trial(),
         incarnation: randomUUID(),
+        observer,
         ...(this.#once && { journal: this.#once.journal.records() }),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,

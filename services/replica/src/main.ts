@@ -5,10 +5,15 @@ import { Cause, Effect, Exit, Fiber } from "effect"
 import { type ActorClass, host, type HostOptions } from "lockstep"
 import { readConfig, type ReplicaConfig } from "./config.ts"
 import { serveHealth } from "./health.ts"
+import { startTelemetry } from "./telemetry.ts"
 
 /** One replica, for any supervisor: runs until SIGTERM or SIGINT, then drains and ends with 0. Logs JSON lines on stdout. */
 const program = Effect.gen(function* () {
   const config = yield* readConfig(process.env)
+  yield* Effect.acquireRelease(
+    Effect.tryPromise({ try: () => startTelemetry(process.env, config.replica), catch: asError }),
+    (telemetry) => Effect.promise(async () => telemetry?.shutdown().catch(() => undefined)), // nobody may listen any more
+  )
   const actors = yield* Effect.tryPromise({ try: () => loadActors(config.module), catch: asError })
   const replica = yield* Effect.acquireRelease(
     Effect.tryPromise({ try: () => host(hostOptions(config, actors)), catch: asError }),

@@ -185,7 +185,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     const token = this.#token++
     const bytes = encodeQuestion({ _tag, client, epoch, copy: token, envelope })
     pending.copies.add(token)
-    this.#outputs.push({ _tag: "Ask", replica: primary, bytes, token })
+    this.#outputs.push({ _tag: "Ask", replica: primary, bytes, token, calls: pending.calls })
   }
 
   #ask(replica: ReplicaId, bytes: Uint8Array): void {

@@ -13,7 +13,7 @@ export interface Work {
 export function workOf(batch: Batch): Work {
   const indexes = new Map<string, number>()
   const actors: Array<{ readonly type: string; readonly key: string }> = []
-  const commands = batch.commands.map(({ method, key, args }) => {
+  const commands = batch.commands.map(({ method, key, args, trace }) => {
     const named = batch.methods[method]
     if (named === undefined) throw new Malformed("a command names no method")
     const { type, member } = named
@@ -23,7 +23,7 @@ export function workOf(batch: Batch): Work {
       actor = actors.push({ type, key }) - 1
       indexes.set(id, actor)
     }
-    return { actor, member, args }
+    return { actor, member, args, trace: trace < 0 ? undefined : batch.traces[trace] }
   })
   return { batch, actors, commands }
 }

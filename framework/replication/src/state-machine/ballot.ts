@@ -10,6 +10,7 @@ import {
   type Testimony,
   type Vote,
 } from "@lockstep/core"
+import type { Decision } from "../decision.ts"
 
 /**
  * The votes on one batch, and the bytes that came with them. A statement holds only a digest of the outcomes: the bytes are
@@ -21,6 +22,7 @@ export class Ballot {
   readonly #tally: Tally
   readonly #bodies = new Map<ReplicaId, Body>()
   #outcomes: Buffer | undefined
+  #firstVoteMs = 0
 
   constructor(options: {
     readonly needed: number
@@ -50,7 +52,8 @@ export class Ballot {
   }
 
   /** `seq` is the position that the vote's statement names. */
-  add(vote: Vote, seq: number): ReturnType<Tally["add"]> {
+  add(vote: Vote, seq: number, nowMs = 0): ReturnType<Tally["add"]> {
+    if (this.#tally.votes.size === 0) this.#firstVoteMs = nowMs
     const result = this.#tally.add(vote.replica, vote.statement, seq)
     if (vote.parts > 0 && (result === "counted" || result === "repeated")) this.#collect(vote)
     return result
@@ -79,6 +82,13 @@ export class Ballot {
     return [...this.#tally.votes]
       .filter(([, said]) => said === standing.statement)
       .map(([replica]) => replica)
+  }
+
+  /** How the vote stands, and since when. */
+  get decision(): Decision {
+    const match = this.holders
+    const dissent = [...this.#tally.votes.keys()].filter((replica) => !match.includes(replica))
+    return { firstVoteMs: this.#firstVoteMs, match, dissent, missing: this.missing }
   }
 
   /** Votes for something else than the decision. */

@@ -163,7 +163,8 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     pending.appendAtMs = nowMs + APPEND_AGAIN_MS
     pending.askAtMs = Math.max(pending.askAtMs, nowMs + ASK_MS)
     this.#inFlight.set(pending.number, pending)
-    this.#outputs.push({ _tag: "Append", token: pending.number, bytes: pending.payload })
+    const { number: token, payload: bytes, calls } = pending
+    this.#outputs.push({ _tag: "Append", token, bytes, calls })
   }
 
   /** Every number below it is settled, so replicas may forget those answers. */
@@ -214,7 +215,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       this.#counts.strangers++
       return
     }
-    pending.ballot.add(vote, statement.seq)
+    pending.ballot.add(vote, statement.seq, nowMs)
     switch (pending.ballot.standing._tag) {
       case "Waiting":
         return
@@ -271,10 +272,11 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   #settle(pending: Pending<Call>, outcomes: ReadonlyArray<Outcome>, seq: number): void {
     const [first] = outcomes
     if (first?._tag === "Refused" && first.reason === "SessionExpired") return this.#expired(pending)
+    const { decision } = pending.ballot
     for (const [i, call] of pending.calls.entries()) {
       const outcome = outcomes[i]
       invariant(outcome !== undefined, "a batch has an outcome for each command")
-      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq })
+      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, decision })
     }
   }
 
@@ -373,10 +375,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   }
 
   #close(nowMs: number): void {
-    this.#failDrafts(
-      this.#outbox.drop(),
-      () => new Overloaded("The client was closed before it sent the command"),
-    )
+    this.#failDrafts(this.#outbox.drop(), closed)
     for (const pending of this.#inFlight.values()) pending.deadlineMs = nowMs
     this.#tick(nowMs)
   }
@@ -386,9 +385,9 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       for (const call of draft.calls) if (call !== undefined) this.#fail(call, error())
   }
 
-  #forget(pending: Pending<Call>): void {
-    if (this.#inFlight.delete(pending.number)) this.#outbox.release(pending.count, pending.bytes)
-    this.#undecided.delete(pending.number)
+  #forget({ number, count, bytes }: Pending<Call>): void {
+    if (this.#inFlight.delete(number)) this.#outbox.release(count, bytes)
+    this.#undecided.delete(number)
   }
 
   #fail(call: Call, error: LockstepError): void {
@@ -397,3 +396,4 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 }
 
 const NOTHING: ReadonlyArray<never> = []
+const closed = (): LockstepError => new Overloaded("The client was closed before it sent the command")

@@ -1,4 +1,11 @@
-import { type Actors, BATCH_RESULT_BYTES_MAX, type Position, type Target } from "@lockstep/actor"
+import {
+  type Actors,
+  BATCH_RESULT_BYTES_MAX,
+  isSampled,
+  type Observer,
+  type Position,
+  type Target,
+} from "@lockstep/actor"
 import {
   type Answer,
   type Batch,
@@ -17,6 +24,7 @@ export class Execution {
   readonly #past: Past
   readonly #actors: Actors
   readonly #sessions: SessionTable
+  readonly #observer: Observer | undefined
   readonly #outcomes = new ByteWriter(64 * 1024)
   #executed = 0
   #repeated = 0
@@ -26,11 +34,13 @@ export class Execution {
     readonly past: Past
     readonly actors: Actors
     readonly sessions: SessionTable
+    readonly observer: Observer | undefined
   }) {
     this.#log = options.log
     this.#past = options.past
     this.#actors = options.actors
     this.#sessions = options.sessions
+    this.#observer = options.observer
   }
 
   /** Commands that were executed. */
@@ -50,12 +60,12 @@ export class Execution {
     return this.#answerHere(session, opening.number, 0, NO_OUTCOMES)
   }
 
-  /** Exactly once: only a batch that was never seen is executed. */
-  admit(batch: Batch): Answer | undefined {
+  /** Exactly once: only a batch that was never seen is executed. One that is executed once more after a restart is not watched. */
+  admit(batch: Batch, isReplayed: boolean): Answer | undefined {
     const admission = this.#sessions.admit(batch, this.#past.seq)
     switch (admission._tag) {
       case "Fresh": {
-        const answer = this.#apply(batch)
+        const answer = this.#apply(batch, isReplayed ? undefined : this.#observer)
         this.#sessions.record(answer)
         return answer
       }
@@ -72,7 +82,7 @@ export class Execution {
     }
   }
 
-  #apply(batch: Batch): Answer {
+  #apply(batch: Batch, observer: Observer | undefined): Answer {
     const writer = this.#outcomes
     writer.reset()
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
@@ -91,7 +101,16 @@ export class Execution {
       const { client: caller, session, number } = batch
       const { seq } = this.#past
       const position: Position = { log, seq, index, nowMs, caller, session, number: number + index }
-      this.#actors.execute(writer, target, command.key, command.args, position)
+      const trace = observer && batch.traces[command.trace]
+      if (observer === undefined || trace === undefined || !isSampled(trace)) {
+        this.#actors.execute(writer, target, command.key, command.args, position)
+        continue
+      }
+      const { type, member } = { type: target.definition.type, member: target.member.name }
+      const observation = observer.begin({ trace, type, member, key: command.key, seq, orderedMs: nowMs })
+      const start = writer.length
+      observation.run(() => this.#actors.execute(writer, target, command.key, command.args, position))
+      observation.end(writer.view().subarray(start))
     }
     this.#executed += batch.commands.length
     return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())

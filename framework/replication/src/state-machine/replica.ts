@@ -79,7 +79,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
     const [log, past, actors, sessions] = [options.logId, this.#past, this.#actors, this.#sessions]
-    this.#execution = new Execution({ log, past, actors, sessions })
+    this.#execution = new Execution({ log, past, actors, sessions, observer: options.observer })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore, shardOf } = options
     const kept = restore?.header ?? shardOf
@@ -278,12 +278,13 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (this.#stoppedAt !== undefined && envelope._tag !== "Attestation") return
     if (envelope._tag === "Upgrade") return this.#upgrade(envelope.schema, entry.source, outputs)
     if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
+    const [execution, isReplayed] = [this.#execution, this.#isReplaying]
     const answer =
-      envelope._tag === "Opening" ? this.#execution.open(envelope) : this.#execution.admit(envelope)
-    if (answer !== undefined && !this.#isReplaying) this.#vote(envelope.client, answer, outputs, "designated")
+      envelope._tag === "Opening" ? execution.open(envelope) : execution.admit(envelope, isReplayed)
+    if (answer !== undefined && !isReplayed) this.#vote(envelope.client, answer, outputs, "designated")
     if (envelope._tag !== "Batch") return
-    const batch = { commands: envelope.commands.length, isReplayed: this.#isReplaying }
-    this.#keep(this.#checkpoints.executed(this.#position, batch), outputs)
+    const { length: commands } = envelope.commands
+    this.#keep(this.#checkpoints.executed(this.#position, { commands, isReplayed }), outputs)
   }
 
   /**

@@ -1,0 +1,30 @@
+/** A command that its caller traces. */
+export interface TracedCommand {
+  /** W3C traceparent of what sent it. */
+  readonly trace: string
+  readonly type: string
+  readonly member: string
+  readonly key: string
+  /** Its position in the log; 0 where one replica executes, and it has none yet. */
+  readonly seq: number
+  /** When the log took it, milliseconds since 1970; undefined where it did not go through the log. */
+  readonly orderedMs: number | undefined
+}
+
+/** Watches commands that are traced while they run. It changes nothing of what they come to. */
+export interface Observer {
+  begin(command: TracedCommand): Observation
+}
+
+/** One command that runs. */
+export interface Observation {
+  /** Calls this once, at once, in the context of the command. */
+  run<Result>(command: () => Result): Result
+  /** The bytes of what it came to. */
+  end(outcome: Uint8Array): void
+}
+
+/** Whether whoever sent it wants to see it: decided once, at the root. */
+export function isSampled(trace: string): boolean {
+  return (Number.parseInt(trace.slice(-2), 16) & 1) === 1
+}

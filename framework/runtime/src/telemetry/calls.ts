@@ -1,0 +1,174 @@
+import type { Call, Member } from "@lockstep/actor"
+import type { GroupName, LockstepError, Outcome, Partition } from "@lockstep/core"
+import type { Decision, ReplicationMode } from "@lockstep/replication"
+import {
+  type Attributes,
+  context,
+  type Context,
+  type Span,
+  type SpanOptions,
+  type Tracer,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+} from "@opentelemetry/api"
+import { ATTRIBUTES, DESTINATIONS, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { traceparentOf } from "./traceparent.ts"
+
+/** Spans of the calls that one client makes to one partition. */
+export class Calls {
+  /** Whatever tracer the program registers, also later. */
+  readonly #tracer = trace.getTracer(SCOPE)
+  readonly #about: Attributes
+  readonly #methods = new Map<Member, Method>()
+  readonly #destination: string
+  readonly #sending: Attributes
+
+  constructor(lane: {
+    readonly mode: ReplicationMode
+    readonly group: GroupName
+    readonly partition: Partition
+    readonly replicas: number
+  }) {
+    const { mode, group, partition, replicas } = lane
+    this.#about = {
+      [ATTRIBUTES.rpcSystem]: SYSTEM,
+      [ATTRIBUTES.group]: group,
+      [ATTRIBUTES.mode]: mode.kind,
+      [ATTRIBUTES.partition]: partition,
+      [ATTRIBUTES.quorumRequired]: mode.quorum,
+      [ATTRIBUTES.replicas]: replicas,
+    }
+    const template = mode.execution === "once" ? DESTINATIONS.primary : DESTINATIONS.log
+    this.#destination = template.replace("{group}", group).replace("{partition}", `${partition}`)
+    this.#sending = {
+      [ATTRIBUTES.messagingSystem]: MESSAGING_SYSTEM,
+      [ATTRIBUTES.messagingOperation]: "send",
+      [ATTRIBUTES.messagingTemplate]: template,
+      [ATTRIBUTES.messagingDestination]: this.#destination,
+    }
+  }
+
+  /** Begins to watch a call; or, where nobody wants to see it, says no more than that. */
+  begin({ definition, member }: Call): CallSpan | Unsampled {
+    const parent = context.active()
+    const above = trace.getSpanContext(parent)
+    // sampling is decided once, at the root
+    if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0)
+      return { traceparent: traceparentOf(trace.getSpan(parent)) }
+    const tracer = this.#tracer
+    const { name, options, vote } = this.#methodOf(definition.type, member)
+    const call = tracer.startSpan(name, options, parent)
+    if (!call.isRecording()) return { traceparent: traceparentOf(call) }
+    const within = trace.setSpan(parent, call)
+    const send = tracer.startSpan(
+      SPANS.send(this.#destination),
+      { kind: SpanKind.PRODUCER, attributes: this.#sending },
+      within,
+    )
+    return new CallSpan({ tracer, call, send, within, vote })
+  }
+
+  #methodOf(type: string, member: Member): Method {
+    let method = this.#methods.get(member)
+    if (method === undefined) {
+      const name = SPANS.call(type, member.name)
+      const attributes = { ...this.#about, [ATTRIBUTES.rpcMethod]: name }
+      method = { name, options: { kind: SpanKind.CLIENT, attributes }, vote: SPANS.vote(type, member.name) }
+      this.#methods.set(member, method)
+    }
+    return method
+  }
+}
+
+/** What is said of every call of one method. */
+interface Method {
+  readonly name: string
+  readonly options: SpanOptions
+  readonly vote: string
+}
+
+/** A call that nobody wants to see: its flag travels with it. */
+export interface Unsampled {
+  readonly traceparent: string | undefined
+}
+
+/** One call that is traced. */
+export class CallSpan {
+  readonly traceparent: string | undefined
+  readonly #tracer: Tracer
+  readonly #call: Span
+  readonly #send: Span
+  readonly #within: Context
+  readonly #vote: string
+  #isSent = false
+
+  constructor(of: {
+    readonly tracer: Tracer
+    readonly call: Span
+    readonly send: Span
+    readonly within: Context
+    readonly vote: string
+  }) {
+    this.#tracer = of.tracer
+    this.#call = of.call
+    this.#send = of.send
+    this.#within = of.within
+    this.#vote = of.vote
+    // replicas hang what they do below what was sent to them
+    this.traceparent = traceparentOf(of.send)
+  }
+
+  /** It is handed to the log, or to the primary; perhaps once more. */
+  sent(): void {
+    if (!this.#isSent) this.#send.end()
+    this.#isSent = true
+  }
+
+  settled({
+    outcome,
+    seq,
+    decision,
+  }: {
+    outcome: Outcome
+    seq: number
+    decision?: Decision | undefined
+  }): void {
+    this.sent()
+    this.#call.setAttribute(ATTRIBUTES.logSeq, seq)
+    if (decision !== undefined) this.#voted(decision)
+    // what an actor throws is an answer; a refusal says that there is none
+    if (outcome._tag === "Threw") this.#call.setAttribute(ATTRIBUTES.errorType, outcome.code)
+    if (outcome._tag === "Refused") this.#fail(outcome.reason, outcome.detail)
+    this.#call.end()
+  }
+
+  failed(error: LockstepError): void {
+    this.sent()
+    this.#fail(error._tag, error.message)
+    this.#call.end()
+  }
+
+  #fail(type: string, message: string): void {
+    this.#call.setAttribute(ATTRIBUTES.errorType, type)
+    this.#call.setStatus({ code: SpanStatusCode.ERROR, message })
+  }
+
+  /** A dissent that a quorum has outvoted is no error of the call. */
+  #voted({ firstVoteMs, match, dissent, missing }: Decision): void {
+    const votes = {
+      [ATTRIBUTES.votesMatch]: match.length,
+      [ATTRIBUTES.votesDissent]: dissent.length,
+      [ATTRIBUTES.votesMissing]: missing.length,
+    }
+    const startTime = performance.timeOrigin + firstVoteMs
+    const span = this.#tracer.startSpan(
+      this.#vote,
+      { kind: SpanKind.INTERNAL, startTime, attributes: votes },
+      this.#within,
+    )
+    span.end()
+    this.#call.setAttributes(votes)
+  }
+}

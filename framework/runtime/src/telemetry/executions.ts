@@ -1,0 +1,79 @@
+import type { Observation, Observer, TracedCommand } from "@lockstep/actor"
+import { digest, type GroupName, type Partition, type ReplicaId } from "@lockstep/core"
+import type { ReplicationMode } from "@lockstep/replication"
+import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
+import { ATTRIBUTES, DESTINATIONS, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
+import { contextOf } from "./traceparent.ts"
+
+/** Spans of the commands that one replica executes, of those that are traced. */
+export class Executions implements Observer {
+  readonly #destination: string
+  readonly #about: Attributes
+
+  constructor(seat: {
+    readonly mode: ReplicationMode
+    readonly group: GroupName
+    readonly partition: Partition
+    readonly replica: ReplicaId
+  }) {
+    const { mode, group, partition, replica } = seat
+    const template = mode.execution === "once" ? DESTINATIONS.primary : DESTINATIONS.log
+    this.#destination = template.replace("{group}", group).replace("{partition}", `${partition}`)
+    this.#about = {
+      [ATTRIBUTES.messagingSystem]: MESSAGING_SYSTEM,
+      [ATTRIBUTES.messagingOperation]: "process",
+      [ATTRIBUTES.messagingTemplate]: template,
+      [ATTRIBUTES.messagingDestination]: this.#destination,
+      [ATTRIBUTES.group]: group,
+      [ATTRIBUTES.mode]: mode.kind,
+      [ATTRIBUTES.partition]: partition,
+      [ATTRIBUTES.replica]: replica,
+    }
+  }
+
+  begin({ trace: traceparent, type, member, seq, orderedMs }: TracedCommand): Observation {
+    const parent = contextOf(traceparent)
+    if (parent === undefined) return UNSEEN
+    const attributes: Attributes = { ...this.#about }
+    if (seq > 0) attributes[ATTRIBUTES.logSeq] = seq
+    if (orderedMs !== undefined) attributes[ATTRIBUTES.applyLag] = Math.max(0, Date.now() - orderedMs) / 1000
+    const tracer = trace.getTracer(SCOPE)
+    const process = tracer.startSpan(
+      SPANS.process(this.#destination),
+      { kind: SpanKind.CONSUMER, attributes },
+      parent,
+    )
+    const apply = tracer.startSpan(
+      SPANS.apply(type, member),
+      { kind: SpanKind.INTERNAL },
+      trace.setSpan(parent, process),
+    )
+    return new Running(process, apply)
+  }
+}
+
+class Running implements Observation {
+  readonly #process: Span
+  readonly #apply: Span
+
+  constructor(process: Span, apply: Span) {
+    this.#process = process
+    this.#apply = apply
+  }
+
+  run<Result>(command: () => Result): Result {
+    return context.with(trace.setSpan(context.active(), this.#apply), command)
+  }
+
+  end(outcome: Uint8Array): void {
+    this.#apply.end()
+    this.#process.setAttribute(ATTRIBUTES.outputDigest, digest(outcome))
+    this.#process.end()
+  }
+}
+
+/** What sent it said nothing that could be hung below it. */
+const UNSEEN: Observation = {
+  run: (command) => command(),
+  end: () => undefined,
+}

@@ -1,0 +1,59 @@
+// Every name that the library says to OpenTelemetry. Those of semantic conventions 1.45 first; what begins with `lockstep.` is ours. A test
+// compares this list with the one in the docs.
+
+/** Of the instrumentation itself. */
+export const SCOPE = "lockstep"
+
+/** Attributes of spans, by what they are for. */
+export const ATTRIBUTES = {
+  rpcSystem: "rpc.system.name",
+  rpcMethod: "rpc.method",
+  errorType: "error.type",
+  messagingSystem: "messaging.system",
+  messagingOperation: "messaging.operation.type",
+  messagingTemplate: "messaging.destination.template",
+  messagingDestination: "messaging.destination.name",
+  /** Which group of replicas. */
+  group: "lockstep.group",
+  /** How its class is replicated: the folder of the mode. */
+  mode: "lockstep.mode",
+  partition: "lockstep.partition",
+  /** How many equal votes decide. */
+  quorumRequired: "lockstep.quorum.required",
+  /** How many replicas have a vote. */
+  replicas: "lockstep.replicas",
+  /** Where it was executed: a position of the log, or of the primary's history. */
+  logSeq: "lockstep.log.seq",
+  votesMatch: "lockstep.votes.match",
+  votesDissent: "lockstep.votes.dissent",
+  votesMissing: "lockstep.votes.missing",
+  /** Digest of the bytes of the command's outcome: equal on replicas that agree. */
+  outputDigest: "lockstep.output.digest",
+  /** Which replica executed it. */
+  replica: "lockstep.replica",
+  /** From the log's time of the entry to its execution, seconds. */
+  applyLag: "lockstep.apply.lag",
+} as const
+
+/** Names of spans. */
+export const SPANS = {
+  /** CLIENT: one call, from the caller's side. */
+  call: (type: string, member: string): string => `${type}/${member}`,
+  /** PRODUCER: until the call is handed to the log, or to the primary. */
+  send: (destination: string): string => `send ${destination}`,
+  /** INTERNAL: from the first vote to the decision. */
+  vote: (type: string, member: string): string => `vote ${type}/${member}`,
+  /** CONSUMER: one replica has got to the command. */
+  process: (destination: string): string => `process ${destination}`,
+  /** INTERNAL: the command runs. Spans of the actor's own hang below it. */
+  apply: (type: string, member: string): string => `apply ${type}/${member}`,
+} as const
+
+/** Where commands are sent: one of these for each partition. */
+export const DESTINATIONS = {
+  log: "cmd.{group}.{partition}",
+  primary: "ask.{group}.{partition}",
+} as const
+
+export const SYSTEM = "lockstep"
+export const MESSAGING_SYSTEM = "nats"

@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs"
+import { describe, expect, it } from "vitest"
+import { ATTRIBUTES, SPANS } from "../src/telemetry/names.ts"
+import { contextOf, traceparentOf } from "../src/telemetry/traceparent.ts"
+import { trace } from "@opentelemetry/api"
+
+const page = readFileSync(new URL("../../../docs/telemetry.md", import.meta.url), "utf8")
+
+describe("docs/telemetry.md", () => {
+  it("lists every attribute, and no other", () => {
+    const listed = [...page.matchAll(/^\| `([a-z._]+)` +\|/gm)].map(([, name]) => name)
+    expect(listed).toEqual(Object.values(ATTRIBUTES))
+  })
+
+  it("shows every kind of span", () => {
+    for (const name of [
+      SPANS.send("cmd.bank.0"),
+      SPANS.process("cmd.bank.0"),
+      SPANS.call("bank/Account", "deposit"),
+      SPANS.apply("bank/Account", "deposit"),
+      SPANS.vote("bank/Account", "deposit"),
+    ])
+      expect(page).toContain(name)
+  })
+})
+
+describe("a traceparent", () => {
+  const text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+  it("names the context that it was made of", () => {
+    const context = contextOf(text)
+    expect(context && traceparentOf(trace.getSpan(context))).toBe(text)
+  })
+
+  it.each([
+    "",
+    "call 7",
+    "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+    "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+  ])("is none where it is malformed: %j", (malformed) => {
+    expect(contextOf(malformed)).toBeUndefined()
+  })
+})
