@@ -99,6 +99,7 @@ export class Lane {
       if (!this.#flushing) {
         this.#flushing = true
         this.#turnMs = performance.now()
+        this.#calls.turn()
         queueMicrotask(() => {
           this.#flushing = false
           this.#step({ _tag: "Flush", nowMs: performance.now() })

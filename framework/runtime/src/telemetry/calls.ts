@@ -5,6 +5,8 @@ import {
   type Attributes,
   context,
   type Context,
+  ProxyTracerProvider,
+  ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   type Tracer,
@@ -18,8 +20,8 @@ import { traceparentOf } from "./traceparent.ts"
 
 /** Spans of the calls that one client makes to one partition. */
 export class Calls {
-  /** Whatever tracer the program registers, also later. */
-  readonly #tracer = trace.getTracer(SCOPE)
+  /** The one that the program has registered, if it has. */
+  #tracer: Tracer | undefined
   readonly #about: Attributes
   readonly #methods = new Map<Member, Method>()
   readonly #destination: string
@@ -50,14 +52,22 @@ export class Calls {
     }
   }
 
+  /** Looks whether the program has registered a tracer: once for all calls of a turn of the event loop, because each is but a microsecond. */
+  turn(): void {
+    const provider = trace.getTracerProvider()
+    this.#tracer =
+      provider instanceof ProxyTracerProvider ? provider.getDelegateTracer(SCOPE) : provider.getTracer(SCOPE)
+  }
+
   /** Begins to watch a call; or, where nobody wants to see it, says no more than that. */
   begin({ definition, member }: Call): CallSpan | Unsampled {
     const parent = context.active()
+    const tracer = this.#tracer
+    if (tracer === undefined && parent === ROOT_CONTEXT) return UNTRACED
     const above = trace.getSpanContext(parent)
     // sampling is decided once, at the root
-    if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0)
-      return { traceparent: traceparentOf(trace.getSpan(parent)) }
-    const tracer = this.#tracer
+    const isUnsampled = above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0
+    if (tracer === undefined || isUnsampled) return { traceparent: traceparentOf(trace.getSpan(parent)) }
     const { name, options, vote } = this.#methodOf(definition.type, member)
     const call = tracer.startSpan(name, options, parent)
     if (!call.isRecording()) return { traceparent: traceparentOf(call) }
@@ -93,6 +103,8 @@ interface Method {
 export interface Unsampled {
   readonly traceparent: string | undefined
 }
+
+const UNTRACED: Unsampled = { traceparent: undefined }
 
 /** One call that is traced. */
 export class CallSpan {
