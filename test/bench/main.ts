@@ -8,6 +8,7 @@ import { measureModes } from "./modes.ts"
 import { measureRecovery } from "./recovery.ts"
 import type { Scale } from "./scale.ts"
 import { measureSizes } from "./sizes.ts"
+import { measureTracing } from "./tracing.ts"
 import { bytes, render, type Table } from "./table.ts"
 
 /**
@@ -17,6 +18,7 @@ import { bytes, render, type Table } from "./table.ts"
 const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   comparison: measureComparison,
   modes: measureModes,
+  tracing: measureTracing,
   sizes: measureSizes,
   recovery: measureRecovery,
   "checkpoint-cost": measureCheckpointCost,

@@ -27,7 +27,7 @@ import type {
 } from "@lockstep/replication"
 import { tell } from "./listener.ts"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
-import { Calls, CallSpan } from "./telemetry/calls.ts"
+import { Calls, type CallSpan } from "./telemetry/calls.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
@@ -109,12 +109,12 @@ export class Lane {
       const span = this.#calls.begin(call)
       this.#step({
         _tag: "Submit",
-        call: { call, resolve, reject, span: span instanceof CallSpan ? span : undefined },
+        call: { call, resolve, reject, span },
         type: definition.type,
         member: member.name,
         key,
         args,
-        trace: span.traceparent,
+        trace: span?.traceparent,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })

@@ -6,7 +6,6 @@ import {
   context,
   type Context,
   ProxyTracerProvider,
-  ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   type Tracer,
@@ -59,18 +58,17 @@ export class Calls {
       provider instanceof ProxyTracerProvider ? provider.getDelegateTracer(SCOPE) : provider.getTracer(SCOPE)
   }
 
-  /** Begins to watch a call; or, where nobody wants to see it, says no more than that. */
-  begin({ definition, member }: Call): CallSpan | Unsampled {
-    const parent = context.active()
+  /** Begins to watch a call; undefined where nobody wants to see it: then nothing travels with it either. */
+  begin({ definition, member }: Call): CallSpan | undefined {
     const tracer = this.#tracer
-    if (tracer === undefined && parent === ROOT_CONTEXT) return UNTRACED
+    if (tracer === undefined) return undefined
+    const parent = context.active()
     const above = trace.getSpanContext(parent)
     // sampling is decided once, at the root
-    const isUnsampled = above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0
-    if (tracer === undefined || isUnsampled) return { traceparent: traceparentOf(trace.getSpan(parent)) }
+    if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0) return undefined
     const { name, options, vote } = this.#methodOf(definition.type, member)
     const call = tracer.startSpan(name, options, parent)
-    if (!call.isRecording()) return { traceparent: traceparentOf(call) }
+    if (!call.isRecording()) return undefined
     const within = trace.setSpan(parent, call)
     const send = tracer.startSpan(
       SPANS.send(this.#destination),
@@ -98,13 +96,6 @@ interface Method {
   readonly options: SpanOptions
   readonly vote: string
 }
-
-/** A call that nobody wants to see: its flag travels with it. */
-export interface Unsampled {
-  readonly traceparent: string | undefined
-}
-
-const UNTRACED: Unsampled = { traceparent: undefined }
 
 /** One call that is traced. */
 export class CallSpan {
