@@ -141,11 +141,10 @@ export type ReplicaInput =
   | { readonly _tag: "Journaled"; readonly write: number }
   /** What an `Execute` came to. */
   | { readonly _tag: "Executed"; readonly executed: Executed }
-  /**
-   * The master is to make this replica the master in its place, once that one has everything, as an operator wishes; or whoever has most, where
-   * its process is to end.
-   */
-  | { readonly _tag: "HandOver"; readonly to: ReplicaId | undefined }
+  /** An operator asks the master to make this replica the master in its place, once that one has everything. */
+  | { readonly _tag: "HandOver"; readonly to: ReplicaId }
+  /** The process is to end: the others are to go on without it. Say it until `status.reign` says `mayLeave`. */
+  | { readonly _tag: "Leave" }
   /** Time passes: monotonic milliseconds of the shell's own clock. Never decides anything that is replicated. */
   | { readonly _tag: "Tick"; readonly nowMs: number }
 

@@ -21,6 +21,8 @@ export interface ReignReport {
 export interface ReignStatus extends ReignReport {
   /** Whether this replica is the master, in the life that it is in. (An earlier life of it, that `master` may name, is not.) */
   readonly isMaster: boolean
+  /** Whether nobody waits for it: it is not in sync, or it is the master, and there is nobody who could take over. */
+  readonly mayLeave: boolean
   /** Whether it may answer reads by itself: nobody else can be the master. */
   readonly leased: boolean
   /** Positions that are acknowledged, as far as it knows. */

@@ -41,8 +41,9 @@ import { Executions } from "./telemetry/executions.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
 
-/** So long a master that is to end tries to hand over, at most, and so often it looks whether it has, milliseconds. */
-const LEAVE_MS = 2000
+/** So long a replica that is to end waits, at most, until another one is the master, or nobody counts on it; and so often it looks, milliseconds. */
+const LEAD_MS = 2000
+const FOLLOW_MS = 300
 const LOOK_AGAIN_MS = 5
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
@@ -188,15 +189,15 @@ export class Seat {
     this.#step({ _tag: "HandOver", to })
   }
 
-  /** If it is the master, it hands over first, where that can be done. Resolves when all that it wrote is on the disk. */
+  /** Others go on without it first, where they can. Resolves when all that it wrote is on the disk. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }
 
   async #close(): Promise<void> {
-    const untilMs = performance.now() + LEAVE_MS
-    while (this.#canHandOver && performance.now() < untilMs) {
-      this.#step({ _tag: "HandOver", to: undefined })
+    const sinceMs = performance.now()
+    while (!this.#failed && this.#isNeeded(performance.now() - sinceMs)) {
+      this.#step({ _tag: "Leave" })
       await sleep(LOOK_AGAIN_MS)
     }
     for (const stop of this.#stops) stop()
@@ -205,9 +206,10 @@ export class Seat {
     this.#keeper?.close()
   }
 
-  get #canHandOver(): boolean {
+  /** Whether others may still wait for this replica, where it has told them for so long that it leaves. */
+  #isNeeded(toldMs: number): boolean {
     const { reign } = this.status
-    return !this.#failed && reign?.isMaster === true && reign.inSync.length > 1
+    return reign !== undefined && !reign.mayLeave && toldMs < (reign.isMaster ? LEAD_MS : FOLLOW_MS)
   }
 
   /** One input after the other: what comes of an output before all outputs are carried out waits for them. */

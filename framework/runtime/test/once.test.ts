@@ -81,6 +81,7 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
     position: 0,
     lossWindow: 0,
     isMaster: false,
+    mayLeave: true,
     leased: true,
     committed: 0,
     lag: new Map(),
@@ -193,31 +194,30 @@ describe("a seat of a mode in which one replica executes", () => {
 })
 
 describe("a replica that is to end", () => {
-  it("hands over first, if it is the master and others are in sync", async () => {
-    const master = await start("r0")
+  it("says so until nobody waits for it any more", async () => {
+    const leaving = await start("r0")
     const protocol = protocolOf("r0")
-    protocol.reign = reign("r0", { isMaster: true })
-    let wishes = 0
+    protocol.reign = reign("r1", { mayLeave: false })
+    let said = 0
     protocol.answer = ({ _tag }) => {
-      if (_tag === "HandOver" && ++wishes === 3) protocol.reign = reign("r1")
+      if (_tag === "Leave" && ++said === 3) protocol.reign = reign("r1")
       return []
     }
-    await master.drain()
-    expect(protocol.told.filter(({ _tag }) => _tag === "HandOver")).toEqual(
-      Array.from({ length: 3 }, () => ({ _tag: "HandOver", to: undefined })),
-    )
+    await leaving.drain()
+    expect(said).toBe(3)
   })
 
-  it("ends at once where there is nobody to hand over to, and after a while where nobody takes over", async () => {
-    const master = await start("r0")
-    const protocol = protocolOf("r0")
-    protocol.reign = reign("r0", { isMaster: true, inSync: [ReplicaId("r0")] })
-    await master.drain()
-    expect(protocol.told.filter(({ _tag }) => _tag === "HandOver")).toEqual([])
+  it("ends at once where nobody waits for it, and after a while where somebody does for ever", async () => {
+    const free = await start("r0")
+    const first = protocolOf("r0")
+    first.reign = reign("r0", { isMaster: true })
+    await free.drain()
+    expect(first.told.filter(({ _tag }) => _tag === "Leave")).toEqual([])
     const again = await start("r0")
-    protocolOf("r0").reign = reign("r0", { isMaster: true })
+    const second = protocolOf("r0")
+    second.reign = reign("r1", { mayLeave: false })
     await again.drain()
-    expect(protocolOf("r0").told.filter(({ _tag }) => _tag === "HandOver")).not.toEqual([])
+    expect(second.told.filter(({ _tag }) => _tag === "Leave")).not.toEqual([])
   })
 })
 

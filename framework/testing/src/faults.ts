@@ -26,8 +26,8 @@ export const REPLICA_FAULTS = [
   "disk-full",
 ] as const
 
-/** Where one replica is the master: nothing is answered before its disk, and those of others, have synced; and callers may reach it when nobody else does. */
-export const MASTER_FAULTS = [...REPLICA_FAULTS, "disk-slow", "aside"] as const
+/** Where one replica is the master: nothing is answered before its disk, and those of others, have synced; callers may reach it when nobody else does; and it says so when it is to end. */
+export const MASTER_FAULTS = [...REPLICA_FAULTS, "disk-slow", "aside", "stop"] as const
 /** Of a group with a master: all of it loses power, and perhaps what is on one disk, or an operator wants another master. */
 export const GROUP_FAULTS = ["power-failure", "hand-over"] as const
 

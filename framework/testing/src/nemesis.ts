@@ -152,7 +152,13 @@ export class Nemesis {
         })
       }
       case "hand-over":
-        return replicas[margin?.master ?? 0]?.handOver(fault.amount < 0.3 ? undefined : replica?.replica)
+        return replica && replicas[margin?.master ?? 0]?.wish({ _tag: "HandOver", to: replica.replica })
+      case "stop":
+        replica?.wish({ _tag: "Leave" })
+        schedule.after(fault.amount * LEAVE_MAX_MS, `${fault.kind} ${fault.target}`, () => replica?.crash())
+        return schedule.after(LEAVE_MAX_MS + fault.durationMs, `${fault.kind} ${fault.target} ends`, () =>
+          replica?.start(),
+        )
       case "memory-flip": {
         const memory = memories[fault.target]
         if (memory !== undefined) memory.isArmed = true
@@ -236,6 +242,8 @@ export class Nemesis {
   }
 }
 
+/** A replica that is to end gives the others so much time, at most. */
+const LEAVE_MAX_MS = 300
 /** A copy of a disk that is put back after a power failure is younger. */
 const COPY_AGE_MAX_MS = 5000
 

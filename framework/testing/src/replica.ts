@@ -163,9 +163,9 @@ export class SimulatedReplica {
     this.#receive("peer", () => this.#step({ _tag: "Peer", from, bytes }))
   }
 
-  /** An operator wants another master: this one, or any. */
-  handOver(to: ReplicaId | undefined): void {
-    this.#receive("a wish", () => this.#step({ _tag: "HandOver", to }))
+  /** An operator wants another master, or that this process ends. */
+  wish(input: ReplicaInput & { readonly _tag: "HandOver" | "Leave" }): void {
+    this.#receive("a wish", () => this.#step(input))
   }
 
   #receive(what: string, happen: () => void): void {

@@ -82,6 +82,11 @@ export class Backup {
     this.#say()
   }
 
+  /** Its process is to end. */
+  leave(): void {
+    this.#say()
+  }
+
   tick(): void {
     const { nowMs } = this.#ground
     if (nowMs - this.#saidAtMs >= SAY_MS) this.#say()
@@ -168,6 +173,7 @@ export class Backup {
       received: ledger.history.last,
       log: ledger.shelved.log,
       clock: nowMs,
+      leaving: this.#ground.isLeaving,
     })
     say({ _tag: "Tell", to: master.replica, bytes })
   }
@@ -176,7 +182,7 @@ export class Backup {
   #suspects(): boolean {
     const { reigns, rules, nowMs, life } = this.#ground
     const { epoch, master, inSync } = reigns.current
-    if (!reigns.roster.voters.includes(life.replica)) return false
+    if (this.#ground.isLeaving || !reigns.roster.voters.includes(life.replica)) return false
     if (!inSync.some(({ replica }) => replica === life.replica)) return false
     if (epoch === 0) return true
     const leaseMs = nowMs - this.#leaseAtMs

@@ -33,6 +33,7 @@ export interface Follower {
   progressAtMs: number
   /** Its own clock. */
   clock: number
+  isLeaving: boolean
 }
 
 /** The backups of one primary: who has what, and what they are sent. */
@@ -72,11 +73,13 @@ export class Followers {
         receivedAtMs: Number.NEGATIVE_INFINITY,
         progressAtMs: nowMs,
         clock: message.clock,
+        isLeaving: false,
       }
       this.#followers.set(from, follower)
     }
     follower.heardAtMs = nowMs
     follower.clock = Math.max(follower.clock, message.clock)
+    follower.isLeaving ||= message.leaving
     follower.log = Math.max(follower.log, message.log)
     if (message.epoch !== this.#epoch) return
     if (!follower.isAligned) {

@@ -13,6 +13,8 @@ export interface Ground {
   readonly past: Past
   readonly reigns: Reigns
   readonly ledger: Ledger
+  /** Its process is to end. */
+  isLeaving: boolean
   /** By the shell's clock, monotonic milliseconds. */
   nowMs: number
   /** Executions that were begun in this life, and commands that ended. */

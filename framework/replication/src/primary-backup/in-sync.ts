@@ -78,6 +78,7 @@ export class InSync {
     const follower = this.#followers.get(life)
     return (
       follower?.isAligned === true &&
+      !follower.isLeaving &&
       reigns.roster.voters.includes(life.replica) &&
       !reigns.isInSync(life) &&
       follower.acknowledged >= ledger.committed &&
@@ -89,6 +90,7 @@ export class InSync {
   #isLate(life: Life): boolean {
     const { nowMs, rules } = this.#ground
     const follower = this.#followers.get(life)
+    if (follower?.isLeaving === true) return true
     const sinceMs =
       follower === undefined ? this.#sinceMs : Math.min(follower.heardAtMs, follower.progressAtMs)
     return nowMs - Math.max(sinceMs, this.#sinceMs) > rules.backupTimeoutMs

@@ -45,6 +45,8 @@ export interface Acknowledgement {
   readonly log: number
   /** Its own clock, milliseconds. */
   readonly clock: number
+  /** It is about to end: nobody is to wait for it. */
+  readonly leaving: boolean
 }
 
 /** From a replica that the log has left behind: whoever has a checkpoint is to say so. */
@@ -120,6 +122,7 @@ export function encodeAcknowledgement(acknowledgement: Omit<Acknowledgement, "_t
   writer.varint(acknowledgement.received)
   writer.varint(acknowledgement.log)
   writer.float64(acknowledgement.clock)
+  writer.byte(acknowledgement.leaving ? 1 : 0)
   return writer.take()
 }
 
@@ -182,6 +185,7 @@ function readAcknowledgement(reader: ByteReader): Acknowledgement {
     received: reader.varint(),
     log: reader.varint(),
     clock: reader.float64(),
+    leaving: reader.byte() === 1,
   }
 }
 

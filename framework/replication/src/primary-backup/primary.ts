@@ -84,6 +84,10 @@ export class Primary {
     return this.#tenure.leased
   }
 
+  get hasSuccessor(): boolean {
+    return this.#tenure.hasSuccessor
+  }
+
   get lag(): ReadonlyMap<ReplicaId, number> {
     const { ledger, reigns, options } = this.#ground
     const backups = reigns.current.inSync.filter(({ replica }) => replica !== options.replica)

@@ -24,6 +24,7 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
   return {
     ...reignReport(ground),
     isMaster: isPrimary,
+    mayLeave: isPrimary ? !role.hasSuccessor : !ground.reigns.isInSync(ground.life),
     leased: isPrimary && role.leased,
     committed: ground.ledger.committed,
     lag: isPrimary ? role.lag : new Map(),

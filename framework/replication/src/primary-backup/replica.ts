@@ -66,6 +66,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       past: this.#past,
       reigns: this.#reigns,
       ledger: this.#ledger,
+      isLeaving: false,
       nowMs: 0,
       executions: 0,
       executed: 0,
@@ -147,6 +148,9 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
         return role.executed(input.executed)
       case "HandOver":
         return role instanceof Primary ? role.handOver(input.to) : undefined
+      case "Leave":
+        this.#ground.isLeaving = true
+        return role instanceof Primary ? role.handOver(undefined) : role.leave()
       case "Tick":
         return this.#tick(input.nowMs)
     }

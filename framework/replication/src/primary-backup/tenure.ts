@@ -125,10 +125,16 @@ export class Tenure {
     if (!isBusy) this.#stepDown()
   }
 
+  /** Whether there is somebody who could take over. */
+  get hasSuccessor(): boolean {
+    return this.#furthest !== undefined
+  }
+
   get #furthest(): ReplicaId | undefined {
     const { reigns, rules, nowMs } = this.#ground
     const backups = [...this.#followers.all].filter(
-      ({ life, heardAtMs }) => reigns.isInSync(life) && nowMs - heardAtMs <= rules.backupTimeoutMs / 2,
+      ({ life, heardAtMs, isLeaving }) =>
+        reigns.isInSync(life) && !isLeaving && nowMs - heardAtMs <= rules.backupTimeoutMs / 2,
     )
     return backups.toSorted((a, b) => heldBy(b) - heldBy(a))[0]?.life.replica
   }

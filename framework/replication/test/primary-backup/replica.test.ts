@@ -211,6 +211,31 @@ describe("a planned handover", () => {
   })
 })
 
+describe("a replica that is to end", () => {
+  it.each(SETTINGS)("hands over, where it is the primary, to the one that stays, $lane", (mode) => {
+    const { group, primary, first, second } = begun(mode)
+    group.call("add", [1])
+    group.tell(first, { _tag: "Leave" })
+    group.tell(primary, { _tag: "Leave" })
+    const call = group.call("add", [1])
+    group.advance(200)
+    expect(group.master).toBe(second)
+    expect(call).toEqual(returned(2))
+    expect(group.replicas.get(primary)?.status.reign?.isMaster).toBe(false)
+  })
+
+  it("is out of sync at once where it is a backup: no write waits for it", () => {
+    const { group, primary, first, second } = begun(synchronous)
+    expect(group.replicas.get(first)?.status.reign?.mayLeave).toBe(false)
+    group.tell(first, { _tag: "Leave" })
+    group.advance(50)
+    expect(group.replicas.get(primary)?.status.reign?.inSync).toEqual([primary, second])
+    expect(group.replicas.get(first)?.status.reign?.mayLeave).toBe(true)
+    group.stop(first)
+    expect(group.call("add", [1])).toEqual(returned(1))
+  })
+})
+
 describe("a query that may be old", () => {
   it("is answered by a backup that is fresh enough, and not by one that is not", () => {
     const { group, first, second } = begun(synchronous)
