@@ -62,7 +62,7 @@ export async function measureTracing(scale: Scale): Promise<Table> {
       requests: REQUESTS,
     },
     { name: "each a root, none sampled", group: traced, sampler: new AlwaysOffSampler(), requests: 0 },
-  ].map((variant) => ({ ...variant, p50Ms: new Array<number>(), perSecond: new Array<number>() }))
+  ].map((variant) => Object.assign(variant, { p50Ms: new Array<number>(), perSecond: new Array<number>() }))
   for (let round = 0; round <= rounds; round++)
     for (const { group, sampler, requests, p50Ms, perSecond } of variants) {
       const client = await group.connect()
