@@ -10,7 +10,6 @@ import {
   Overloaded,
   Partition,
   partitionOf,
-  type ReplicaId,
 } from "@lockstep/core"
 import { type ConnectionOptions, describeGroup, type GroupDescriptor, openConnection } from "@lockstep/nats"
 import {
@@ -20,6 +19,7 @@ import {
   type Reads,
   type ReplicationMode,
 } from "@lockstep/replication"
+import { totalOf } from "./counts.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { callOf, type Dissent, Lane } from "./lane.ts"
 
@@ -139,7 +139,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
         return known.lane.retry(error.command.number, known.call)
       },
       get counts() {
-        return total([...lanes.values()].map((lane) => lane.counts))
+        return totalOf([...lanes.values()].map((lane) => lane.counts))
       },
       close,
       [Symbol.asyncDispose]: close,
@@ -164,22 +164,4 @@ function checkReads(reads: Reads, { name }: ActorClass, { kind, execution }: Rep
     throw new TypeError(
       `reads of ${name} cannot be stale: its mode is ${kind}, in which every query has a place in the log's order, and sees all before it. Leave out \`reads\``,
     )
-}
-
-function total(all: ReadonlyArray<ClientCounts>): ClientCounts {
-  const dissents = new Map<ReplicaId, number>()
-  for (const counts of all)
-    for (const [replica, count] of counts.dissents)
-      dissents.set(replica, (dissents.get(replica) ?? 0) + count)
-  const sum = (pick: (counts: ClientCounts) => number): number =>
-    all.reduce((result, counts) => result + pick(counts), 0)
-  return {
-    batches: sum((counts) => counts.batches),
-    commands: sum((counts) => counts.commands),
-    matched: sum((counts) => counts.matched),
-    dissents,
-    strangers: sum((counts) => counts.strangers),
-    appendedAgain: sum((counts) => counts.appendedAgain),
-    asked: sum((counts) => counts.asked),
-  }
 }

@@ -16,6 +16,7 @@ import type { HaltReport, ReignReport, ReplicaRole, ReplicaStatus } from "@locks
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
+import { SeatMetrics } from "./telemetry/seat-metrics.ts"
 
 /** Which replica of which group runs, and what it hosts. */
 export interface HostOptions extends Omit<ConnectionOptions, "name"> {
@@ -164,8 +165,10 @@ export async function host(options: HostOptions): Promise<Host> {
     ...(password === undefined ? {} : { password }),
   })
   const seats: Array<Seat> = []
+  const measured: Array<SeatMetrics> = []
   const drain = async (): Promise<void> => {
     await Promise.all(seats.map((seat) => seat.close()))
+    for (const metrics of measured) metrics.end()
     await connection.close()
   }
   try {
@@ -176,7 +179,20 @@ export async function host(options: HostOptions): Promise<Host> {
     const determinism = options.determinism ?? (environment === "production" ? "guarded" : "checked")
     for (let index = 0; index < group.partitions; index++) {
       const partition = Partition(index)
-      seats.push(new Seat({ connection, group, replica, partition, definitions, options, determinism }))
+      const metrics = new SeatMetrics({ group: group.group, partition, replica })
+      const heard = { ...options, onEvent: metrics.hearing(options.onEvent) }
+      const seat = new Seat({
+        connection,
+        group,
+        replica,
+        partition,
+        definitions,
+        options: heard,
+        determinism,
+      })
+      seats.push(seat)
+      metrics.begin(seat)
+      measured.push(metrics)
     }
     return {
       group,

@@ -28,6 +28,7 @@ import type {
 import { tell } from "./listener.ts"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
 import { Calls, type CallSpan } from "./telemetry/calls.ts"
+import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
@@ -44,10 +45,14 @@ export class Lane {
   readonly #appender: Appender
   readonly #asker: Asker
   readonly #calls: Calls
+  /** Where anybody measures. */
+  readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
   #flushing = false
   /** When the turn began in which calls are gathered. */
   #turnMs = 0
+  /** When the last input came. */
+  #nowMs = 0
   #timer: NodeJS.Timeout | undefined
   #refreshing = false
 
@@ -65,6 +70,8 @@ export class Lane {
       partition,
       replicas: lane.options.roster.voters.length,
     })
+    const { voters } = lane.options.roster
+    this.#metrics = LaneMetrics.of({ group, partition, voters, counts: () => this.counts })
     this.#connection = lane.connection
     this.#onDissent = lane.onDissent
     this.#protocol = lane.mode.client<Waiting>(lane.options)
@@ -77,6 +84,7 @@ export class Lane {
       this.#step({ _tag: "Unheard", token, nowMs: performance.now() }),
     )
     this.#stops = [
+      () => this.#metrics?.close(),
       () => this.#asker.close(),
       lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>
         this.#step({ _tag: "Vote", from: voter(subject), bytes, nowMs: performance.now() }),
@@ -109,7 +117,7 @@ export class Lane {
       const span = this.#calls.begin(call)
       this.#step({
         _tag: "Submit",
-        call: { call, resolve, reject, span },
+        call: { call, resolve, reject, span, sinceMs: this.#turnMs },
         type: definition.type,
         member: member.name,
         key,
@@ -123,9 +131,14 @@ export class Lane {
 
   /** Waits again for a call that ended undecided. */
   retry(number: number, call: LaneCall): Promise<unknown> {
-    const span = undefined // its first attempt was traced, and has ended
+    const seen = { span: undefined, sinceMs: undefined } // its first attempt was traced and measured, and has ended
     return new Promise((resolve, reject) =>
-      this.#step({ _tag: "Retry", number, call: { call, resolve, reject, span }, nowMs: performance.now() }),
+      this.#step({
+        _tag: "Retry",
+        number,
+        call: { call, resolve, reject, ...seen },
+        nowMs: performance.now(),
+      }),
     )
   }
 
@@ -137,6 +150,7 @@ export class Lane {
   }
 
   #step(input: ClientInput<Waiting>): void {
+    if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
@@ -173,9 +187,13 @@ export class Lane {
       }
       case "Settle":
         output.call.span?.settled(output)
+        if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
+          this.#metrics.settled(output.call.call, output.outcome, this.#nowMs - output.call.sinceMs)
         return settle(output.call, output.outcome)
       case "Fail":
         output.call.span?.failed(output.error)
+        if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
+          this.#metrics.failed(output.call.call, output.error, this.#nowMs - output.call.sinceMs)
         calls.set(output.error, { lane: this, call: output.call.call })
         return output.call.reject(output.error)
       case "Refresh":
@@ -204,6 +222,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void
   /** Where the call is traced. */
   readonly span: CallSpan | undefined
+  /** When it was made; undefined where it was measured before. */
+  readonly sinceMs: number | undefined
 }
 
 function appendInput(token: number, result: AppendResult): ClientInput<Waiting> {

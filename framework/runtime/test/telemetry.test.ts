@@ -1,15 +1,41 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
+import { METRICS, REPLICA_STATES } from "../src/telemetry/metrics.ts"
 import { ATTRIBUTES, SPANS } from "../src/telemetry/names.ts"
 import { contextOf, traceparentOf } from "../src/telemetry/traceparent.ts"
 import { trace } from "@opentelemetry/api"
 
 const page = readFileSync(new URL("../../../docs/telemetry.md", import.meta.url), "utf8")
 
+/** The cells of the table in a section of the page. */
+function rowsOf(section: string): ReadonlyArray<ReadonlyArray<string>> {
+  const [, ...after] = page.split(`\n## ${section}\n`)
+  const [text = ""] = after.join().split("\n## ")
+  return [...text.matchAll(/^\| (`.*) \|$/gm)].map(([, row = ""]) =>
+    row.split("|").map((cell) => cell.trim()),
+  )
+}
+
 describe("docs/telemetry.md", () => {
   it("lists every attribute, and no other", () => {
-    const listed = [...page.matchAll(/^\| `([a-z._]+)` +\|/gm)].map(([, name]) => name)
-    expect(listed).toEqual(Object.values(ATTRIBUTES))
+    const listed = rowsOf("Attributes").map(([name]) => name)
+    expect(listed).toEqual(Object.values(ATTRIBUTES).map((name) => `\`${name}\``))
+  })
+
+  it("lists every metric as it is, and no other", () => {
+    const metrics = Object.values(METRICS).map(({ name, kind, unit, attributes, meaning }) => [
+      `\`${name}\``,
+      kind,
+      `\`${unit}\``,
+      attributes.map((attribute) => `\`${attribute}\``).join(" "),
+      meaning,
+    ])
+    expect(rowsOf("Metrics")).toEqual(metrics)
+  })
+
+  it("names every state of a replica", () => {
+    const [, , meaning = ""] = rowsOf("Attributes").find(([name]) => name === "`lockstep.state`") ?? []
+    expect([...meaning.matchAll(/`([a-z-]+)`/g)].map(([, state]) => state)).toEqual([...REPLICA_STATES])
   })
 
   it("shows every kind of span", () => {

@@ -4,7 +4,7 @@ export interface Telemetry {
 }
 
 /**
- * Exports spans where OpenTelemetry's standard environment variables say where to; otherwise nothing is loaded. A replica follows the sampling of whoever
+ * Exports spans and metrics where OpenTelemetry's standard environment variables say where to; otherwise nothing is loaded. A replica follows the sampling of whoever
  * called it, and decides nothing of its own.
  */
 export async function startTelemetry(
@@ -14,7 +14,9 @@ export async function startTelemetry(
   const isWanted = [
     env["OTEL_EXPORTER_OTLP_ENDPOINT"],
     env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"],
+    env["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"],
     env["OTEL_TRACES_EXPORTER"],
+    env["OTEL_METRICS_EXPORTER"],
   ].some((value) => value !== undefined && value !== "" && value !== "none")
   if (!isWanted || env["OTEL_SDK_DISABLED"] === "true") return undefined
   env["OTEL_SERVICE_NAME"] ??= "lockstep-replica"

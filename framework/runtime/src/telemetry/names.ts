@@ -33,6 +33,15 @@ export const ATTRIBUTES = {
   replica: "lockstep.replica",
   /** From the log's time of the entry to its execution, seconds. */
   applyLag: "lockstep.apply.lag",
+  /** What a replica does at the moment: one of `REPLICA_STATES`. */
+  state: "lockstep.state",
+  role: "lockstep.role",
+  /** The name of a `HostEvent`. */
+  event: "lockstep.event",
+  /** Why a replica began anew: one of those of a `HaltReport`. */
+  reason: "lockstep.reason",
+  /** One that follows a master. */
+  backup: "lockstep.backup",
 } as const
 
 /** Names of spans. */
