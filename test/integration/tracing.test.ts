@@ -1,6 +1,7 @@
 import type { ReplicationMode } from "@lockstep/replication"
-import { context, SpanKind, trace, TraceFlags } from "@opentelemetry/api"
+import { context, logs, SeverityNumber, SpanKind, trace, TraceFlags } from "@opentelemetry/api"
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
+import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs"
 import {
   InMemorySpanExporter,
   type ReadableSpan,
@@ -18,15 +19,23 @@ import { Ledger } from "./ledger.ts"
 const exporter = new InMemorySpanExporter()
 const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] })
 const contexts = new AsyncLocalStorageContextManager()
+const records = new InMemoryLogRecordExporter()
+const logger = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: records })] })
 beforeAll(() => {
   context.setGlobalContextManager(contexts.enable())
   trace.setGlobalTracerProvider(provider)
+  logs.setGlobalLoggerProvider(logger)
 })
-beforeEach(() => exporter.reset())
+beforeEach(() => {
+  exporter.reset()
+  records.reset()
+})
 afterAll(async () => {
   trace.disable()
+  logs.disable()
   context.disable()
   await provider.shutdown()
+  await logger.shutdown()
 })
 
 const voted = stateMachine({ faults: 1, faultModel: "byzantine" })
@@ -122,6 +131,15 @@ describe("a voted call that is traced", () => {
     await run.group.start("r1")
     await expect.poll(() => run.group.hosts.every(({ caughtUp }) => caughtUp), { timeout: 10_000 }).toBe(true)
     expect(named("process cmd.main.0")).toHaveLength(15)
+    const [replay, ...others] = named("replay")
+    expect(others).toEqual([])
+    expect(replay?.parentSpanContext).toBeUndefined()
+    expect(replay?.attributes).toMatchObject({
+      "lockstep.replica": "r1",
+      "lockstep.replay.from": 0,
+      "lockstep.replay.to": 6,
+      "lockstep.replay.commands": 5,
+    })
   })
 })
 
@@ -138,6 +156,29 @@ describe("a call that one replica executes, and that is traced", () => {
     expect(processed !== undefined && isBelow(processed, send)).toBe(true)
     expect(applied !== undefined && isBelow(applied, processed)).toBe(true)
     expect(spans()).toHaveLength(4)
+  })
+})
+
+describe("a replica that answers wrongly", () => {
+  it("is told of in the trace of each call that it was outvoted in; the call is no error", async () => {
+    await using group = await LedgerGroup.start({ r1: "value" })
+    await using client = await group.connect()
+    const ledger = client.actor(Ledger, "key")
+    for (let i = 0; i < 105; i++) await ledger.record(`${i}`)
+    const dissents = () =>
+      records.getFinishedLogRecords().filter(({ eventName }) => eventName === "lockstep.vote.dissent")
+    await expect.poll(() => dissents().length, { timeout: 10_000 }).toBe(5)
+    const calls = new Map(named("test/Ledger/record").map((call) => [call.spanContext().spanId, call]))
+    for (const { spanContext, attributes, severityNumber } of dissents()) {
+      const call = calls.get(spanContext?.spanId ?? "")
+      expect(call?.status.code).toBe(0)
+      expect(attributes).toMatchObject({
+        "lockstep.replica": "r1",
+        "lockstep.log.seq": call?.attributes["lockstep.log.seq"],
+      })
+      expect(attributes["lockstep.output.actual"]).not.toBe(attributes["lockstep.output.expected"])
+      expect(severityNumber).toBe(SeverityNumber.WARN)
+    }
   })
 })
 

@@ -16,6 +16,8 @@ import type { HaltReport, ReignReport, ReplicaRole, ReplicaStatus } from "@locks
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
+import { Replays } from "./telemetry/replays.ts"
+import { Records } from "./telemetry/records.ts"
 import { SeatMetrics } from "./telemetry/seat-metrics.ts"
 
 /** Which replica of which group runs, and what it hosts. */
@@ -180,7 +182,14 @@ export async function host(options: HostOptions): Promise<Host> {
     for (let index = 0; index < group.partitions; index++) {
       const partition = Partition(index)
       const metrics = new SeatMetrics({ group: group.group, partition, replica })
-      const heard = { ...options, onEvent: metrics.hearing(options.onEvent) }
+      const records = new Records({ group: group.group, partition, replica })
+      const replays = new Replays({ group: group.group, partition, replica })
+      const onEvent = (event: HostEvent): void => {
+        records.event(event)
+        replays.event(event)
+        options.onEvent?.(event)
+      }
+      const heard = { ...options, onEvent: metrics.hearing(onEvent) }
       const seat = new Seat({
         connection,
         group,

@@ -28,6 +28,7 @@ import type {
 import { tell } from "./listener.ts"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
 import { Calls, type CallSpan } from "./telemetry/calls.ts"
+import { Dissents } from "./telemetry/records.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
@@ -45,6 +46,7 @@ export class Lane {
   readonly #appender: Appender
   readonly #asker: Asker
   readonly #calls: Calls
+  readonly #dissents: Dissents
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
@@ -64,6 +66,7 @@ export class Lane {
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
+    this.#dissents = new Dissents({ group, partition })
     this.#calls = new Calls({
       mode: lane.mode,
       group,
@@ -152,6 +155,7 @@ export class Lane {
   #step(input: ClientInput<Waiting>): void {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
+    this.#dissents.tell()
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
 
@@ -187,6 +191,7 @@ export class Lane {
       }
       case "Settle":
         output.call.span?.settled(output)
+        if (output.call.span !== undefined) this.#dissents.decided(output.seq, output.call.span.context)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
           this.#metrics.settled(output.call.call, output.outcome, this.#nowMs - output.call.sinceMs)
         return settle(output.call, output.outcome)
@@ -199,6 +204,7 @@ export class Lane {
       case "Refresh":
         return void this.#refresh()
       case "Dissent":
+        this.#dissents.heard(output)
         return tell(this.#onDissent, output)
     }
   }

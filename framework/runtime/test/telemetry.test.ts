@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { METRICS, REPLICA_STATES } from "../src/telemetry/metrics.ts"
-import { ATTRIBUTES, SPANS } from "../src/telemetry/names.ts"
+import { ATTRIBUTES, EVENTS, SPANS } from "../src/telemetry/names.ts"
 import { contextOf, traceparentOf } from "../src/telemetry/traceparent.ts"
 import { trace } from "@opentelemetry/api"
 
@@ -22,6 +22,12 @@ describe("docs/telemetry.md", () => {
     expect(listed).toEqual(Object.values(ATTRIBUTES).map((name) => `\`${name}\``))
   })
 
+  it("lists every log record, and no other", () => {
+    expect(rowsOf("Log records").map(([name]) => name)).toEqual(
+      Object.values(EVENTS).map((name) => `\`${name}\``),
+    )
+  })
+
   it("lists every metric as it is, and no other", () => {
     const metrics = Object.values(METRICS).map(({ name, kind, unit, attributes, meaning }) => [
       `\`${name}\``,
@@ -40,6 +46,7 @@ describe("docs/telemetry.md", () => {
 
   it("shows every kind of span", () => {
     for (const name of [
+      SPANS.replay,
       SPANS.send("cmd.bank.0"),
       SPANS.process("cmd.bank.0"),
       SPANS.call("bank/Account", "deposit"),

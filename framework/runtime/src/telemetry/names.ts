@@ -29,6 +29,9 @@ export const ATTRIBUTES = {
   votesMissing: "lockstep.votes.missing",
   /** Digest of the bytes of the command's outcome: equal on replicas that agree. */
   outputDigest: "lockstep.output.digest",
+  /** What was decided, and what a replica said instead: digests of the outcomes of a batch. */
+  outputExpected: "lockstep.output.expected",
+  outputActual: "lockstep.output.actual",
   /** Which replica executed it. */
   replica: "lockstep.replica",
   /** From the log's time of the entry to its execution, seconds. */
@@ -40,6 +43,14 @@ export const ATTRIBUTES = {
   event: "lockstep.event",
   /** Why a replica began anew: one of those of a `HaltReport`. */
   reason: "lockstep.reason",
+  /** What a replica executed once more when it started: after this position, up to that one, so many commands. */
+  replayFrom: "lockstep.replay.from",
+  replayTo: "lockstep.replay.to",
+  replayCommands: "lockstep.replay.commands",
+  /** Counts masters. */
+  epoch: "lockstep.epoch",
+  /** How many acknowledged positions may be lost with the master before, at most. */
+  lossWindow: "lockstep.loss.window",
   /** One that follows a master. */
   backup: "lockstep.backup",
 } as const
@@ -54,8 +65,28 @@ export const SPANS = {
   vote: (type: string, member: string): string => `vote ${type}/${member}`,
   /** CONSUMER: one replica has got to the command. */
   process: (destination: string): string => `process ${destination}`,
+  /** INTERNAL, and the root of its trace: a replica has started, and executes once more what it has missed, or forgotten. */
+  replay: "replay",
   /** INTERNAL: the command runs. Spans of the actor's own hang below it. */
   apply: (type: string, member: string): string => `apply ${type}/${member}`,
+} as const
+
+/** Names of log records: what happened, and somebody should know of. */
+export const EVENTS = {
+  /** WARN, in the trace of the call: a replica said something else than was decided. */
+  dissent: "lockstep.vote.dissent",
+  /** ERROR: its checkpoint is not that of f+1 others. It begins anew, on probation. */
+  diverged: "lockstep.replica.diverged",
+  /** ERROR: it begins anew, on probation, for another reason. */
+  quarantined: "lockstep.replica.quarantined",
+  /** INFO: it is over its probation. */
+  trusted: "lockstep.replica.trusted",
+  /** ERROR: it refuses to go on. */
+  halted: "lockstep.replica.halted",
+  /** ERROR: the log, as its server shows it, is not what it was. */
+  logIntegrity: "lockstep.log.integrity",
+  /** INFO, or WARN where acknowledged writes may be lost or fewer replicas hold them than the class asks for: another master, or others in sync. */
+  reign: "lockstep.reign",
 } as const
 
 /** Where commands are sent: one of these for each partition. */
