@@ -147,6 +147,18 @@ describe("metrics of replicas that vote", () => {
     expect(sumOf(failed)).toBeGreaterThanOrEqual(0.4)
   })
 
+  it("tell only so many errors apart: an actor may make their codes up as it goes", async () => {
+    await using meters = new Meters()
+    await using group = await Group.start(counting(1), voted)
+    await using client = await group.connect()
+    const counter = client.actor(counting(1), "c")
+    await Promise.allSettled(Array.from({ length: 70 }, (_, i) => counter.refuse(`Code${i}`)))
+    const refused = "lockstep metrics/Counting/refuse"
+    const calls = await values(meters, METRICS.callDuration)
+    expect(Object.keys(calls)).toHaveLength(65)
+    expect(calls).toMatchObject({ [`${refused} Code63`]: 1, [`${refused} _OTHER`]: 6 })
+  })
+
   it("name the replica that is wrong, and what became of it", async () => {
     await using meters = new Meters()
     await using server = await startServer()
@@ -207,6 +219,8 @@ describe("metrics of replicas with a master", () => {
 
 interface Counting {
   add(): number
+  /** Throws an ActorError of this code. */
+  refuse(code: string): void
 }
 
 /** Replicas that are given different steps say different things. */
@@ -219,6 +233,11 @@ function counting(step: number): ActorClass<Counting> {
     add(): number {
       this.count += step
       return this.count
+    }
+
+    @Command()
+    refuse(code: string): void {
+      throw new ActorError(code)
     }
   }
   return Counter
