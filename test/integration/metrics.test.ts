@@ -16,6 +16,9 @@ import { METRICS } from "../../framework/runtime/src/telemetry/metrics.ts"
 import { Group } from "../conformance/group.ts"
 import { walletIn } from "../conformance/wallet.ts"
 import { Meters, type Point } from "../telemetry/meters.ts"
+import { Receiver } from "../telemetry/receiver.ts"
+import { LedgerGroup } from "./group.ts"
+import { Ledger } from "./ledger.ts"
 
 const voted = stateMachine({ faults: 1, faultModel: "byzantine" })
 const once = primaryBackup({ replication: "synchronous" })
@@ -214,6 +217,27 @@ describe("metrics of replicas with a master", () => {
     await run.wallet.deposit(1n)
     const after = await values(meters, METRICS.reignEpoch)
     expect(Math.max(...backups.map((backup) => after[backup] ?? 0))).toBe(before + 1)
+  })
+})
+
+describe("replica processes", () => {
+  it("export what they measure, each under its name, and need export no spans for it", async () => {
+    await using receiver = await Receiver.start()
+    const telemetry = {
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${receiver.url}/v1/metrics`,
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_METRIC_EXPORT_INTERVAL: "100",
+      OTEL_METRIC_EXPORT_TIMEOUT: "100",
+      OTEL_TRACES_EXPORTER: "none",
+      OTEL_LOGS_EXPORTER: "none",
+    }
+    await using group = await LedgerGroup.start({}, {}, "copies", telemetry)
+    await using client = await group.connect()
+    await client.actor(Ledger, "key").record("entry")
+    const seats = all.filter(({ name }) => name.startsWith("lockstep.replica.")).map(({ name }) => name)
+    for (const replica of ["r0", "r1", "r2"])
+      await expect.poll(() => receiver.metrics.get(replica), soon).toEqual(new Set(seats))
+    expect(receiver.spans).toEqual([])
   })
 })
 
