@@ -16,6 +16,9 @@ import { METRICS } from "../../framework/runtime/src/telemetry/metrics.ts"
 import { Group } from "../conformance/group.ts"
 import { walletIn } from "../conformance/wallet.ts"
 import { Meters, type Point } from "../telemetry/meters.ts"
+import { Receiver } from "../telemetry/receiver.ts"
+import { LedgerGroup } from "./group.ts"
+import { Ledger } from "./ledger.ts"
 
 const voted = stateMachine({ faults: 1, faultModel: "byzantine" })
 const once = primaryBackup({ replication: "synchronous" })
@@ -147,6 +150,18 @@ describe("metrics of replicas that vote", () => {
     expect(sumOf(failed)).toBeGreaterThanOrEqual(0.4)
   })
 
+  it("tell only so many errors apart: an actor may make their codes up as it goes", async () => {
+    await using meters = new Meters()
+    await using group = await Group.start(counting(1), voted)
+    await using client = await group.connect()
+    const counter = client.actor(counting(1), "c")
+    await Promise.allSettled(Array.from({ length: 70 }, (_, i) => counter.refuse(`Code${i}`)))
+    const refused = "lockstep metrics/Counting/refuse"
+    const calls = await values(meters, METRICS.callDuration)
+    expect(Object.keys(calls)).toHaveLength(65)
+    expect(calls).toMatchObject({ [`${refused} Code63`]: 1, [`${refused} _OTHER`]: 6 })
+  })
+
   it("name the replica that is wrong, and what became of it", async () => {
     await using meters = new Meters()
     await using server = await startServer()
@@ -205,8 +220,31 @@ describe("metrics of replicas with a master", () => {
   })
 })
 
+describe("replica processes", () => {
+  it("export what they measure, each under its name, and need export no spans for it", async () => {
+    await using receiver = await Receiver.start()
+    const telemetry = {
+      OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: `${receiver.url}/v1/metrics`,
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_METRIC_EXPORT_INTERVAL: "100",
+      OTEL_METRIC_EXPORT_TIMEOUT: "100",
+      OTEL_TRACES_EXPORTER: "none",
+      OTEL_LOGS_EXPORTER: "none",
+    }
+    await using group = await LedgerGroup.start({}, {}, "copies", telemetry)
+    await using client = await group.connect()
+    await client.actor(Ledger, "key").record("entry")
+    const seats = all.filter(({ name }) => name.startsWith("lockstep.replica.")).map(({ name }) => name)
+    for (const replica of ["r0", "r1", "r2"])
+      await expect.poll(() => receiver.metrics.get(replica), soon).toEqual(new Set(seats))
+    expect(receiver.spans).toEqual([])
+  })
+})
+
 interface Counting {
   add(): number
+  /** Throws an ActorError of this code. */
+  refuse(code: string): void
 }
 
 /** Replicas that are given different steps say different things. */
@@ -219,6 +257,11 @@ function counting(step: number): ActorClass<Counting> {
     add(): number {
       this.count += step
       return this.count
+    }
+
+    @Command()
+    refuse(code: string): void {
+      throw new ActorError(code)
     }
   }
   return Counter

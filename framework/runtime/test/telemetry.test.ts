@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
+import { registeredMeter } from "../src/telemetry/instruments.ts"
 import { METRICS, REPLICA_STATES } from "../src/telemetry/metrics.ts"
 import { ATTRIBUTES, EVENTS, SPANS } from "../src/telemetry/names.ts"
 import { contextOf, traceparentOf } from "../src/telemetry/traceparent.ts"
@@ -54,6 +55,12 @@ describe("docs/telemetry.md", () => {
       SPANS.vote("bank/Account", "deposit"),
     ])
       expect(page).toContain(name)
+  })
+})
+
+describe("a program that has registered nobody who measures", () => {
+  it("makes no instrument", () => {
+    expect(registeredMeter()).toBeUndefined()
   })
 })
 

@@ -102,10 +102,10 @@ function stateOf({ status, live }: WatchedSeat): (typeof REPLICA_STATES)[number]
   return status.caughtUp ? "following" : "catching-up"
 }
 
-const ROLES: ReadonlyArray<ReplicaRole> = ["voter", "standby", "unlisted"]
+export const ROLES: ReadonlyArray<ReplicaRole> = ["voter", "standby", "unlisted"]
 
 /** Every event, so that none is forgotten. */
-const NO_EVENTS: Readonly<Record<HostEvent["event"], number>> = {
+export const NO_EVENTS: Readonly<Record<HostEvent["event"], number>> = {
   attached: 0,
   "caught-up": 0,
   "log-away": 0,
@@ -127,7 +127,8 @@ const NO_EVENTS: Readonly<Record<HostEvent["event"], number>> = {
   failed: 0,
 }
 
-const NO_REJOINS: Readonly<Record<HaltReport["reason"], number>> = {
+/** Every reason. */
+export const NO_REJOINS: Readonly<Record<HaltReport["reason"], number>> = {
   "log-recreated": 0,
   "log-gap": 0,
   "log-regression": 0,
