@@ -45,8 +45,6 @@ export function choose(processes: ReadonlyArray<ResourceSpans>, outage: Outage):
     .toSorted(byBegin)
   const slowest = calls.toSorted((a, b) => durationMs(b.span) - durationMs(a.span))[0]
   const others = calls.filter((call) => call !== slowest)
-  const votes = ({ span }: Told, of: string): number =>
-    Number(textOf(span.attributes, `lockstep.votes.${of}`))
   const dissented = others.filter((call) => votes(call, "dissent") > 0)
   const duringOutage = others.filter(
     (call) =>
@@ -77,6 +75,11 @@ export function choose(processes: ReadonlyArray<ResourceSpans>, outage: Outage):
 /** A span, and all below it. */
 export function flat(told: Told): ReadonlyArray<Told> {
   return [told, ...told.below.flatMap(flat)]
+}
+
+/** How many there were, when the call was decided. */
+function votes({ span }: Told, of: "dissent" | "missing"): number {
+  return Number(textOf(span.attributes, `lockstep.votes.${of}`))
 }
 
 function startMs({ span }: Told): number {

@@ -34,7 +34,7 @@ export function textOf(attributes: ReadonlyArray<Attribute>, key: string): strin
   const value = attributes.find((attribute) => attribute.key === key)?.value ?? {}
   const [said] = Object.values(value)
   if (said === undefined) return ""
-  return typeof said === "object" ? JSON.stringify(said) : String(said)
+  return typeof said === "string" ? said : JSON.stringify(said)
 }
 
 export function durationMs(span: Span): number {

@@ -21,7 +21,7 @@ export function pageOf(
 <body>
 <header>
 <h1>Three calls, traced</h1>
-<p>From one run of the departures sample: 20,000 flights, three replica processes, f = 1.</p>
+<p>From one run of the departures sample: 20,000 flights, three replica processes, f&nbsp;=&nbsp;1.</p>
 </header>
 <nav aria-label="Calls"><ol>${chosen.map(({ title }, i) => `<li><a href="#call-${i}">${escaped(title)}</a></li>`).join("")}</ol></nav>
 <main>
@@ -69,6 +69,7 @@ function section({ title, why, call }: Chosen, index: number): string {
       `${vote("match")} equal, ${vote("dissent")} different, ${vote("missing")} missing; ${textOf(attributes, "lockstep.quorum.required")} of ${textOf(attributes, "lockstep.replicas")} were needed`,
     ],
     ["Replicas that told of it", told.join(", ") || "none"],
+    ...(odd.size === 0 ? [] : [["With a different answer", [...odd].join(", ")] as const]),
     ["Trace", traceId],
   ]
   return `${open}
@@ -110,7 +111,7 @@ function row(
   const beginMs = Number(BigInt(span.startTimeUnixNano) - scale.from) / 1e6
   const lastsMs = durationMs(span)
   const percent = (value: number): string => `${((value / scale.spanMs) * 100).toFixed(2)}%`
-  const isOdd = odd.has(replica)
+  const isOdd = odd.has(replica) && textOf(span.attributes, DIGEST) !== ""
   const who = replica === "" ? service : `replica ${replica}`
   const kind = KINDS[span.kind] ?? ""
   const remark = isOdd ? `<strong class="remark">different answer</strong>` : ""
@@ -124,7 +125,7 @@ function row(
   const side = replica === "" ? "caller" : "replica"
   return `<li><details style="--depth:${depth}"><summary aria-label="${escaped(label)}">
 <span class="name">${escaped(span.name)}</span><span class="who">${escaped(who)} ${remark}</span>
-<span class="track"><span class="bar ${side}${isOdd ? " odd" : ""}" style="left:${percent(beginMs)};width:${percent(lastsMs)}"></span></span>
+<span class="track"><span class="bar ${side}${isOdd ? " odd" : ""}" style="left:min(${percent(beginMs)}, 100% - 3px);width:${percent(lastsMs)}"></span></span>
 <span class="lasts">${ms(lastsMs)}</span></summary>
 <table><caption>Attributes of ${escaped(span.name)}, ${escaped(who)}</caption><tbody>${details.map(([key = "", value = ""]) => `<tr><th scope="row">${escaped(key)}</th><td>${escaped(value)}</td></tr>`).join("")}</tbody></table></details>
 ${below.length === 0 ? "" : `<ol>${below.map((child) => row(child, { scale, odd, depth: depth + 1 })).join("")}</ol>`}</li>`

@@ -19,7 +19,7 @@ code, td, .name { font-family: ui-monospace, monospace; font-size: .875rem; }
 dt { font-size: .8125rem; color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .spans, .spans ol { list-style: none; margin: 0; padding: 0; }
-summary, .scale { display: grid; grid-template-columns: minmax(0, 19rem) minmax(0, 9rem) minmax(0, 1fr) 5.5rem; gap: 0 .75rem; align-items: center; }
+summary, .scale { display: grid; grid-template-columns: minmax(0, 22.5rem) minmax(0, 8rem) minmax(0, 1fr) 5.5rem; gap: 0 .75rem; align-items: center; }
 summary { padding: .3rem .25rem; border-bottom: 1px solid var(--line); cursor: pointer; list-style: none; }
 summary::-webkit-details-marker { display: none; }
 summary:hover { background: var(--track); }
@@ -34,7 +34,7 @@ details[open] > summary .name::before { content: "▾ "; }
 .bar.replica { background: var(--replica); }
 .bar.odd { background: repeating-linear-gradient(135deg, var(--odd) 0 4px, transparent 4px 7px); border: 1px solid var(--odd); }
 .lasts { text-align: right; font-variant-numeric: tabular-nums; font-size: .875rem; }
-.scale { font-size: .8125rem; color: var(--soft); grid-template-columns: minmax(0, 28.75rem) 1fr auto 1fr 5.5rem; padding: 0 .25rem; }
+.scale { font-size: .8125rem; color: var(--soft); grid-template-columns: minmax(0, 31.25rem) 1fr auto 1fr 5.5rem; padding: 0 .25rem; }
 .scale span:nth-child(1) { grid-column: 2; } .scale span:nth-child(2) { grid-column: 3; }
 .scale span:nth-child(3) { grid-column: 4; text-align: right; }
 table { margin: .5rem 0 .75rem calc(var(--depth) * 1rem + 1.25rem); border-collapse: collapse; font-size: .875rem; }
