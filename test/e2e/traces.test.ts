@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { root } from "../source.ts"
+import { Receiver } from "../telemetry/receiver.ts"
 
 const program = join(root, "samples", "03-departures", "dist", "main.js")
 const chromium = (process.env["PATH"] ?? "")
@@ -96,6 +97,34 @@ describe("the departures sample, traced into a folder", () => {
   })
 })
 
+describe("the departures sample, traced to an endpoint", () => {
+  it("exports spans of its own process and of its replicas, and writes no files", async () => {
+    await using receiver = await Receiver.start()
+    const { code, out } = await run(process.execPath, [program, "--json", "--trace"], {
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_METRICS_EXPORTER: "none",
+      OTEL_LOGS_EXPORTER: "none",
+    })
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).not.toHaveProperty("traces")
+    const calls = receiver.spans.filter(({ span }) => span.name === "departures/Airport/depart")
+    const processed = receiver.spans.filter(({ span }) => span.name === "process cmd.departures.0")
+    expect(calls.length).toBeGreaterThan(0)
+    expect(new Set(processed.map(({ instance }) => instance))).toEqual(new Set(["r0", "r1", "r2"]))
+  })
+
+  it("keeps what the run showed when nobody listens there", async () => {
+    const { code, out, errors } = await run(process.execPath, [program, "--json", "--trace"], {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
+      OTEL_EXPORTER_OTLP_TIMEOUT: "1000",
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+    })
+    expect(errors).toContain("not all spans were exported")
+    expect({ code, ok: JSON.parse(out).ok }).toEqual({ code: 0, ok: true })
+  })
+})
+
 describe("the departures sample, asked for traces it cannot make", () => {
   it.each([
     [["--trace"], /OTEL_EXPORTER_OTLP_ENDPOINT.*not set.*--trace-out DIR/],
@@ -111,8 +140,10 @@ describe("the departures sample, asked for traces it cannot make", () => {
 function run(
   file: string,
   flags: ReadonlyArray<string>,
+  telemetry: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly code: number; readonly out: string; readonly errors: string }> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("OTEL_")))
+  const others = Object.entries(process.env).filter(([name]) => !name.startsWith("OTEL_"))
+  const env = { ...Object.fromEntries(others), ...telemetry }
   return new Promise((resolve) => {
     const child = execFile(
       file,

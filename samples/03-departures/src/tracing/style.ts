@@ -19,7 +19,7 @@ code, td, .name { font-family: ui-monospace, monospace; font-size: .875rem; }
 dt { font-size: .8125rem; color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .spans, .spans ol { list-style: none; margin: 0; padding: 0; }
-summary, .scale { display: grid; grid-template-columns: minmax(0, 22.5rem) minmax(0, 8rem) minmax(0, 1fr) 5.5rem; gap: 0 .75rem; align-items: center; }
+summary, .scale { display: grid; grid-template-columns: minmax(0, 21rem) minmax(0, 9.5rem) minmax(0, 1fr) 5.5rem; gap: 0 .75rem; align-items: center; }
 summary { padding: .3rem .25rem; border-bottom: 1px solid var(--line); cursor: pointer; list-style: none; }
 summary::-webkit-details-marker { display: none; }
 summary:hover { background: var(--track); }
@@ -28,7 +28,7 @@ summary:focus-visible, a:focus-visible { outline: 2px solid var(--caller); outli
 .name::before { content: "▸ "; color: var(--soft); }
 details[open] > summary .name::before { content: "▾ "; }
 .who { font-size: .875rem; color: var(--soft); }
-.remark { display: block; color: var(--odd); }
+.remark { display: block; white-space: nowrap; color: var(--odd); }
 .track { position: relative; height: .9rem; background: var(--track); border-radius: 2px; overflow: hidden; }
 .bar { position: absolute; top: 0; bottom: 0; min-width: 3px; border-radius: 2px; background: var(--caller); }
 .bar.replica { background: var(--replica); }
