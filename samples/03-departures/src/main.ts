@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
+import { parseArgs } from "node:util"
 import { type Client, connect, Diverged, LockstepError, NoQuorum } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 import { Airport, type Board, type Flight } from "./airport.ts"
@@ -8,6 +9,7 @@ import { Progress } from "./progress.ts"
 import { percentile, print, type Report } from "./report.ts"
 import { sameBoard, sequentialBoards } from "./sequential.ts"
 import { type Service, startService } from "./service.ts"
+import type { Session } from "./tracing/session.ts"
 
 /**
  * The departures boards of 220 airports, kept by three replica processes. 20,000 real flights are streamed to them while
@@ -15,7 +17,39 @@ import { type Service, startService } from "./service.ts"
  * f = 1 can mask. At the end every board is compared with a plain computation over the same file.
  */
 async function main(): Promise<void> {
-  const json = process.argv.includes("--json")
+  const { values: options } = parseArgs({
+    options: { json: { type: "boolean" }, trace: { type: "boolean" }, "trace-out": { type: "string" } },
+  })
+  const tracing = await startTracing(options)
+  let traces
+  let report
+  try {
+    report = await run(tracing)
+  } finally {
+    traces = await tracing?.end()
+  }
+  const result: Report = traces === undefined ? report : { ...report, traces }
+  process.stdout.write(options.json === true ? `${JSON.stringify(result, undefined, 2)}\n` : print(result))
+  process.exitCode = result.ok ? 0 : 1
+}
+
+/** OpenTelemetry's SDK is loaded only where it is asked for. */
+async function startTracing(options: {
+  readonly trace?: boolean | undefined
+  readonly "trace-out"?: string | undefined
+}): Promise<Session | undefined> {
+  const folder = options["trace-out"]
+  if (folder === undefined && options.trace !== true) return undefined
+  if (folder !== undefined && options.trace === true)
+    throw new Error(
+      "--trace exports spans to an endpoint, and --trace-out DIR into a folder: choose one of them.",
+    )
+  if (folder === "") throw new Error("--trace-out needs a folder: --trace-out DIR")
+  const { exportToEndpoint, writeInto } = await import("./tracing/session.ts")
+  return folder === undefined ? exportToEndpoint(process.env) : writeInto(folder, process.env)
+}
+
+async function run(tracing: Session | undefined): Promise<Report> {
   const flights = readFlights()
   const plan = divide(flights)
   const progress = new Progress(flights.length, process.stderr)
@@ -30,15 +64,21 @@ async function main(): Promise<void> {
   await stream.run("one call at a time", plan.oneByOne, { inFlight: 1 })
   const sequential = stream.latencies.toSorted((a, b) => a - b)
   await stream.run("all replicas are well", plan.well, { inFlight: 256 })
+  tracing?.seek("dissent")
   await stream.run("r2 answers wrongly", plan.lying, { inFlight: 256 })
 
   await service.r1.kill()
-  const back = sleep(500).then(() => service.r1.start())
+  const killedMs = Date.now()
+  tracing?.seek("missing")
+  const back = sleep(500)
+    .then(() => service.r1.start())
+    .then(() => tracing?.outage("r1", killedMs, Date.now()))
   await stream.run("r1 is killed, comes back and replays the log", plan.killed, {
     inFlight: 256,
     perSecond: 2500,
   })
   await back
+  tracing?.seek(undefined)
 
   const beyond = await beyondTheLimit(server, service, plan.both, stream)
   await stream.run("all replicas are well again", plan.rest, { inFlight: 256 })
@@ -49,7 +89,7 @@ async function main(): Promise<void> {
   const latencies = stream.latencies.toSorted((a, b) => a - b)
   const dissents = Object.fromEntries(client.counts.dissents)
   const notExactlyOnce = stream.notExactlyOnce()
-  const report: Report = {
+  return {
     ok:
       different.length === 0 &&
       notExactlyOnce.length === 0 &&
@@ -72,8 +112,6 @@ async function main(): Promise<void> {
     airports: { compared: new Set(flights.map((flight) => flight.origin)).size, different },
     notExactlyOnce,
   }
-  process.stdout.write(json ? `${JSON.stringify(report, undefined, 2)}\n` : print(report))
-  process.exitCode = report.ok ? 0 : 1
 }
 
 interface Plan {

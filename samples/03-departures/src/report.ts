@@ -1,3 +1,5 @@
+import type { TraceFiles } from "./tracing/session.ts"
+
 /** What the run showed. `--json` prints it as it is. */
 export interface Report {
   readonly ok: boolean
@@ -22,6 +24,8 @@ export interface Report {
   readonly airports: { readonly compared: number; readonly different: ReadonlyArray<string> }
   /** Departures that were counted other than once. */
   readonly notExactlyOnce: ReadonlyArray<string>
+  /** With `--trace-out`: where the spans are, and the page about three calls. */
+  readonly traces?: TraceFiles
 }
 
 export interface PhaseReport {
@@ -55,6 +59,13 @@ export function print(report: Report): string {
     "",
     `  ${report.airports.compared} airports compared with a sequential computation: ${report.airports.different.length === 0 ? "all equal" : `DIFFERENT: ${report.airports.different.join(", ")}`}`,
     `  departures counted other than exactly once: ${report.notExactlyOnce.length === 0 ? "none" : report.notExactlyOnce.join(", ")}`,
+    ...(report.traces === undefined
+      ? []
+      : [
+          "",
+          `  three calls, traced     ${report.traces.page}`,
+          `  all sampled spans       ${report.traces.spans}`,
+        ]),
     "",
     report.ok ? "  OK" : "  FAILED",
     "",
