@@ -61,7 +61,7 @@ describe("the primary-backup mode in five hundred broken worlds", () => {
     const kinds = Object.keys(totals.faults)
     expect(kinds.filter((kind) => kind.startsWith("log: "))).toHaveLength(5)
     expect(kinds.filter((kind) => kind.startsWith("message "))).toHaveLength(3)
-    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(22)
+    expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(24)
     expect(Object.keys(totals.purposes).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "broken-log",
       "exceed",
