@@ -46,7 +46,7 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
     ? []
     : [
         ...ofReplicas,
-        ...drawGroupFaults(random, { replicas, durationMs, after: ofReplicas }),
+        ...drawGroupFaults(random, { replicas, durationMs, leaseMs, after: ofReplicas }),
         ...drawOtherFaults(random, { clients, durationMs }),
       ].toSorted((a, b) => a.atMs - b.atMs)
   return {
@@ -170,28 +170,37 @@ function drawReplicaFaults(
 /** After these a master comes back with what nobody else has. */
 const CUTS: ReadonlySet<string> = new Set(["isolate", "deaf", "mute", "aside"])
 
-/** Half of them come soon after a master is back, which may then forget what it has learned. */
+/** Half of them come soon after a master is back that was away for longer than its lease: it may then forget what it has learned. */
 function drawGroupFaults(
   random: Random,
   {
     replicas,
     durationMs,
+    leaseMs,
     after,
-  }: { readonly replicas: number; readonly durationMs: number; readonly after: ReadonlyArray<Fault> },
+  }: {
+    readonly replicas: number
+    readonly durationMs: number
+    readonly leaseMs: number
+    readonly after: ReadonlyArray<Fault>
+  },
 ): ReadonlyArray<Fault> {
-  const drawAtMs = (): number => {
-    const back = after.filter(({ kind, ofMaster }) => ofMaster === true && CUTS.has(kind))
-    if (back.length === 0 || random.chance(0.5)) return random.real() * durationMs
+  const back = after.filter(
+    (fault) => fault.ofMaster === true && CUTS.has(fault.kind) && fault.durationMs > leaseMs,
+  )
+  const draw = (): Pick<Fault, "atMs" | "amount"> => {
+    if (back.length === 0 || random.chance(0.5))
+      return { atMs: random.real() * durationMs, amount: random.real() }
     const earlier = random.pick(back)
-    return Math.min(earlier.atMs + earlier.durationMs + random.exponential(1000), durationMs)
+    const atMs = Math.min(earlier.atMs + earlier.durationMs + random.exponential(1000), durationMs)
+    return { atMs, amount: (1 + random.real()) / 2 }
   }
-  return GROUP_FAULTS.filter(() => random.chance(0.3)).flatMap((kind) =>
+  return GROUP_FAULTS.filter(() => random.chance(0.4)).flatMap((kind) =>
     Array.from({ length: random.integer(1, 3) }, () => ({
       kind,
-      atMs: drawAtMs(),
+      ...draw(),
       durationMs: random.exponential(1000),
       target: random.integer(0, replicas - 1),
-      amount: random.real(),
     })),
   )
 }
