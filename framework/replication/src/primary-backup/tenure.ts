@@ -2,7 +2,7 @@ import { encodeRenewal, type Life, type ReplicaId } from "@lockstep/core"
 import { acknowledged, type Followers, heldBy } from "./followers.ts"
 import type { Ground } from "./ground.ts"
 import { InSync } from "./in-sync.ts"
-import type { Reign } from "./reigns.ts"
+import { isSame, type Reign } from "./reigns.ts"
 
 /** Positions that an asynchronous primary may acknowledge beyond what it says in the log, at least. */
 const HORIZON_MIN = 16
@@ -125,9 +125,12 @@ export class Tenure {
     if (!isBusy) this.#stepDown()
   }
 
-  /** Whether there is somebody who could take over. */
+  /** Whether there is somebody who could take over, also where nothing was heard of them for a moment. */
   get hasSuccessor(): boolean {
-    return this.#furthest !== undefined
+    const { reigns, life } = this.#ground
+    return reigns.current.inSync.some(
+      (other) => !isSame(other, life) && this.#followers.get(other)?.isLeaving !== true,
+    )
   }
 
   get #furthest(): ReplicaId | undefined {

@@ -224,6 +224,22 @@ describe("a replica that is to end", () => {
     expect(group.replicas.get(primary)?.status.reign?.isMaster).toBe(false)
   })
 
+  it("waits for a successor that it has not heard of for a moment", () => {
+    const { group, primary, first, second } = begun(asynchronous)
+    group.partition([
+      [primary, "log", "c"],
+      [first, second],
+    ])
+    group.advance(400)
+    group.tell(primary, { _tag: "Leave" })
+    expect(group.replicas.get(primary)?.status.reign?.mayLeave).toBe(false)
+    group.partition([])
+    group.advance(150)
+    group.tell(primary, { _tag: "Leave" })
+    group.advance(50)
+    expect(group.master).not.toBe(primary)
+  })
+
   it("is out of sync at once where it is a backup: no write waits for it", () => {
     const { group, primary, first, second } = begun(synchronous)
     expect(group.replicas.get(first)?.status.reign?.mayLeave).toBe(false)
