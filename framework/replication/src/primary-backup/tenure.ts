@@ -2,7 +2,7 @@ import { encodeRenewal, type Life, type ReplicaId } from "@lockstep/core"
 import { acknowledged, type Followers, heldBy } from "./followers.ts"
 import type { Ground } from "./ground.ts"
 import { InSync } from "./in-sync.ts"
-import { isSame, type Reign } from "./reigns.ts"
+import type { Reign } from "./reigns.ts"
 
 /** Positions that an asynchronous primary may acknowledge beyond what it says in the log, at least. */
 const HORIZON_MIN = 16
@@ -29,6 +29,8 @@ export class Tenure {
   /** How many positions it may go beyond what it has, until the next renewal is seen. */
   #stride = HORIZON_MIN
   #lastAtRenewal: number
+  /** When this replica became the primary. */
+  readonly #sinceMs: number
   /** Since when something waits for the disk. */
   #stuckSinceMs: number | undefined
   /** Who is to be the next one, as an operator wishes, and until when that is tried. */
@@ -39,6 +41,7 @@ export class Tenure {
     this.#followers = followers
     this.#inSync = new InSync(ground, followers)
     this.#lastAtRenewal = ground.ledger.history.last
+    this.#sinceMs = ground.nowMs
   }
 
   /** Whether nobody else can be the primary now. */
@@ -125,12 +128,15 @@ export class Tenure {
     if (!isBusy) this.#stepDown()
   }
 
-  /** Whether there is somebody who could take over, also where nothing was heard of them for a moment. */
+  /** Whether somebody stays who could take over, or soon will: also who is not in sync yet, or was not heard of for a moment. */
   get hasSuccessor(): boolean {
-    const { reigns, life } = this.#ground
-    return reigns.current.inSync.some(
-      (other) => !isSame(other, life) && this.#followers.get(other)?.isLeaving !== true,
-    )
+    const { reigns, rules, options, nowMs } = this.#ground
+    const followers = new Map([...this.#followers.all].map((follower) => [follower.life.replica, follower]))
+    return reigns.roster.voters.some((voter) => {
+      if (voter === options.replica) return false
+      const { isLeaving = false, heardAtMs = this.#sinceMs } = followers.get(voter) ?? {}
+      return !isLeaving && nowMs - heardAtMs <= 2 * rules.backupTimeoutMs
+    })
   }
 
   get #furthest(): ReplicaId | undefined {

@@ -240,6 +240,24 @@ describe("a replica that is to end", () => {
     expect(group.master).not.toBe(primary)
   })
 
+  it("waits for one that is not in sync yet: alone, it would take the group with it", () => {
+    const { group, primary, first, second } = begun(asynchronous)
+    group.partition([
+      [primary, "log", "c"],
+      [first, second],
+    ])
+    group.advance(900)
+    expect(group.replicas.get(primary)?.status.reign?.inSync).toEqual([primary])
+    group.tell(primary, { _tag: "Leave" })
+    expect(group.replicas.get(primary)?.status.reign?.mayLeave).toBe(false)
+    group.partition([])
+    for (let i = 0; i < 20; i++) {
+      group.advance(50)
+      group.tell(primary, { _tag: "Leave" })
+    }
+    expect(group.master).not.toBe(primary)
+  })
+
   it("is out of sync at once where it is a backup: no write waits for it", () => {
     const { group, primary, first, second } = begun(synchronous)
     expect(group.replicas.get(first)?.status.reign?.mayLeave).toBe(false)
