@@ -54,7 +54,7 @@ describe("files", () => {
     ].map((labels) => labels.join(String.raw`\.`))
     const named = new RegExp(`\\b(${hosts.join("|")})\\b`)
     const setting = /^\s*(@[\w-]+:)?registry\s*=|:_authToken\s*=/
-    const resolved = /"resolved": "http/
+    const resolved = /"resolved": "[a-z+]+:\/\//
     const ending = (end: string): ReadonlyArray<Source> => all.filter(({ path }) => path.endsWith(end))
     expect([
       ...all.flatMap((file) => file.matching(named)),

@@ -106,8 +106,9 @@ export class Execution {
         this.#actors.execute(writer, target, command.key, command.args, position)
         continue
       }
-      const { type, member } = { type: target.definition.type, member: target.member.name }
-      const observation = observer.begin({ trace, type, member, key: command.key, seq, orderedMs: nowMs })
+      const { definition, member } = target
+      const traced = { trace, type: definition.type, member: member.name, key: command.key }
+      const observation = observer.begin({ ...traced, seq, orderedMs: nowMs })
       const start = writer.length
       observation.run(() => this.#actors.execute(writer, target, command.key, command.args, position))
       observation.end(writer.view().subarray(start))

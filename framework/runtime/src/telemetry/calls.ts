@@ -14,7 +14,8 @@ import {
   trace,
   TraceFlags,
 } from "@opentelemetry/api"
-import { ATTRIBUTES, DESTINATIONS, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { destinationOf } from "./place.ts"
 import { traceparentOf } from "./traceparent.ts"
 
 /** Spans of the calls that one client makes to one partition. */
@@ -41,8 +42,8 @@ export class Calls {
       [ATTRIBUTES.quorumRequired]: mode.quorum,
       [ATTRIBUTES.replicas]: replicas,
     }
-    const template = mode.execution === "once" ? DESTINATIONS.primary : DESTINATIONS.log
-    this.#destination = template.replace("{group}", group).replace("{partition}", `${partition}`)
+    const { template, destination } = destinationOf(mode, { group, partition })
+    this.#destination = destination
     this.#sending = {
       [ATTRIBUTES.messagingSystem]: MESSAGING_SYSTEM,
       [ATTRIBUTES.messagingOperation]: "send",

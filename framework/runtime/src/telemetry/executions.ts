@@ -1,8 +1,9 @@
 import type { Observation, Observer, TracedCommand } from "@lockstep/actor"
-import { digest, type GroupName, type Partition, type ReplicaId } from "@lockstep/core"
+import { digest } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
 import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
-import { ATTRIBUTES, DESTINATIONS, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
+import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
+import { aboutPlace, destinationOf, type Place } from "./place.ts"
 import { contextOf } from "./traceparent.ts"
 
 /** Spans of the commands that one replica executes, of those that are traced. */
@@ -10,24 +11,16 @@ export class Executions implements Observer {
   readonly #destination: string
   readonly #about: Attributes
 
-  constructor(seat: {
-    readonly mode: ReplicationMode
-    readonly group: GroupName
-    readonly partition: Partition
-    readonly replica: ReplicaId
-  }) {
-    const { mode, group, partition, replica } = seat
-    const template = mode.execution === "once" ? DESTINATIONS.primary : DESTINATIONS.log
-    this.#destination = template.replace("{group}", group).replace("{partition}", `${partition}`)
+  constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }) {
+    const { template, destination } = destinationOf(mode, place)
+    this.#destination = destination
     this.#about = {
       [ATTRIBUTES.messagingSystem]: MESSAGING_SYSTEM,
       [ATTRIBUTES.messagingOperation]: "process",
       [ATTRIBUTES.messagingTemplate]: template,
       [ATTRIBUTES.messagingDestination]: this.#destination,
-      [ATTRIBUTES.group]: group,
+      ...aboutPlace(place),
       [ATTRIBUTES.mode]: mode.kind,
-      [ATTRIBUTES.partition]: partition,
-      [ATTRIBUTES.replica]: replica,
     }
   }
 

@@ -1,8 +1,9 @@
-import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
+import type { GroupName, Partition } from "@lockstep/core"
 import { type Attributes, type Context, logs, ROOT_CONTEXT, SeverityNumber } from "@opentelemetry/api"
 import type { HostEvent } from "../host.ts"
 import type { Dissent } from "../lane.ts"
 import { ATTRIBUTES, EVENTS, SCOPE } from "./names.ts"
+import { aboutPlace, type Place } from "./place.ts"
 
 /** Traced calls whose context is remembered, because a vote that differs may come late. */
 const CONTEXTS_MAX = 128
@@ -59,16 +60,8 @@ export class Dissents {
 export class Records {
   readonly #about: Attributes
 
-  constructor(seat: {
-    readonly group: GroupName
-    readonly partition: Partition
-    readonly replica: ReplicaId
-  }) {
-    this.#about = {
-      [ATTRIBUTES.group]: seat.group,
-      [ATTRIBUTES.partition]: seat.partition,
-      [ATTRIBUTES.replica]: seat.replica,
-    }
+  constructor(place: Place) {
+    this.#about = aboutPlace(place)
   }
 
   event(event: HostEvent): void {

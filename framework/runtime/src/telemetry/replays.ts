@@ -1,7 +1,7 @@
-import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
 import { type Attributes, ROOT_CONTEXT, SpanKind, trace } from "@opentelemetry/api"
 import type { HostEvent } from "../host.ts"
 import { ATTRIBUTES, SCOPE, SPANS } from "./names.ts"
+import { aboutPlace, type Place } from "./place.ts"
 
 /** One span for all that a replica executes once more when it starts: others have told of each command when it was new. */
 export class Replays {
@@ -10,16 +10,8 @@ export class Replays {
   /** Where its checkpoint stands, if it begins at one. */
   #from = 0
 
-  constructor(seat: {
-    readonly group: GroupName
-    readonly partition: Partition
-    readonly replica: ReplicaId
-  }) {
-    this.#about = {
-      [ATTRIBUTES.group]: seat.group,
-      [ATTRIBUTES.partition]: seat.partition,
-      [ATTRIBUTES.replica]: seat.replica,
-    }
+  constructor(place: Place) {
+    this.#about = aboutPlace(place)
   }
 
   event(event: HostEvent): void {

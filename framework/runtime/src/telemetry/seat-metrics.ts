@@ -1,9 +1,9 @@
-import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { HaltReport, ReignStatus, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
 import type { HostEvent } from "../host.ts"
 import { observe, type Observe, registeredMeter } from "./instruments.ts"
 import { REPLICA_STATES } from "./metrics.ts"
 import { ATTRIBUTES } from "./names.ts"
+import { aboutPlace, type Place } from "./place.ts"
 
 type About = Readonly<Record<string, string | number>>
 
@@ -21,12 +21,8 @@ export class SeatMetrics {
   readonly #rejoins: Record<HaltReport["reason"], number> = { ...NO_REJOINS }
   #end: (() => void) | undefined
 
-  constructor({ group, partition, replica }: SeatName) {
-    this.#about = {
-      [ATTRIBUTES.group]: group,
-      [ATTRIBUTES.partition]: partition,
-      [ATTRIBUTES.replica]: replica,
-    }
+  constructor(place: Place) {
+    this.#about = aboutPlace(place)
   }
 
   /** Counts what it hears, and passes it on. */
@@ -72,12 +68,6 @@ export class SeatMetrics {
       tell("rejoins", count, { ...about, [ATTRIBUTES.reason]: reason })
     if (status.reign !== undefined) tellReign(tell, about, status.reign)
   }
-}
-
-interface SeatName {
-  readonly group: GroupName
-  readonly partition: Partition
-  readonly replica: ReplicaId
 }
 
 function tellReign(tell: Observe, about: About, reign: ReignStatus): void {
