@@ -14,6 +14,7 @@ import {
 import {
   type Checkpoint,
   type HaltReport,
+  isNeeded,
   type ReplicaInput,
   type ReplicaOptions,
   type ReplicaOutput,
@@ -41,9 +42,7 @@ import { Executions } from "./telemetry/executions.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
 
-/** So long a replica that is to end waits, at most, until another one is the master, or nobody counts on it; and so often it looks, milliseconds. */
-const LEAD_MS = 2000
-const FOLLOW_MS = 300
+/** So often a replica that is to end looks whether it may, milliseconds. */
 const LOOK_AGAIN_MS = 5
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
@@ -196,7 +195,7 @@ export class Seat {
 
   async #close(): Promise<void> {
     const sinceMs = performance.now()
-    while (!this.#failed && this.#isNeeded(performance.now() - sinceMs)) {
+    while (!this.#failed && isNeeded(this.status.reign, performance.now() - sinceMs)) {
       this.#step({ _tag: "Leave" })
       await sleep(LOOK_AGAIN_MS)
     }
@@ -204,12 +203,6 @@ export class Seat {
     await this.#once?.journal.close()
     this.#attestations.close()
     this.#keeper?.close()
-  }
-
-  /** Whether others may still wait for this replica, where it has told them for so long that it leaves. */
-  #isNeeded(toldMs: number): boolean {
-    const { reign } = this.status
-    return reign !== undefined && !reign.mayLeave && toldMs < (reign.isMaster ? LEAD_MS : FOLLOW_MS)
   }
 
   /** One input after the other: what comes of an output before all outputs are carried out waits for them. */

@@ -1,3 +1,5 @@
+import { LEAD_MS } from "@lockstep/replication"
+import { depart } from "./departure.ts"
 import type { SimulatedDisk } from "./disk.ts"
 import { type Fault, type FaultKind, MASTER_FAULTS } from "./faults.ts"
 import { Margin } from "./margin.ts"
@@ -68,7 +70,8 @@ export class Nemesis {
     if (!margin.allows(fault.kind, target)) return schedule.note(`${fault.kind} ${target} would be too much`)
     margin.begin(fault.kind, target)
     this.#begin({ ...fault, target })
-    schedule.after(fault.durationMs, `${target} may recover`, () => margin.end(target))
+    const leavingMs = fault.kind === "stop" ? LEAD_MS : 0
+    schedule.after(leavingMs + fault.durationMs, `${target} may recover`, () => margin.end(target))
   }
 
   #begin(fault: Fault): void {
@@ -154,10 +157,13 @@ export class Nemesis {
       case "hand-over":
         return replica && replicas[margin?.master ?? 0]?.wish({ _tag: "HandOver", to: replica.replica })
       case "stop":
-        replica?.wish({ _tag: "Leave" })
-        schedule.after(fault.amount * LEAVE_MAX_MS, `${fault.kind} ${fault.target}`, () => replica?.crash())
-        return schedule.after(LEAVE_MAX_MS + fault.durationMs, `${fault.kind} ${fault.target} ends`, () =>
-          replica?.start(),
+        return (
+          replica &&
+          depart(replica, {
+            schedule,
+            patienceMs: fault.amount < 0.3 ? fault.amount * 1000 : Number.POSITIVE_INFINITY,
+            ended: () => end(() => replica.start()),
+          })
         )
       case "memory-flip": {
         const memory = memories[fault.target]
@@ -242,8 +248,6 @@ export class Nemesis {
   }
 }
 
-/** A replica that is to end gives the others so much time, at most. */
-const LEAVE_MAX_MS = 300
 /** A copy of a disk that is put back after a power failure is younger. */
 const COPY_AGE_MAX_MS = 5000
 
