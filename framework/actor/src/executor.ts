@@ -37,7 +37,7 @@ export interface ExecutedCommand {
   readonly member: string
   /** Canonical bytes of the array of arguments. They may be malformed. */
   readonly args: Buffer
-  /** W3C traceparent of what sent it, if that is traced. */
+  /** What it hangs below, if its caller traces it: see `TracedCommand`. */
   readonly trace: string | undefined
 }
 

@@ -1,6 +1,6 @@
 /** A command that its caller traces. */
 export interface TracedCommand {
-  /** W3C traceparent of what sent it. */
+  /** What it hangs below: the W3C traceparent of what sent it, and perhaps lines that only who traces reads. */
   readonly trace: string
   readonly type: string
   readonly member: string
@@ -26,5 +26,5 @@ export interface Observation {
 
 /** Whether whoever sent it wants to see it: decided once, at the root. */
 export function isSampled(trace: string): boolean {
-  return (Number.parseInt(trace.slice(-2), 16) & 1) === 1
+  return (Number.parseInt(trace.slice(53, 55), 16) & 1) === 1
 }

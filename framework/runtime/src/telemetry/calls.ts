@@ -14,9 +14,10 @@ import {
   trace,
   TraceFlags,
 } from "@opentelemetry/api"
+import { baggageText } from "./baggage.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
 import { destinationOf } from "./place.ts"
-import { traceparentOf } from "./traceparent.ts"
+import { traceOf } from "./traceparent.ts"
 
 /** Spans of the calls that one client makes to one partition. */
 export class Calls {
@@ -26,13 +27,17 @@ export class Calls {
   readonly #methods = new Map<Member, Method>()
   readonly #destination: string
   readonly #sending: Attributes
+  readonly #baggage: ReadonlyArray<string>
 
   constructor(lane: {
     readonly mode: ReplicationMode
     readonly group: GroupName
     readonly partition: Partition
     readonly replicas: number
+    /** Names of the entries that travel. */
+    readonly baggage: ReadonlyArray<string>
   }) {
+    this.#baggage = lane.baggage
     const { mode, group, partition, replicas } = lane
     this.#about = {
       [ATTRIBUTES.rpcSystem]: SYSTEM,
@@ -76,7 +81,8 @@ export class Calls {
       { kind: SpanKind.PRODUCER, attributes: this.#sending },
       within,
     )
-    return new CallSpan({ tracer, call, send, within, vote })
+    const travels = traceOf(send, baggageText(parent, this.#baggage))
+    return new CallSpan({ tracer, call, send, travels, within, vote })
   }
 
   #methodOf(type: string, member: Member): Method {
@@ -100,7 +106,8 @@ interface Method {
 
 /** One call that is traced. */
 export class CallSpan {
-  readonly traceparent: string | undefined
+  /** What replicas are told: they hang what they do below what was sent to them. */
+  readonly travels: string | undefined
   readonly #tracer: Tracer
   readonly #call: Span
   readonly #send: Span
@@ -112,6 +119,7 @@ export class CallSpan {
     readonly tracer: Tracer
     readonly call: Span
     readonly send: Span
+    readonly travels: string | undefined
     readonly within: Context
     readonly vote: string
   }) {
@@ -120,8 +128,7 @@ export class CallSpan {
     this.#send = of.send
     this.#within = of.within
     this.#vote = of.vote
-    // replicas hang what they do below what was sent to them
-    this.traceparent = traceparentOf(of.send)
+    this.travels = of.travels
   }
 
   /** Where what happens to the call belongs. */

@@ -1,7 +1,7 @@
 import type { Observation, Observer, TracedCommand } from "@lockstep/actor"
 import { digest } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
-import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
+import { type Attributes, context, type Context, type Span, SpanKind, trace } from "@opentelemetry/api"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
 import { contextOf } from "./traceparent.ts"
@@ -41,21 +41,23 @@ export class Executions implements Observer {
       { kind: SpanKind.INTERNAL },
       trace.setSpan(parent, process),
     )
-    return new Running(process, apply)
+    return new Running(process, apply, trace.setSpan(parent, apply))
   }
 }
 
 class Running implements Observation {
   readonly #process: Span
   readonly #apply: Span
+  readonly #within: Context
 
-  constructor(process: Span, apply: Span) {
+  constructor(process: Span, apply: Span, within: Context) {
     this.#process = process
     this.#apply = apply
+    this.#within = within
   }
 
   run<Result>(command: () => Result): Result {
-    return context.with(trace.setSpan(context.active(), this.#apply), command)
+    return context.with(this.#within, command)
   }
 
   end(outcome: Uint8Array): void {
