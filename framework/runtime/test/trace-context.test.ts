@@ -96,6 +96,14 @@ describe("what travels with a call", () => {
     )
   })
 
+  it.each([`a=${"b".repeat(600)}`, "a=1\nb=2", "a=é"])(
+    "leaves a tracestate behind that is none, whoever made it: %j",
+    (text) => {
+      const traceState = { ...createTraceState(), serialize: () => text }
+      expect(traceOf(trace.wrapSpanContext({ ...SPAN, traceState }))).toBe(TRACEPARENT)
+    },
+  )
+
   it("has the entries that are named, and no others", () => {
     const context = withEntries({ tenant: "acme", password: "secret" })
     expect(baggageText(context, ["tenant", "region"])).toBe("tenant=acme")
