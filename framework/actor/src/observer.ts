@@ -14,6 +14,8 @@ export interface TracedCommand {
 /** Watches commands that are traced while they run. It changes nothing of what they come to. */
 export interface Observer {
   begin(command: TracedCommand): Observation
+  /** Calls this once, at once: a command that nobody traces, and that is not guarded. */
+  unseen<Result>(command: () => Result): Result
 }
 
 /** One command that runs. */

@@ -5,7 +5,6 @@ import {
   type Attributes,
   context,
   type Context,
-  ProxyTracerProvider,
   type Span,
   type SpanOptions,
   type Tracer,
@@ -15,7 +14,8 @@ import {
   TraceFlags,
 } from "@opentelemetry/api"
 import { baggageText } from "./baggage.ts"
-import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { registeredTracer } from "./in-commands.ts"
+import { ATTRIBUTES, MESSAGING_SYSTEM, SPANS, SYSTEM } from "./names.ts"
 import { destinationOf } from "./place.ts"
 import { traceOf } from "./traceparent.ts"
 
@@ -59,9 +59,7 @@ export class Calls {
 
   /** Looks whether the program has registered a tracer: once for all calls of a turn of the event loop, because each is but a microsecond. */
   turn(): void {
-    const provider = trace.getTracerProvider()
-    this.#tracer =
-      provider instanceof ProxyTracerProvider ? provider.getDelegateTracer(SCOPE) : provider.getTracer(SCOPE)
+    this.#tracer = registeredTracer()
   }
 
   /** Begins to watch a call; undefined where nobody wants to see it: then nothing travels with it either. */
