@@ -158,7 +158,10 @@ describe("a command that tells OpenTelemetry what it does", () => {
 
   it("is found out where it decides by its spans, before anybody disagrees", async () => {
     await using run = await begun(voted)
-    await expect(run.audited.decide("x")).rejects.toMatchObject({ _tag: "ActorError", code: "Nondeterminism" })
+    await expect(run.audited.decide("x")).rejects.toMatchObject({
+      _tag: "ActorError",
+      code: "Nondeterminism",
+    })
   })
 
   it("does not fail where what is registered does", async () => {

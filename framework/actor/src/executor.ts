@@ -106,9 +106,8 @@ export class Executor {
     if (row !== undefined && kept !== undefined && isSame(kept.row, row))
       return { definition, actor: kept.instance, row }
     try {
-      const actor = row === undefined
-          ? guard.silently(() => new definition.actorClass())
-          : wake(definition, row)
+      const actor =
+        row === undefined ? guard.silently(() => new definition.actorClass()) : wake(definition, row)
       return { definition, actor, row }
     } catch (error) {
       const reason =

@@ -58,7 +58,8 @@ export const guard = {
     for (const member of members) {
       const [holder, descriptor] = find(owner, member)
       const original: unknown = descriptor?.value
-      if (holder === undefined || descriptor?.configurable !== true || typeof original !== "function") continue
+      if (holder === undefined || descriptor?.configurable !== true || typeof original !== "function")
+        continue
       if (admitted.has(original)) continue
       const wrapped = replace(
         holder,

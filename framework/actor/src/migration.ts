@@ -96,7 +96,13 @@ export function migrate(
         return fail("ran twice on equal fields and gave different ones: it depends on something else")
     }
     const isLast = version + 1 === versions.version
-    const complete = isLast ? completed(next, silentlyNew(versions.actorClass), fail) : next
+    const complete = isLast
+      ? completed(
+          next,
+          guard.silently(() => new versions.actorClass()),
+          fail,
+        )
+      : next
     if (complete instanceof MigrationFailed) return complete
     state = complete
   }
