@@ -24,10 +24,13 @@ import {
   type SpanProcessor,
   TracerProvider,
 } from "@opentelemetry/sdk-trace"
+import { ReplicaProcess } from "@lockstep/replica-service/process"
 import { type Client, connect, primaryBackup, stateMachine } from "lockstep"
-import { develop } from "lockstep/develop"
+import { develop, startServer } from "lockstep/develop"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
 import { Group } from "../conformance/group.ts"
+import { Receiver } from "../telemetry/receiver.ts"
+import { expectEqual, type Telemetry, TYPESCRIPT } from "./group.ts"
 
 const exporter = new InMemorySpanExporter()
 const records = new InMemoryLogRecordExporter()
@@ -201,5 +204,48 @@ describe("a command that one replica executes, and that tells OpenTelemetry what
     await inTrace(TraceFlags.NONE, () => run.audited.record("one"))
     await inTrace(TraceFlags.NONE, () => run.audited.all())
     expect(spans()).toEqual([])
+  })
+})
+
+describe("replica processes", () => {
+  it("export what their actors tell, below what the caller sent; one that exports nothing agrees with them", async () => {
+    await using stack = new AsyncDisposableStack()
+    const receiver = stack.use(await Receiver.start())
+    const server = stack.adopt(await startServer(), (started) => started.stop())
+    const telemetry: Telemetry = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_BSP_SCHEDULE_DELAY: "50",
+      OTEL_METRICS_EXPORTER: "none",
+      OTEL_LOGS_EXPORTER: "none",
+    }
+    const replicas = ["r0", "r1", "r2"].map((replica) => {
+      const settings = { servers: server.url, replica, createReplicas: "r0,r1,r2", determinism: "guarded" }
+      const module = new URL("audited.ts", import.meta.url).pathname
+      const env = { ...TYPESCRIPT, ...(replica === "r2" ? {} : telemetry) }
+      const running = new ReplicaProcess({ ...settings, module }, env)
+      return stack.adopt(running, () => running.kill())
+    })
+    await Promise.all(replicas.map((replica) => replica.start()))
+    const client = stack.use(await connect({ servers: server.url, baggage: ["tenant"] }))
+    const audited = client.actor(auditedIn(voted), "a")
+    exporter.reset()
+    expect(await inTrace(TraceFlags.SAMPLED, () => audited.record("one"))).toBe(0)
+    expect(await inTrace(TraceFlags.NONE, () => audited.record("two"))).toBe(1)
+    await inTrace(TraceFlags.SAMPLED, () => audited.record("three"))
+    const received = (name: string) => receiver.spans.filter(({ span }) => span.name === name)
+    await expect.poll(() => received("audit").length, { timeout: 20_000 }).toBe(4)
+    const applied = new Map(
+      received("apply test/Audited/record").map(({ instance, span }) => [span.spanId, instance]),
+    )
+    for (const { instance, span } of received("audit")) {
+      expect(applied.get(span.parentSpanId ?? "")).toBe(instance)
+      expect(span.traceId).toBe(ROOT.traceId)
+      expect(span.traceState).toBe("vendor=opaque")
+      expect(span.attributes).toContainEqual({ key: "tenant", value: { stringValue: "acme" } })
+    }
+    expect(receiver.spans.filter(({ span }) => span.parentSpanId === undefined)).toEqual([])
+    await expectEqual(replicas)
+    expect(client.counts.dissents.size).toBe(0)
   })
 })

@@ -11,7 +11,7 @@ import {
   SpanKind,
   trace,
 } from "@opentelemetry/api"
-import { admitSpan, admitTelemetry, admitTracer, within } from "./in-commands.ts"
+import { admitSpan, admitTracer, within } from "./in-commands.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
 import { contextOf } from "./traceparent.ts"
@@ -23,7 +23,6 @@ export class Executions implements Observer {
 
   constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }) {
     const { template, destination } = destinationOf(mode, place)
-    admitTelemetry()
     this.#destination = destination
     this.#about = {
       [ATTRIBUTES.messagingSystem]: MESSAGING_SYSTEM,
