@@ -42,11 +42,7 @@ beforeEach(() => {
 
 describe("a method that is admitted to commands", () => {
   it("runs without the guard, also on an object that was there before; the command goes on with it", () => {
-    inCommand(() => {
-      expect(earlier.lap("one")).toBe(earlier)
-      expect(() => Date.now()).toThrow("Date.now")
-      guard.leave()
-    })
+    inCommand(() => expect(earlier.lap("one")).toBe(earlier))
     expect(earlier.laps).toHaveLength(1)
     expect(calls).toEqual([{ isSilent: false, args: ["one"] }])
   })
