@@ -1,10 +1,13 @@
 import { logs, metrics, propagation, trace } from "@opentelemetry/api"
 import type { ReplicationMode } from "@lockstep/replication"
 import { type ActorContext, Command, Query, Replicated, stateMachine } from "lockstep"
+import { z } from "zod"
 
 const tracer = trace.getTracer("test/audited")
 const logger = logs.getLogger("test/audited")
 const counter = metrics.getMeter("test/audited").createCounter("audited.records")
+
+const Patient = z.string().refine(() => new Promise<boolean>((resolve) => setTimeout(resolve, 1, true)))
 
 /** An actor that tells OpenTelemetry what it does, as any code would. */
 export function auditedIn(mode: ReplicationMode) {
@@ -43,6 +46,12 @@ export function auditedIn(mode: ReplicationMode) {
       const span = tracer.startSpan("decide")
       span.end()
       return `${context.seq} ${span.spanContext().spanId}`
+    }
+
+    /** Its schema waits, in the caller. */
+    @Command({ args: [Patient] })
+    greet(name: string): string {
+      return `hello ${name}`
     }
 
     @Query()

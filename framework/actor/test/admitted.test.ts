@@ -47,6 +47,12 @@ describe("a method that is admitted to commands", () => {
     expect(calls).toEqual([{ isSilent: false, args: ["one"] }])
   })
 
+  it("is wrapped once", () => {
+    const wrapped = Object.getOwnPropertyDescriptor(Watch.prototype, "lap")?.value as unknown
+    guard.admit(earlier, ["lap"], instead)
+    expect(Object.getOwnPropertyDescriptor(Watch.prototype, "lap")?.value).toBe(wrapped)
+  })
+
   it("is itself outside of commands", () => {
     expect(new Watch().lap("one").laps).toHaveLength(1)
     expect(calls).toEqual([])

@@ -127,7 +127,7 @@ export class Lane {
         member: member.name,
         key,
         args,
-        trace: span?.travels,
+        trace: span === undefined ? this.#calls.passOn() : span.travels,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })

@@ -3,8 +3,8 @@ import type { GroupName, LockstepError, Outcome, Partition } from "@lockstep/cor
 import type { Decision, ReplicationMode } from "@lockstep/replication"
 import {
   type Attributes,
-  context,
   type Context,
+  ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   type Tracer,
@@ -15,6 +15,7 @@ import {
 } from "@opentelemetry/api"
 import { baggageText } from "./baggage.ts"
 import { registeredTracer } from "./in-commands.ts"
+import { surroundings } from "./joining.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SPANS, SYSTEM } from "./names.ts"
 import { destinationOf } from "./place.ts"
 import { traceOf } from "./traceparent.ts"
@@ -66,7 +67,7 @@ export class Calls {
   begin({ definition, member }: Call): CallSpan | undefined {
     const tracer = this.#tracer
     if (tracer === undefined) return undefined
-    const parent = context.active()
+    const parent = surroundings()
     const above = trace.getSpanContext(parent)
     // sampling is decided once, at the root
     if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0) return undefined
@@ -81,6 +82,15 @@ export class Calls {
     )
     const travels = traceOf(send, baggageText(parent, this.#baggage))
     return new CallSpan({ tracer, call, send, travels, within, vote })
+  }
+
+  /** What travels where no SDK says anything of the call here: the span that it is made in, if another tracer has made it, and sampled it. */
+  passOn(): string | undefined {
+    if (this.#tracer !== undefined) return undefined
+    const parent = surroundings()
+    const above = parent === ROOT_CONTEXT ? undefined : trace.getSpan(parent)
+    if (above === undefined || (above.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return undefined
+    return traceOf(above, baggageText(parent, this.#baggage))
   }
 
   #methodOf(type: string, member: Member): Method {
