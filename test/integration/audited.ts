@@ -1,4 +1,4 @@
-import { logs, metrics, propagation, trace } from "@opentelemetry/api"
+import { logs, metrics, propagation, SpanStatusCode, trace } from "@opentelemetry/api"
 import type { ReplicationMode } from "@lockstep/replication"
 import { type ActorContext, Command, Query, Replicated, stateMachine } from "lockstep"
 import { z } from "zod"
@@ -29,7 +29,7 @@ export function auditedIn(mode: ReplicationMode) {
         tracer.startSpan("detached", { root: true }).end()
         counter.add(1)
         logger.emit({ eventName: "recorded", body: id })
-        trace.getActiveSpan()?.setStatus({ code: 1 })
+        trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.OK })
         span.end()
         return this.ids.push(id) - 1
       })

@@ -126,15 +126,14 @@ function call(run: () => Promise<unknown>): Effect.Effect<unknown, CallError> {
 
 /** The current span, or the nearest one above it that somebody exports, or may have. */
 function exportedSpan(services: Context.Context<never>): runtime.ForeignSpan | undefined {
-  const isSilent = Context.get(services, Tracer.Tracer) === Tracer.nativeTracer // its spans go nowhere
+  const isExported =
+    Context.get(services, Tracer.Tracer) === Tracer.nativeTracer
+      ? ({ _tag }: Tracer.AnySpan) => _tag === "ExternalSpan" // spans of that tracer go nowhere
+      : ({ annotations }: Tracer.AnySpan) => !Context.get(annotations, Tracer.DisablePropagation)
   let span = Option.getOrUndefined(Context.getOption(services, Tracer.ParentSpan))
-  while (span !== undefined && (isInternal(span) || (isSilent && span._tag === "Span")))
+  while (span !== undefined && !isExported(span))
     span = span._tag === "Span" ? Option.getOrUndefined(span.parent) : undefined
   if (span === undefined) return undefined
   const { traceId, spanId, sampled: isSampled, _tag } = span
   return { traceId, spanId, isSampled, isRemote: _tag === "ExternalSpan" }
-}
-
-function isInternal({ annotations }: Tracer.AnySpan): boolean {
-  return Context.get(annotations, Tracer.DisablePropagation)
 }

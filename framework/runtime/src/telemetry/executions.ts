@@ -63,16 +63,16 @@ export class Executions implements Observer {
 class Running implements Observation {
   readonly #process: Span
   readonly #apply: Span
-  readonly #within: Context
+  readonly #context: Context
 
-  constructor(process: Span, apply: Span, within: Context) {
+  constructor(process: Span, apply: Span, inside: Context) {
     this.#process = process
     this.#apply = apply
-    this.#within = within
+    this.#context = inside
   }
 
   run<Result>(command: () => Result): Result {
-    return within(this.#within, command)
+    return within(this.#context, command)
   }
 
   end(outcome: Uint8Array): void {
