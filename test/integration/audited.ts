@@ -29,7 +29,7 @@ export function auditedIn(mode: ReplicationMode) {
         tracer.startSpan("detached", { root: true }).end()
         counter.add(1)
         logger.emit({ eventName: "recorded", body: id })
-        trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.OK })
+        trace.getActiveSpan()?.setStatus({ code: SpanStatusCode.OK }).addEvent("active")
         span.end()
         return this.ids.push(id) - 1
       })

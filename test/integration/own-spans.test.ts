@@ -121,7 +121,7 @@ describe("a command that tells OpenTelemetry what it does", () => {
     expect([named("inner").length, named("detached").length, named("construct").length]).toEqual([3, 3, 0])
     for (const span of named("audit")) {
       expect(span.attributes).toEqual({ id: "one", tenant: "acme" })
-      expect(span.events.map(({ name }) => name)).toEqual(["checked", "exception"])
+      expect(span.events.map(({ name }) => name)).toEqual(["checked", "exception", "active"])
       expect(span.status.code).toBe(SpanStatusCode.OK)
       expect(span.spanContext().traceId).toBe(ROOT.traceId)
       expect(span.spanContext().traceState?.serialize()).toBe("vendor=opaque")
@@ -143,6 +143,19 @@ describe("a command that tells OpenTelemetry what it does", () => {
     await expect.poll(recorded, { timeout: 10_000 }).toBe(before + 3)
     expect(spans()).toEqual([])
     expect(records.getFinishedLogRecords()).toHaveLength(3)
+  })
+
+  it("leaves the span alone in which its replica was started", async () => {
+    const startup = provider.getTracer("test").startSpan("startup")
+    await using run = await context.with(trace.setSpan(ROOT_CONTEXT, startup), () => begun(voted))
+    expect(await inTrace(TraceFlags.NONE, () => run.audited.record("one"))).toBe(0)
+    await expect.poll(() => records.getFinishedLogRecords().length, { timeout: 10_000 }).toBe(3)
+    startup.end()
+    const [ended, ...others] = spans()
+    expect(others).toEqual([])
+    expect(ended).toMatchObject({ name: "startup", events: [], status: { code: SpanStatusCode.UNSET } })
+    const contexts = records.getFinishedLogRecords().map(({ spanContext }) => spanContext)
+    expect(contexts).toEqual([undefined, undefined, undefined])
   })
 
   it("has its spans where they belong also where no context manager is registered", async () => {

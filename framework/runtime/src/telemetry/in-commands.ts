@@ -9,6 +9,7 @@ import {
   logs,
   metrics,
   ProxyTracerProvider,
+  ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   trace,
@@ -24,6 +25,8 @@ import { PROBE_SCOPE, SCOPE } from "./names.ts"
 export function admitTelemetry(): void {
   const tracer = registeredTracer()
   if (tracer !== undefined) admitTracer(tracer)
+  const starting = trace.getActiveSpan()
+  if (starting !== undefined) admitSpan(starting) // it is active in all that follows, commands too
   const logger = logs.getLogger(SCOPE)
   guard.admit(logger, ["emit"], emitInCommand)
   guard.admit(logger, ["enabled"], quietly(true))
@@ -65,7 +68,7 @@ export function admitTracer(tracer: Tracer): void {
 
 export function admitSpan<Some extends Span>(span: Some): Some {
   guard.admit(span, SPAN_METHODS, ({ self, isSilent, original }) =>
-    isSilent ? self : (attempt(original) ?? self),
+    isSilent || surrounding === undefined ? self : (attempt(original) ?? self),
   )
   return span
 }
@@ -106,7 +109,7 @@ const startActiveSpan: Admitted = ({ self, args, isSilent }) => {
 const emitInCommand: Admitted = ({ args, isSilent, original }) => {
   if (isSilent) return
   const [record] = args as Parameters<ReturnType<typeof logs.getLogger>["emit"]> // of a Logger
-  attempt(() => original([{ ...record, context: record.context ?? parentOf(undefined) ?? context.active() }]))
+  attempt(() => original([{ ...record, context: record.context ?? parentOf(undefined) ?? ROOT_CONTEXT }]))
 }
 
 function quietly(silent: unknown): Admitted {
