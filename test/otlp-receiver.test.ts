@@ -85,15 +85,13 @@ async function someRecords(): Promise<Array<ReadableLogRecord>> {
     traceFlags: 1,
   }
   const context = trace.setSpanContext(ROOT_CONTEXT, spanContext)
-  provider
-    .getLogger("scope")
-    .emit({
-      eventName: "lockstep.reign",
-      severityNumber: SeverityNumber.WARN,
-      body: "words",
-      attributes,
-      context,
-    })
+  provider.getLogger("scope").emit({
+    eventName: "lockstep.reign",
+    severityNumber: SeverityNumber.WARN,
+    body: "words",
+    attributes,
+    context,
+  })
   await provider.forceFlush()
   return memory.getFinishedLogRecords()
 }
