@@ -109,7 +109,7 @@ describe.each(SETTINGS)("%s", (name, mode) => {
     await traced.call(hasty, () => hasty.actor(actor, "late").deposit(1n))
     const paying = [0, 1, 2].map(async (i) => {
       const wallet = client.actor(actor, `w${i}`)
-      for (; !stop.signal.aborted; await sleep(5)) await traced.call(client, () => wallet.deposit(1n))
+      for (; !stop.signal.aborted; await sleep(15)) await traced.call(client, () => wallet.deposit(1n))
     })
     await traced.progress(60)
 
@@ -148,5 +148,5 @@ describe.each(SETTINGS)("%s", (name, mode) => {
     expect(receiver.refused).toEqual([])
     expect(receiver.contentTypes).toEqual(new Set(["application/json", "application/x-protobuf"]))
     expect(receiver.spans.length).toBeGreaterThan(traced.answered)
-  })
+  }, 120_000)
 })
