@@ -166,6 +166,19 @@ describe("infra/otel/collector.yaml", () => {
       )
   })
 
+  it("runs in the collector that we build: it has the parts, all of one release", () => {
+    const program = read("otel/collector/main.go")
+    const modules = read("otel/collector/go.mod")
+    const parts = (["receivers", "processors", "exporters"] as const).flatMap((kind) =>
+      Object.keys(collector[kind]).map((name) => name.replaceAll("_", "") + kind.slice(0, -1)),
+    )
+    expect(parts.filter((part) => !program.includes(`${part}.NewFactory()`))).toEqual([])
+    expect(parts.length).toBeGreaterThan(0)
+    const [, release = ""] = /collector\/otelcol v(\S+)/.exec(modules) ?? []
+    expect(program).toContain(`Version: "${release}"`)
+    expect(parts.filter((part) => !modules.includes(`/${part} v${release}\n`))).toEqual([])
+  })
+
   it("is told by its environment what its README says", () => {
     const variables = (text: string) => new Set([...text.matchAll(/LOCKSTEP_[A-Z_]+/g)].map(([name]) => name))
     expect(variables(read("otel/README.md"))).toEqual(variables(read("otel/collector.yaml")))

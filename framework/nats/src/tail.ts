@@ -15,7 +15,7 @@ export interface TailHandlers {
   }): void
   /** The log could not be attached to; it is tried again and again. Told once for each time that it is away. */
   onAway(detail: string): void
-  /** All entries that arrived in one turn of the event loop, in order of delivery. */
+  /** All entries that arrived in one turn of the event loop, in order of delivery; those that were in the log at the attachment apart. */
   onEntries(entries: ReadonlyArray<Entry>): void
 }
 
@@ -60,6 +60,8 @@ class PushTail implements Tail {
   #arrived = 0
   #heardAtMs = performance.now()
   #batch: Array<Entry> = []
+  /** The last entry that was in the log at the attachment. */
+  #lastSeq = 0
   #closed = false
   #away = false
 
@@ -96,6 +98,7 @@ class PushTail implements Tail {
     try {
       const state = await streamState(this.#connection, this.#stream)
       if (attempt !== this.#attempt) return
+      this.#lastSeq = state.lastSeq
       this.#handlers.onAttached(state)
       if (attempt !== this.#attempt) return
       const inbox = createInbox()
@@ -168,7 +171,7 @@ class PushTail implements Tail {
     if (ordinal !== ++this.#arrived) return this.reattach()
     if (this.#batch.length === 0) queueMicrotask(() => this.#deliver())
     this.#batch.push(entry)
-    if (this.#batch.length >= BATCH_ENTRIES_MAX) this.#deliver()
+    if (entry.seq === this.#lastSeq || this.#batch.length >= BATCH_ENTRIES_MAX) this.#deliver()
   }
 
   #deliver(): void {

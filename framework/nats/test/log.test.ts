@@ -222,6 +222,26 @@ describe("a partition's log", () => {
     expect(reader.seqs()).toEqual([1])
   })
 
+  it("delivers apart what was in the log when it was attached, and what came then", async () => {
+    await using f = await fixture()
+    const append = appending(f.connection)
+    for (let i = 0; i < 20; i++) await append("before")
+    const batches: Array<ReadonlyArray<string>> = []
+    const tail = openTail(
+      f.connection,
+      { group, partition, from: () => 1 },
+      {
+        onAttached: () => void Promise.all(Array.from({ length: 20 }, () => append("after"))),
+        onAway: () => undefined,
+        onEntries: (batch) => batches.push(batch.map(({ payload }) => Buffer.from(payload).toString())),
+      },
+    )
+    await expect.poll(() => batches.flat().length).toBe(40)
+    const mixed = batches.filter((batch) => new Set(batch).size > 1)
+    expect([mixed, batches.flat().filter((payload) => payload === "before").length]).toEqual([[], 20])
+    tail.close()
+  })
+
   it("delivers many thousands in order, in batches", async () => {
     await using f = await fixture({ maxBytes: 64 * 1024 ** 2 })
     const append = appending(f.connection)
