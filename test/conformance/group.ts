@@ -1,5 +1,5 @@
 import type { ReplicationMode } from "@lockstep/replication"
-import { type ActorClass, type Client, connect, type Host, host } from "lockstep"
+import { type ActorClass, type Client, type ConnectOptions, connect, type Host, host } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -33,8 +33,8 @@ export class Group implements AsyncDisposable {
     return [...this.#hosts.values()]
   }
 
-  connect(deadlineMs = 20_000): Promise<Client> {
-    return connect({ servers: this.#server.url, limits: { deadlineMs } })
+  connect(deadlineMs = 20_000, limits: ConnectOptions["limits"] = {}): Promise<Client> {
+    return connect({ servers: this.#server.url, limits: { deadlineMs, ...limits } })
   }
 
   async start(replica: string): Promise<void> {

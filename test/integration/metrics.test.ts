@@ -15,7 +15,8 @@ import { describe, expect, it } from "vitest"
 import { METRICS } from "../../framework/runtime/src/telemetry/metrics.ts"
 import { Group } from "../conformance/group.ts"
 import { walletIn } from "../conformance/wallet.ts"
-import { Meters, type Point } from "../telemetry/meters.ts"
+import { Meters } from "../telemetry/meters.ts"
+import { numberOf, pointOf, sumOf, values } from "../telemetry/points.ts"
 import { Receiver } from "../telemetry/receiver.ts"
 import { LedgerGroup } from "./group.ts"
 import { Ledger } from "./ledger.ts"
@@ -34,29 +35,12 @@ async function begun(mode: ReplicationMode, temporality = AggregationTemporality
   return { actor, meters, group, client, wallet, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
-/** The values of one metric, by some of its attributes. */
-async function values(
-  meters: Meters,
-  { name, attributes }: { readonly name: string; readonly attributes: ReadonlyArray<string> },
-): Promise<Readonly<Record<string, number>>> {
-  const own = attributes.filter((attribute) => !/^lockstep\.(group|partition)$/.test(attribute))
-  const points = (await meters.collect()).filter((point) => point.name === name)
-  return Object.fromEntries(
-    points.map((point) => [own.map((attribute) => point.attributes[attribute]).join(" "), numberOf(point)]),
-  )
-}
-
-function numberOf({ value }: Point): number {
-  return typeof value === "number" ? value : value.count
-}
-
-/** Of all that a histogram was told. */
-function sumOf(point: Point | undefined): number | undefined {
-  return point === undefined || typeof point.value === "number" ? undefined : point.value.sum
-}
-
 const names = async (meters: Meters) => new Set((await meters.collect()).map(({ name }) => name))
 const all = Object.values(METRICS)
+/** There is nothing to measure where one replica decides. */
+const ofVotes: ReadonlySet<string> = new Set(
+  [METRICS.voteDuration, METRICS.appendDuration, METRICS.margin].map(({ name }) => name),
+)
 
 describe("metrics of replicas that vote", () => {
   it("say how long calls took, what was voted, and how each replica is", async () => {
@@ -71,7 +55,7 @@ describe("metrics of replicas that vote", () => {
     })
     expect(await values(meters, METRICS.commands)).toEqual({ "": 4 })
     expect(await values(meters, METRICS.batches)).toEqual({ "": 4 })
-    expect(await values(meters, METRICS.votesMatched)).toEqual({ "": 15 })
+    expect(await values(meters, METRICS.votesMatched)).toEqual({ r0: 5, r1: 5, r2: 5 })
     expect(await values(meters, METRICS.votesDissented)).toEqual({ r0: 0, r1: 0, r2: 0 })
     expect(await values(meters, METRICS.executed)).toEqual({ r0: 4, r1: 4, r2: 4 })
     expect(await values(meters, METRICS.actors)).toEqual({ r0: 1, r1: 1, r2: 1 })
@@ -87,10 +71,58 @@ describe("metrics of replicas that vote", () => {
     const startMs = performance.now()
     await run.wallet.deposit(1n)
     const tookMs = performance.now() - startMs
-    const point = (await run.meters.collect()).find(({ name }) => name === METRICS.callDuration.name)
+    const point = await pointOf(run.meters, METRICS.callDuration)
     expect(point && numberOf(point)).toBe(1)
     expect(sumOf(point)).toBeGreaterThan(0)
     expect(sumOf(point)).toBeLessThanOrEqual(tookMs / 1000)
+  })
+
+  it("measure the vote, and the log's acknowledgement, once for each batch", async () => {
+    await using run = await begun(voted)
+    const startMs = performance.now()
+    await Promise.all(Array.from({ length: 100 }, () => run.wallet.deposit(1n)))
+    await run.wallet.deposit(1n)
+    const tookMs = performance.now() - startMs
+    expect(run.client.counts.batches).toBe(2)
+    expect(await values(run.meters, METRICS.voteDuration)).toEqual({ "": 2 })
+    await expect.poll(() => values(run.meters, METRICS.appendDuration), soon).toEqual({ "": 2 })
+    for (const metric of [METRICS.voteDuration, METRICS.appendDuration]) {
+      const sum = sumOf(await pointOf(run.meters, metric))
+      expect(sum).toBeGreaterThan(0)
+      expect(sum).toBeLessThanOrEqual(tookMs / 1000)
+    }
+  })
+
+  it("say how many commands wait, and how many batches are not sent for that", async () => {
+    await using run = await begun(voted)
+    await using client = await run.group.connect(20_000, { windowMax: 1 })
+    const wallet = client.actor(run.actor, "w")
+    await wallet.deposit(1n)
+    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 0 })
+    await run.group.stopAll()
+    const calls = Array.from({ length: 5 }, () => wallet.deposit(1n))
+    await expect.poll(() => client.counts.batches).toBe(2)
+    calls.push(wallet.deposit(1n), wallet.deposit(1n))
+    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 7 })
+    expect(await values(run.meters, METRICS.unsent)).toEqual({ "": 1 })
+    await run.group.startAll()
+    await Promise.all(calls)
+    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 0 })
+    expect(await values(run.meters, METRICS.unsent)).toEqual({ "": 0 })
+  })
+
+  it("say how many more replicas may fail, as soon as one owes a vote for a second", async () => {
+    await using run = await begun(voted)
+    expect(await values(run.meters, METRICS.margin)).toEqual({})
+    const margin = async () => {
+      await run.wallet.deposit(1n)
+      return (await values(run.meters, METRICS.margin))[""]
+    }
+    expect(await margin()).toBe(1)
+    await run.group.stop("r1")
+    await expect.poll(margin, { ...soon, interval: 200 }).toBe(0)
+    await run.group.start("r1")
+    await expect.poll(margin, soon).toBe(1)
   })
 
   it("are those of the table, with the attributes that it says, and the key of no actor", async () => {
@@ -186,6 +218,7 @@ describe("metrics of replicas that vote", () => {
     await expect.poll(rejoins, soon).toBe(1)
     const { r0, r1 = 0, r2 } = await values(meters, METRICS.votesDissented)
     expect([r0, r1 > 0, r2]).toEqual([0, true, 0])
+    expect(await values(meters, METRICS.margin)).toEqual({ "": 0 })
     expect(await values(meters, METRICS.events)).toMatchObject({ "r1 rejoining": 1, "r0 rejoining": 0 })
     // it began anew, was wrong again, and gave up
     await expect
@@ -211,7 +244,9 @@ describe("metrics of replicas with a master", () => {
     expect((await values(meters, METRICS.reignInSync))[master]).toBe(run.group.names.length)
     expect((await values(meters, METRICS.reignLossWindow))[master]).toBe(0)
     expect((await values(meters, METRICS.reignDegraded))[master]).toBe(0)
-    expect(await names(meters)).toEqual(new Set(all.map(({ name }) => name)))
+    expect(await names(meters)).toEqual(
+      new Set(all.map(({ name }) => name).filter((name) => !ofVotes.has(name))),
+    )
     const { [master]: before = 0 } = await values(meters, METRICS.reignEpoch)
     await run.group.stop(master)
     await run.wallet.deposit(1n)

@@ -300,13 +300,19 @@ export interface ClientProtocol<Call> {
   /** Whether anything waits: the shell sends ticks only then. */
   readonly busy: boolean
   readonly counts: ClientCounts
+  /**
+   * Where replicas vote: how many more of them may fail before decisions lack votes, as the last ones show. Undefined before the first.
+   */
+  margin?(nowMs: number): number | undefined
 }
 
-/** What the votes were, since the start. */
+/** What the votes were, since the start; and what waits now. */
 export interface ClientCounts {
   readonly batches: number
   readonly commands: number
   readonly matched: number
+  /** The same, by replica. */
+  readonly matches: ReadonlyMap<ReplicaId, number>
   /** Votes that differed from the decision, by replica. */
   readonly dissents: ReadonlyMap<ReplicaId, number>
   /** Votes of no voter, of another epoch, for another group, or that were not understood. */
@@ -314,6 +320,9 @@ export interface ClientCounts {
   /** Entries that were sent again, and votes that were asked for. */
   readonly appendedAgain: number
   readonly asked: number
+  /** Commands that wait for their answers now, those included that are not sent yet; and the batches that these are gathered in. */
+  readonly waiting: number
+  readonly unsent: number
 }
 
 /**

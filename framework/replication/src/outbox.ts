@@ -48,6 +48,11 @@ export class Outbox<Call> {
     return this.#drafts.length === 0
   }
 
+  /** Commands that wait, and the batches of those that were not taken out. */
+  get counts(): { readonly waiting: number; readonly unsent: number } {
+    return { waiting: this.#commands, unsent: this.#drafts.length }
+  }
+
   /** Takes a command in, or says why not: then it will never be sent. */
   add(command: ClientInput<Call> & { _tag: "Submit" }): LockstepError | undefined {
     const { batchBytesMax, batchCommandsMax, bytesMax, commandsMax, deadlineMs } = this.#limits

@@ -20,6 +20,15 @@ export class Outboxes<Call> {
     return this.#all.every(({ isEmpty }) => isEmpty)
   }
 
+  get counts(): { readonly waiting: number; readonly unsent: number } {
+    let [waiting, unsent] = [0, 0]
+    for (const { counts } of this.#all) {
+      waiting += counts.waiting
+      unsent += counts.unsent
+    }
+    return { waiting, unsent }
+  }
+
   /** Where a call goes: a query says what it may miss. */
   for(reads: Reads | undefined): Outbox<Call> {
     if (reads === undefined) return this.commands

@@ -24,6 +24,42 @@ export const METRICS = {
     meaning: "from a call to its answer, or its error",
     attributes: [rpcSystem, rpcMethod, group, errorType],
   },
+  voteDuration: {
+    name: "lockstep.client.vote.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning: "from the first vote to the decision, where replicas vote; one value for all calls of a batch",
+    attributes: LANE,
+  },
+  appendDuration: {
+    name: "lockstep.client.append.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning: "from sending a batch to the log until the log says that it has it; one value for each batch",
+    attributes: LANE,
+  },
+  waiting: {
+    name: "lockstep.client.commands.waiting",
+    kind: "gauge",
+    unit: "{command}",
+    meaning: "commands that wait for their answers, those included that are not sent yet",
+    attributes: LANE,
+  },
+  unsent: {
+    name: "lockstep.client.batches.unsent",
+    kind: "gauge",
+    unit: "{batch}",
+    meaning: "batches that are gathered, and not sent yet",
+    attributes: LANE,
+  },
+  margin: {
+    name: "lockstep.client.margin",
+    kind: "gauge",
+    unit: "{replica}",
+    meaning:
+      "how many more voters may fail before decisions lack votes: those whose last vote was right, and who owe none for over a second, less those that decide",
+    attributes: LANE,
+  },
   batches: {
     name: "lockstep.client.batches",
     kind: "counter",
@@ -42,8 +78,9 @@ export const METRICS = {
     name: "lockstep.client.votes.matched",
     kind: "counter",
     unit: "{vote}",
-    meaning: "votes that were equal to what was decided; where there is a primary, its answers",
-    attributes: LANE,
+    meaning:
+      "votes of this replica that were equal to what was decided; where there is a primary, its answers",
+    attributes: SEAT,
   },
   votesDissented: {
     name: "lockstep.client.votes.dissented",
