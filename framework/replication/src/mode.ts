@@ -4,6 +4,7 @@ import type {
   Executed,
   Execution,
   Observer,
+  Stopwatch,
   UncaughtError,
 } from "@lockstep/actor"
 import type {
@@ -104,6 +105,8 @@ export interface ReplicaOptions extends Membership {
   readonly journal?: Iterable<Uint8Array>
   /** Watches commands that are traced, where the protocol executes them itself. */
   readonly observer?: Observer
+  /** Measures commands, likewise. */
+  readonly stopwatch?: Stopwatch
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */

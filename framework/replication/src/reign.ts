@@ -33,4 +33,6 @@ export interface ReignStatus extends ReignReport {
   readonly truncated: number
   /** Commands that were acknowledged while degraded. */
   readonly degradedCommands: number
+  /** Masters that were elected since this replica began because the one before was silent. */
+  readonly failovers: number
 }

@@ -30,6 +30,7 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
     lag: isPrimary ? role.lag : new Map(),
     truncated: ground.truncated,
     degradedCommands: ground.degradedCommands,
+    failovers: ground.failovers,
   }
 }
 

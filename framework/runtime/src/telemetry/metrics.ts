@@ -24,6 +24,14 @@ export const METRICS = {
     meaning: "from a call to its answer, or its error",
     attributes: [rpcSystem, rpcMethod, group, errorType],
   },
+  serverDuration: {
+    name: "rpc.server.call.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning:
+      "one replica's execution of a command: each replica that executes it says so. No more than the first 2,000 within a second: `lockstep.replica.commands` counts all",
+    attributes: [rpcSystem, rpcMethod, ...SEAT, errorType],
+  },
   voteDuration: {
     name: "lockstep.client.vote.duration",
     kind: "histogram",
@@ -131,6 +139,29 @@ export const METRICS = {
     meaning: "the last position that was executed",
     attributes: SEAT,
   },
+  pending: {
+    name: "lockstep.replica.pending",
+    kind: "gauge",
+    unit: "{entry}",
+    meaning: "entries of the log that are still to come, as its server said with the last one that came",
+    attributes: SEAT,
+  },
+  applyDuration: {
+    name: "lockstep.replica.apply.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning:
+      "what the replica does about entries of the log, until the answers are on their way; one value for all that came together, none before it has caught up",
+    attributes: SEAT,
+  },
+  applyLag: {
+    name: "lockstep.replica.apply.lag",
+    kind: "histogram",
+    unit: "s",
+    meaning:
+      "from the log's time of an entry until the replica is done with it, by two clocks; one value for all that came together, of the last, none before it has caught up",
+    attributes: SEAT,
+  },
   executed: {
     name: "lockstep.replica.commands",
     kind: "counter",
@@ -187,6 +218,34 @@ export const METRICS = {
     meaning: "the last checkpoint that f+1 replicas hold on their disks",
     attributes: SEAT,
   },
+  checkpointDuration: {
+    name: "lockstep.replica.checkpoint.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning: "until what a checkpoint changes is on the disk; nothing else happens in the process meanwhile",
+    attributes: SEAT,
+  },
+  checkpointWritten: {
+    name: "lockstep.replica.checkpoint.written",
+    kind: "counter",
+    unit: "By",
+    meaning: "what checkpoints have changed: bytes of their headers and rows that were written to the disk",
+    attributes: SEAT,
+  },
+  checkpointSize: {
+    name: "lockstep.replica.checkpoint.size",
+    kind: "gauge",
+    unit: "By",
+    meaning: "the files that hold the checkpoints",
+    attributes: SEAT,
+  },
+  checkpointAge: {
+    name: "lockstep.replica.checkpoint.age",
+    kind: "gauge",
+    unit: "s",
+    meaning: "since a checkpoint was put on the disk; before the first, since the replica began",
+    attributes: SEAT,
+  },
   events: {
     name: "lockstep.replica.events",
     kind: "counter",
@@ -206,6 +265,14 @@ export const METRICS = {
     kind: "gauge",
     unit: "{reign}",
     meaning: "masters so far: each failover and hand-over adds one",
+    attributes: SEAT,
+  },
+  reignFailovers: {
+    name: "lockstep.reign.failovers",
+    kind: "counter",
+    unit: "{failover}",
+    meaning:
+      "masters that were elected because the one before was silent, since the replica began: every replica counts them",
     attributes: SEAT,
   },
   reignMaster: {
