@@ -31,6 +31,7 @@ import type {
   TransferRequest,
 } from "./checkpoint.ts"
 import type { Decision } from "./decision.ts"
+import type { ClientLimits } from "./limits.ts"
 import type { ReignReport, ReignStatus } from "./reign.ts"
 
 /**
@@ -267,34 +268,6 @@ export interface ReplicaStatus {
 export interface ClientOptions extends Membership {
   readonly client: ClientId
   readonly limits: ClientLimits
-}
-
-/** Everything that waits has a bound. */
-export interface ClientLimits {
-  /** How long a call waits for its decision, milliseconds. */
-  readonly deadlineMs: number
-  /** Commands that wait or are in flight, at most. */
-  readonly commandsMax: number
-  /** Bytes of arguments that wait or are in flight, at most. */
-  readonly bytesMax: number
-  /** Batches in flight, at most. While there are so many, commands gather in larger batches. */
-  readonly windowMax: number
-  /** Commands in one batch, at most. */
-  readonly batchCommandsMax: number
-  /** Bytes of one batch, at most; a single command may have as many. */
-  readonly batchBytesMax: number
-  /** Undecided batches that are remembered after their deadline, so that they can be retried. */
-  readonly undecidedMax: number
-}
-
-export const CLIENT_LIMITS: ClientLimits = {
-  deadlineMs: 10_000,
-  commandsMax: 65_536,
-  bytesMax: 64 * 1024 * 1024,
-  windowMax: 64,
-  batchCommandsMax: 1024,
-  batchBytesMax: 512 * 1024,
-  undecidedMax: 64,
 }
 
 /** Turns commands into decisions, for one client in one partition. `Call` is the shell's own mark of a call. */

@@ -9,7 +9,8 @@ import {
   Overloaded,
   type SessionId,
 } from "@lockstep/core"
-import type { ClientInput, ClientLimits } from "./mode.ts"
+import type { ClientLimits } from "./limits.ts"
+import type { ClientInput } from "./mode.ts"
 
 /** A batch that is still gathered. */
 export interface Draft<Call> {

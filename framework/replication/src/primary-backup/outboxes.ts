@@ -1,4 +1,5 @@
-import type { ClientLimits, Reads } from "../mode.ts"
+import type { ClientLimits } from "../limits.ts"
+import type { Reads } from "../mode.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 
 /** What is not sent yet: commands, and queries by what they may miss, because they go to different replicas. */
