@@ -252,11 +252,16 @@ describe("metrics of replicas with a master", () => {
     await expect
       .poll(() => names(meters), soon)
       .toEqual(new Set(all.map(({ name }) => name).filter((name) => !ofVotes.has(name))))
+    expect((await values(meters, METRICS.reignMargin))[master]).toBe(2)
     const { [master]: before = 0 } = await values(meters, METRICS.reignEpoch)
     await run.group.stop(master)
     await run.wallet.deposit(1n)
     const after = await values(meters, METRICS.reignEpoch)
     expect(Math.max(...backups.map((backup) => after[backup] ?? 0))).toBe(before + 1)
+    const margins = async () => Object.entries(await values(meters, METRICS.reignMargin))
+    await expect
+      .poll(async () => (await margins()).filter(([of]) => of !== master).map(([, n]) => n), soon)
+      .toEqual([1])
   })
 })
 

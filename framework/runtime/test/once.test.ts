@@ -88,6 +88,7 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
     truncated: 0,
     degradedCommands: 0,
     failovers: 0,
+    margin: undefined,
     ...given,
   }
 }

@@ -31,6 +31,7 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
     truncated: ground.truncated,
     degradedCommands: ground.degradedCommands,
     failovers: ground.failovers,
+    margin: isPrimary ? role.margin : undefined,
   }
 }
 

@@ -303,6 +303,14 @@ export const METRICS = {
     meaning: "the last position that is acknowledged, as far as the replica knows",
     attributes: SEAT,
   },
+  reignMargin: {
+    name: "lockstep.reign.margin",
+    kind: "gauge",
+    unit: "{replica}",
+    meaning:
+      "how many more replicas may fail before writes are refused, or nobody is left, by whom the master has heard of lately; the master alone says so",
+    attributes: SEAT,
+  },
   reignLag: {
     name: "lockstep.reign.lag",
     kind: "gauge",

@@ -95,6 +95,7 @@ function tellReign(tell: Observe, about: About, reign: ReignStatus): void {
   tell("reignTruncated", reign.truncated, about)
   tell("reignDegraded", reign.degraded ? 1 : 0, about)
   tell("reignDegradedCommands", reign.degradedCommands, about)
+  if (reign.margin !== undefined) tell("reignMargin", reign.margin, about)
   tell("reignFailovers", reign.failovers, about)
   tell("reignLossWindow", reign.lossWindow, about)
   for (const [backup, lag] of reign.lag) tell("reignLag", lag, { ...about, [ATTRIBUTES.backup]: backup })
