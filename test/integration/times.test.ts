@@ -1,6 +1,6 @@
 import { GroupName, Partition, ReplicaId } from "@lockstep/core"
 import { ReplicaProcess } from "@lockstep/replica-service/process"
-import { connect, handOver, host, stateMachine } from "lockstep"
+import { connect, handOver, host, primaryBackup, stateMachine } from "lockstep"
 import { startServer } from "lockstep/develop"
 import { describe, expect, it } from "vitest"
 import { METRICS } from "../../framework/runtime/src/telemetry/metrics.ts"
@@ -127,6 +127,26 @@ describe("checkpoints", () => {
     expect(sumOf(await pointOf(run.meters, METRICS.checkpointDuration))).toBeGreaterThan(0)
     expect(await of(METRICS.checkpointWritten)).toBeGreaterThan(10_000)
     expect(await of(METRICS.checkpointSize)).toBeGreaterThan(sizeBefore + 10_000)
+  })
+})
+
+describe("the margin of a master", () => {
+  it("falls with each backup that goes, and below 0 where writes are refused", async () => {
+    const semi = primaryBackup({ replication: "semi-synchronous", acknowledgements: 1 })
+    await using meters = new Meters()
+    await using group = await Group.start(walletIn(semi), semi)
+    await using client = await group.connect()
+    await client.actor(walletIn(semi), "w").deposit(1n)
+    const master = group.hosts.find(({ status }) => status[0]?.reign?.isMaster === true)?.replica ?? ""
+    const margin = async () => (await values(meters, METRICS.reignMargin))[master]
+    await expect.poll(margin, soon).toBe(1)
+    const [first = "", second = ""] = replicas.filter((replica) => replica !== master)
+    await group.stop(first)
+    await expect.poll(margin, soon).toBe(0)
+    await group.stop(second)
+    await expect.poll(margin, soon).toBe(-1)
+    await group.start(first)
+    await expect.poll(margin, soon).toBe(0)
   })
 })
 
