@@ -20,9 +20,15 @@ async function begun(checkpointEveryBatches: number) {
   const stack = new AsyncDisposableStack()
   const meters = stack.use(new Meters())
   const group = stack.use(await Group.start(actor, mode, { checkpointEveryBatches }))
+  await following(group)
   const client = stack.use(await group.connect())
   const wallet = client.actor(actor, "w")
   return { meters, group, wallet, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+/** What was in the log before a replica has caught up is not measured. */
+async function following(group: Group): Promise<void> {
+  await expect.poll(() => group.hosts.every(({ caughtUp }) => caughtUp), soon).toBe(true)
 }
 
 describe("the duration of a call on its servers", () => {
@@ -53,6 +59,7 @@ describe("the duration of a call on its servers", () => {
     await expect.poll(durations, soon).toEqual(each(3, `${deposit} ? `))
     await run.group.stop("r1")
     await run.group.start("r1")
+    await following(run.group)
     await run.wallet.deposit(1n)
     await expect.poll(durations, soon).toEqual(each(4, `${deposit} ? `))
   })
