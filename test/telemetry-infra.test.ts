@@ -11,9 +11,12 @@ const read = (file: string): string => readFileSync(new URL(`../infra/${file}`, 
 /** What Prometheus calls a name that comes by OTLP. */
 const underscored = (name: string): string => name.replaceAll(".", "_")
 
+/** Units that are part of a name there; what is in braces is none. */
+const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" }
+
 /** The series of a metric, as OTLP is translated by default. */
 function seriesOf({ name, kind, unit }: Metric): ReadonlyArray<string> {
-  const base = underscored(name) + (unit === "s" ? "_seconds" : "")
+  const base = underscored(name) + (UNITS[unit] ?? "")
   switch (kind) {
     case "histogram":
       return ["_bucket", "_count", "_sum"].map((suffix) => base + suffix)
