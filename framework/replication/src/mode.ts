@@ -30,7 +30,8 @@ import type {
   TransferRequest,
 } from "./checkpoint.ts"
 import type { Decision } from "./decision.ts"
-import type { ReignReport, ReignStatus } from "./reign.ts"
+import type { ReignNotice, ReignReport, ReignStatus, Succession } from "./reign.ts"
+import type { ShipmentObserver } from "./shipment.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -104,6 +105,8 @@ export interface ReplicaOptions extends Membership {
   readonly journal?: Iterable<Uint8Array>
   /** Watches commands that are traced, where the protocol executes them itself. */
   readonly observer?: Observer
+  /** Watches where what traced commands came to goes, where one replica executes. */
+  readonly shipments?: ShipmentObserver
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -166,8 +169,13 @@ export type ReplicaOutput =
   | { readonly _tag: "Trim"; readonly below: number }
   /** Run these commands here, and only here; then say what they came to. */
   | { readonly _tag: "Execute"; readonly execution: Execution }
-  /** Who is the master, and what that means, is another from here on. */
-  | { readonly _tag: "Reign"; readonly report: ReignReport }
+  /** Who is the master, and what that means, is another from here on. `isMaster`: it is this replica, in the life that it is in. */
+  | {
+      readonly _tag: "Reign"
+      readonly report: ReignReport & Succession & Pick<ReignStatus, "isMaster">
+    }
+  /** For operators, from the master. */
+  | { readonly _tag: "Notice"; readonly notice: ReignNotice }
   /** Keep these changes, all or nothing; then say so. */
   | { readonly _tag: "Persist"; readonly changes: CheckpointChanges }
   /** To the log, in this replica's name: at least once, or never. */

@@ -22,6 +22,7 @@ import {
   Stage,
   type StagedCheckpoint,
 } from "@lockstep/replication"
+import { eventOf } from "./events.ts"
 import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
@@ -38,6 +39,7 @@ import {
   wishSubject,
 } from "./subjects.ts"
 import { Executions } from "./telemetry/executions.ts"
+import { Replications } from "./telemetry/replications.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
 
@@ -88,23 +90,28 @@ export class Seat {
     this.#group = group
     this.#replica = replica
     this.#partition = partition
-    this.#onEvent = (event) => tell(options.onEvent, event)
+    const place = { group: group.group, partition, replica }
+    const replications = new Replications(place)
+    this.#onEvent = (event) => {
+      replications.event(event)
+      tell(options.onEvent, event)
+    }
     const [actorClass] = options.actors
     invariant(actorClass !== undefined, "a host has at least one actor class")
     const logId = group.logIds[partition] ?? ""
     const mode = hostable(actorClass, group)
     this.#keepsShards = mode.storage === "shards"
     const { dataDir } = options
-    const kept = { group: group.group, replica, partition, logId, storage: mode.storage }
+    const kept = { ...place, logId, storage: mode.storage }
     this.#keeper =
       dataDir === undefined
         ? undefined
         : new Keeper(dataDir, kept, this.#onEvent, (seq) => this.#step({ _tag: "Persisted", seq }))
     this.#truncateMarginEntries = options.truncateMarginEntries
-    const observer = new Executions({ mode, group: group.group, partition, replica })
+    const observer = new Executions({ mode, ...place }, replications)
     if (mode.execution === "once")
       this.#once = openOnce(
-        { group: group.group, replica, partition, logId, dataDir, definitions, observer },
+        { ...place, logId, dataDir, definitions, observer, replications },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
@@ -126,7 +133,7 @@ export class Seat {
         ...this.#keeper?.trial(),
         incarnation: randomUUID(),
         observer,
-        ...(this.#once && { journal: this.#once.journal.records() }),
+        ...this.#once?.begin(),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
@@ -201,7 +208,7 @@ export class Seat {
       await sleep(LOOK_AGAIN_MS)
     }
     for (const stop of this.#stops) stop()
-    await this.#once?.journal.close()
+    await this.#once?.close()
     this.#attestations.close()
     this.#keeper?.close()
   }
@@ -349,8 +356,6 @@ export class Seat {
           this.#step({ _tag: "Executed", executed }, protocol),
         )
       }
-      case "Reign":
-        return this.#onEvent({ event: "reign", partition: this.#partition, ...output.report })
       case "Persist":
         return this.#keeper?.keep(output.changes)
       case "Attest":
@@ -367,20 +372,11 @@ export class Seat {
         return this.#transfers.ask(output.to, output.request)
       case "Install":
         return this.#install(output.checkpoint)
-      case "Membership": {
-        const { epoch, voters, standbys } = output.roster
-        const { role } = output
-        return this.#onEvent({
-          event: "membership",
-          partition: this.#partition,
-          epoch,
-          role,
-          voters,
-          standbys,
-        })
-      }
+      case "Reign":
+      case "Notice":
+      case "Membership":
       case "Waits":
-        return this.#onEvent({ event: "waits", partition: this.#partition, detail: output.detail })
+        return this.#onEvent(eventOf(output, this.#partition))
       case "Reattach":
         if (output.complaint === undefined) return this.#tail.reattach()
         this.#onEvent({ event: "log-suspect", partition: this.#partition, ...output.complaint })

@@ -4,14 +4,17 @@ import type { ReplicationMode } from "@lockstep/replication"
 import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
+import type { Replications } from "./replications.ts"
 import { contextOf } from "./traceparent.ts"
 
 /** Spans of the commands that one replica executes, of those that are traced. */
 export class Executions implements Observer {
   readonly #destination: string
   readonly #about: Attributes
+  readonly #replications: Replications
 
-  constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }) {
+  constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }, replications: Replications) {
+    this.#replications = replications
     const { template, destination } = destinationOf(mode, place)
     this.#destination = destination
     this.#about = {
@@ -24,7 +27,7 @@ export class Executions implements Observer {
     }
   }
 
-  begin({ trace: traceparent, type, member, seq, orderedMs }: TracedCommand): Observation {
+  begin({ trace: traceparent, type, member, seq, orderedMs, kind }: TracedCommand): Observation {
     const parent = contextOf(traceparent)
     if (parent === undefined) return UNSEEN
     const attributes: Attributes = { ...this.#about }
@@ -36,6 +39,7 @@ export class Executions implements Observer {
       { kind: SpanKind.CONSUMER, attributes },
       parent,
     )
+    if (kind === "command") this.#replications.executing(traceparent, trace.setSpan(parent, process))
     const apply = tracer.startSpan(
       SPANS.apply(type, member),
       { kind: SpanKind.INTERNAL },

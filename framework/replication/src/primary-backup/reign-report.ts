@@ -1,0 +1,26 @@
+import type { ReplicaOutput } from "../mode.ts"
+import type { ReignReport, ReignStatus } from "../reign.ts"
+import type { Ground } from "./ground.ts"
+import type { Accession } from "./notices.ts"
+
+/** What the log says of the current primary. */
+export function reignReport({ reigns, rules }: Ground): ReignReport {
+  const { epoch, master, inSync, acknowledgements, start, lossWindow } = reigns.current
+  return {
+    epoch,
+    master: master?.replica,
+    inSync: inSync.map(({ replica }) => replica),
+    acknowledgements,
+    degraded: rules.replication === "semi-synchronous" && acknowledgements < rules.acknowledgements,
+    position: start,
+    lossWindow,
+  }
+}
+
+/** The same, where it is another from here on. */
+export function successionReport(
+  ground: Ground,
+  { before, cause, isMaster }: Omit<Accession, "silentSinceMs"> & Pick<ReignStatus, "isMaster">,
+): (ReplicaOutput & { _tag: "Reign" })["report"] {
+  return { ...reignReport(ground), cause, before: before.master?.replica, isMaster }
+}
