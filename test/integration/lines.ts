@@ -68,11 +68,11 @@ export class Lines implements AsyncDisposable {
 
   /** The replica that surely is the master; undefined while there is none. */
   get master(): string | undefined {
-    const masters = [...this.#hosts.values()].filter(({ status }) => {
+    const found = [...this.#hosts.values()].find(({ status }) => {
       const reign = status[0]?.reign
       return reign?.isMaster === true && reign.leased
     })
-    return masters[0]?.replica
+    return found?.replica
   }
 
   get backups(): ReadonlyArray<string> {

@@ -63,7 +63,7 @@ const isBelow = (span: ReadableSpan, parent: ReadableSpan | undefined): boolean 
   span.parentSpanContext?.spanId === parent?.spanContext().spanId &&
   span.spanContext().traceId === parent?.spanContext().traceId
 const backupsOf = (spans: ReadonlyArray<ReadableSpan>) =>
-  spans.map(({ attributes }) => attributes["lockstep.backup"]).toSorted()
+  spans.map(({ attributes }) => String(attributes["lockstep.backup"])).toSorted((a, b) => a.localeCompare(b))
 const atMs = ([seconds, nanoseconds]: ReadableSpan["endTime"]): number => seconds * 1e3 + nanoseconds / 1e6
 const told = (...events: ReadonlyArray<string>) =>
   records

@@ -30,8 +30,11 @@ import type {
   TransferRequest,
 } from "./checkpoint.ts"
 import type { Decision } from "./decision.ts"
-import type { ReignNotice, ReignReport, ReignStatus, Succession } from "./reign.ts"
+import type { HaltReport } from "./halt.ts"
+import type { ReignBegun, ReignNotice, ReignStatus } from "./reign.ts"
 import type { ShipmentObserver } from "./shipment.ts"
+
+export type { HaltReport } from "./halt.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -169,11 +172,8 @@ export type ReplicaOutput =
   | { readonly _tag: "Trim"; readonly below: number }
   /** Run these commands here, and only here; then say what they came to. */
   | { readonly _tag: "Execute"; readonly execution: Execution }
-  /** Who is the master, and what that means, is another from here on. `isMaster`: it is this replica, in the life that it is in. */
-  | {
-      readonly _tag: "Reign"
-      readonly report: ReignReport & Succession & Pick<ReignStatus, "isMaster">
-    }
+  /** Who is the master, and what that means, is another from here on. */
+  | { readonly _tag: "Reign"; readonly report: ReignBegun }
   /** For operators, from the master. */
   | { readonly _tag: "Notice"; readonly notice: ReignNotice }
   /** Keep these changes, all or nothing; then say so. */
@@ -211,23 +211,6 @@ export type ReplicaOutput =
  * passed goes on as before; but the next time that it is wrong is no accident, and it halts.
  */
 export type Probation = "open" | "passed"
-
-/** Why a replica halted. */
-export interface HaltReport {
-  readonly reason:
-    | "log-recreated"
-    | "log-gap"
-    | "log-regression"
-    | "log-rewritten"
-    | "log-lost-tail"
-    | "log-forked"
-    | "state-diverged"
-    | "store-damaged"
-    | "wrong-build"
-  readonly detail: string
-  readonly applied: number
-  readonly chain: Digest
-}
 
 /** `"unlisted"`: the roster does not name it, because it is new or because it was removed. Without a vote it follows the log. */
 export type ReplicaRole = "voter" | "standby" | "unlisted"

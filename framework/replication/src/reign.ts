@@ -25,6 +25,11 @@ export interface Succession {
   readonly before: ReplicaId | undefined
 }
 
+/** A master begins. `isMaster`: it is this replica, in the life that it is in. */
+export interface ReignBegun extends ReignReport, Succession {
+  readonly isMaster: boolean
+}
+
 /**
  * Why a replica is counted on no more. `"late"`: it is silent, or did not move on in time. `"restarted"`: another life of it was heard of. `"leaving"`: it
  * said so. `"removed"`: it has no vote any more. `"failover"`, `"hand-over"`: of another master, it is not known to hold everything.

@@ -12,15 +12,7 @@ import {
   type LogSettings,
   openConnection,
 } from "@lockstep/nats"
-import type {
-  HaltReport,
-  ReignNotice,
-  ReignReport,
-  ReignStatus,
-  ReplicaRole,
-  ReplicaStatus,
-  Succession,
-} from "@lockstep/replication"
+import type { HaltReport, ReignBegun, ReignNotice, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
@@ -106,10 +98,8 @@ export type HostEvent =
     }
   /** The log says that another build executes what follows: this one executes nothing, and says why. */
   | { readonly event: "waits"; readonly partition: number; readonly detail: string }
-  /** Who is the master, and what that means, is another from here on. `isMaster`: it is this replica, in the life that it is in. */
-  | ({ readonly event: "reign"; readonly partition: number } & ReignReport &
-      Succession &
-      Pick<ReignStatus, "isMaster">)
+  /** Who is the master, and what that means, is another from here on. */
+  | ({ readonly event: "reign"; readonly partition: number } & ReignBegun)
   /** What the master alone says of its reign. */
   | ({ readonly partition: number } & ReignNotice)
   /** The disk refuses what is to be written to the journal. It is tried again and again, and nothing is acknowledged meanwhile. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { openConnection } from "@lockstep/nats"
 import { ReplicaId } from "@lockstep/core"
-import type { ReignStatus, ReplicaOutput } from "@lockstep/replication"
+import type { ReignBegun, ReignStatus } from "@lockstep/replication"
 import { handOver, HandOverUnfinished, type Host, host, type HostEvent, Query, Replicated } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
@@ -92,7 +92,7 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
 }
 
 /** Says of this master that it was elected just now, and is another replica. */
-function reportOf(replica: string): (ReplicaOutput & { _tag: "Reign" })["report"] {
+function reportOf(replica: string): ReignBegun {
   const { epoch, master, inSync, acknowledgements, degraded, position, lossWindow } = reign(replica)
   const report = { epoch, master, inSync, acknowledgements, degraded, position, lossWindow }
   return { ...report, cause: "first", before: undefined, isMaster: false }

@@ -1,5 +1,4 @@
-import type { ReplicaOutput } from "../mode.ts"
-import type { ReignReport, ReignStatus } from "../reign.ts"
+import type { ReignBegun, ReignReport } from "../reign.ts"
 import type { Ground } from "./ground.ts"
 import type { Accession } from "./notices.ts"
 
@@ -18,9 +17,9 @@ export function reignReport({ reigns, rules }: Ground): ReignReport {
 }
 
 /** The same, where it is another from here on. */
-export function successionReport(
+export function begunReport(
   ground: Ground,
-  { before, cause, isMaster }: Omit<Accession, "silentSinceMs"> & Pick<ReignStatus, "isMaster">,
-): (ReplicaOutput & { _tag: "Reign" })["report"] {
+  { before, cause, isMaster }: Omit<Accession, "silentSinceMs"> & Pick<ReignBegun, "isMaster">,
+): ReignBegun {
   return { ...reignReport(ground), cause, before: before.master?.replica, isMaster }
 }

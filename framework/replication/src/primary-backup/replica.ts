@@ -18,7 +18,7 @@ import type { Rules } from "./mode.ts"
 import type { Accession } from "./notices.ts"
 import { Primary } from "./primary.ts"
 import { isSame, Reigns } from "./reigns.ts"
-import { successionReport } from "./reign-report.ts"
+import { begunReport } from "./reign-report.ts"
 import { peerReport, reignStatus, schemaOf, standingOf } from "./reign-status.ts"
 import { decodeQuestion, encodeReply, type Question } from "./request.ts"
 import { encodeSnapshot } from "./snapshot.ts"
@@ -233,7 +233,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     if (change === "elected") {
       this.#ground.say({
         _tag: "Reign",
-        report: successionReport(this.#ground, { ...how, isMaster: isPrimary }),
+        report: begunReport(this.#ground, { ...how, isMaster: isPrimary }),
       })
       const backup = role instanceof Primary ? this.#resign(role, how.cause) : role
       if (isPrimary) {

@@ -85,7 +85,7 @@ export class Shipments {
 
   /** The reign is over: what comes now, comes to another primary. */
   end(why: Departure): void {
-    for (const { life } of [...this.#outstanding.values()]) this.left(life, why)
+    for (const { life } of this.#outstanding.values()) this.left(life, why)
   }
 
   #of({ replica, incarnation }: Life): Outstanding | undefined {

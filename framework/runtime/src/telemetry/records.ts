@@ -193,7 +193,7 @@ function changesOf({ epoch, inSync, joined, left }: ReignNotice & { event: "in-s
 const EXPECTED: ReadonlySet<Departure> = new Set(["leaving", "removed", "hand-over"])
 
 function recordOf(event: HostEvent): Told | undefined {
-  const { WARN, ERROR, INFO } = SeverityNumber
+  const { ERROR, INFO } = SeverityNumber
   switch (event.event) {
     case "rejoining": {
       const eventName = event.reason === "state-diverged" ? EVENTS.diverged : EVENTS.quarantined

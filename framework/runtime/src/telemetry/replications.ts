@@ -26,8 +26,8 @@ export class Replications implements ShipmentObserver {
   }
 
   /** A traced command is executed here; what it comes to will be recorded. */
-  executing(trace: string, process: Context): void {
-    this.#contexts.set(trace, process)
+  executing(traceparent: string, process: Context): void {
+    this.#contexts.set(traceparent, process)
     if (this.#contexts.size <= CONTEXTS_MAX) return
     for (const oldest of this.#contexts.keys()) {
       this.#contexts.delete(oldest)
@@ -48,7 +48,7 @@ export class Replications implements ShipmentObserver {
 
   /** The protocol that was watched says no more. */
   end(): void {
-    for (const replication of [...this.#open]) replication.end("ended")
+    for (const replication of this.#open) replication.end("ended")
     this.#contexts.clear()
   }
 
