@@ -40,6 +40,12 @@ afterAll(async () => {
 const synchronous = primaryBackup({ replication: "synchronous" })
 const asynchronous = primaryBackup({ replication: "asynchronous" })
 
+const degrading = primaryBackup({
+  replication: "semi-synchronous",
+  acknowledgements: 1,
+  below: "degrade",
+})
+
 async function begun(mode: typeof synchronous) {
   const stack = new AsyncDisposableStack()
   const actor = walletIn(mode)
@@ -167,6 +173,29 @@ describe("a backup that nobody hears", () => {
     ])
     // what it missed, and was sent later, is told once
     expect(named("replicate")).toHaveLength(2)
+  })
+})
+
+describe("a primary whose class may go on without backups", () => {
+  it("says when fewer hold what it acknowledges than the class asks for, and when that is over", async () => {
+    await using run = await begun(degrading)
+    const { backups } = run.lines
+    const master = await run.lines.inSync(3)
+    const events = () =>
+      told("lockstep.replication.degraded", "lockstep.replication.restored").map(
+        ({ eventName, severityNumber, attributes }) => [
+          eventName,
+          severityNumber,
+          attributes["lockstep.replica"],
+        ],
+      )
+    for (const backup of backups) run.lines.cut(backup)
+    await run.wallet.deposit(5n)
+    const degraded = ["lockstep.replication.degraded", SeverityNumber.WARN, master]
+    expect(events()).toEqual([degraded])
+    for (const backup of backups) run.lines.mend(backup)
+    await run.lines.inSync(3)
+    expect(events()).toEqual([degraded, ["lockstep.replication.restored", SeverityNumber.INFO, master]])
   })
 })
 

@@ -69,6 +69,7 @@ export class Followers {
 
   /** This primary has made a record: those that are in sync are to have it. */
   recorded(record: JournalRecord): void {
+    if (record.traces.length === 0) return
     const { reigns, life } = this.#ground
     this.#shipments.recorded(
       record,

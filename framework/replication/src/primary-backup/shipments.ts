@@ -33,8 +33,7 @@ export class Shipments {
 
   /** This primary has made a record, which is to come to these backups. */
   recorded({ position, traces }: JournalRecord, backups: ReadonlyArray<Life>): void {
-    if (this.#observer === undefined || traces.length === 0) return
-    const record = this.#observer.recorded({ position, traces })
+    const record = this.#observer?.recorded({ position, traces })
     if (record === undefined) return
     for (const life of backups) {
       this.lives(life)
