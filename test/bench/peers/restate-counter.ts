@@ -19,6 +19,7 @@ interface Context {
 
 /** The service of the virtual objects: one number per key. */
 const [, , sdk = ""] = process.argv
+process.env["RESTATE_LOGGING"] ??= "ERROR" // it warns of requests without a signature
 const restate = (await import(pathToFileURL(sdk).href)) as Sdk // as its documentation has it
 const counter = restate.object({
   name: "Counter",
