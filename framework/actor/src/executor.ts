@@ -3,6 +3,7 @@ import { RESULT_BYTES_MAX, type UncaughtError } from "./actors.ts"
 import { readArguments } from "./argument-bytes.ts"
 import type { ActorContext } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
+import { guard } from "./guard.ts"
 import { WrongBuild } from "./migration.ts"
 import { type Observation, type Observer, isSampled } from "./observer.ts"
 import { writeOutcome, writeThrown } from "./outcome.ts"
@@ -37,7 +38,7 @@ export interface ExecutedCommand {
   readonly member: string
   /** Canonical bytes of the array of arguments. They may be malformed. */
   readonly args: Buffer
-  /** W3C traceparent of what sent it, if that is traced. */
+  /** What it hangs below, if its caller traces it: see `TracedCommand`. */
   readonly trace: string | undefined
 }
 
@@ -105,7 +106,8 @@ export class Executor {
     if (row !== undefined && kept !== undefined && isSame(kept.row, row))
       return { definition, actor: kept.instance, row }
     try {
-      const actor = row === undefined ? new definition.actorClass() : wake(definition, row)
+      const actor =
+        row === undefined ? guard.silently(() => new definition.actorClass()) : wake(definition, row)
       return { definition, actor, row }
     } catch (error) {
       const reason =
@@ -159,7 +161,8 @@ export class Executor {
       observation?.end(outcomes[index] ?? NO_OUTCOME)
     }
     const run = () => attempt({ member, actor: cast.actor, args, succeed, fail })
-    return observation === undefined ? run() : observation.run(run)
+    if (observation !== undefined) return observation.run(run)
+    return this.#options.observer === undefined ? run() : this.#options.observer.unseen(run)
   }
 
   #observe({ trace, member }: ExecutedCommand, { type, key }: ExecutedActor): Observation | undefined {

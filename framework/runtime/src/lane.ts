@@ -63,6 +63,7 @@ export class Lane {
     readonly options: ClientOptions
     readonly connection: Connection
     readonly onDissent: (dissent: Dissent) => void
+    readonly baggage: ReadonlyArray<string>
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
@@ -72,6 +73,7 @@ export class Lane {
       group,
       partition,
       replicas: lane.options.roster.voters.length,
+      baggage: lane.baggage,
     })
     const { voters } = lane.options.roster
     this.#metrics = LaneMetrics.of({ group, partition, voters, counts: () => this.counts })
@@ -125,7 +127,7 @@ export class Lane {
         member: member.name,
         key,
         args,
-        trace: span?.traceparent,
+        trace: span === undefined ? this.#calls.passOn() : span.travels,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })
