@@ -47,22 +47,24 @@ const PEERS = {
   "restate-server": {
     about: "npm, 70 MB",
     get: getRestate,
+    want: RESTATE,
     onPath: false,
     versions: /^restate-server (\S+)/,
   },
   etcd: {
     about: "built from Go's modules: one to five minutes",
     get: getEtcd,
+    want: ETCD,
     versions: /etcd Version: (\S+)/,
   },
   "redis-server": {
     about: "Debian package",
-    get: () => getDebian("redis-server", "usr/bin"),
+    get: () => getDebian("redis-server", ["redis-server"]),
     versions: /v=(\S+)/,
   },
   postgres: {
     about: "Debian package",
-    get: () => getDebian("postgresql", "usr/lib/postgresql"),
+    get: () => getDebian("postgresql", ["postgres", "initdb"]),
     versions: /\(PostgreSQL\) (\S+)/,
   },
 }
@@ -129,10 +131,9 @@ function getEtcd() {
 }
 
 /** The package and what it needs that this machine lacks, unpacked into a folder: apt checks the signatures. */
-function getDebian(name, folder) {
+function getDebian(name, programs) {
   const plan = run("apt-get", ["install", "-s", "--no-install-recommends", name], 30)
   const lacking = [...plan.matchAll(/^Inst (\S+)/gm)].map(([, each]) => each)
-  if (lacking.length === 0) throw new Error(`${name} is installed, but nothing in it runs`)
   const target = join(dir, name)
   inOwnFolder((work) => {
     run("apt-get", ["download", "-q", "-o", 'APT::Sandbox::User=""', ...lacking], 180, { cwd: work })
@@ -140,23 +141,25 @@ function getDebian(name, folder) {
     for (const file of readdirSync(work)) run("dpkg-deb", ["-x", join(work, file), target], 60)
   })
   const libraries = join(target, "usr/lib")
-  const multiarch = readdirSync(libraries).find((each) => each.includes("-linux-")) ?? ""
-  const programs = run("find", [join(target, folder), "-name", name === "postgresql" ? "postgres" : name], 10)
-  const program = programs.split("\n")[0]
-  if (!program) throw new Error(`there is no program in ${lacking.join(", ")}`)
-  const start = `LD_LIBRARY_PATH="${join(libraries, multiarch)}" exec "${program}" "$@"`
-  writeFileSync(join(bin, name), `#!/bin/sh\n${start}\n`)
-  chmodSync(join(bin, name), 0o755)
+  const multiarch = existsSync(libraries) && readdirSync(libraries).find((each) => each.includes("-linux-"))
+  for (const program of programs) {
+    const [file] = run("find", [target, "-path", `*/bin/${program}`], 10).split("\n")
+    if (!file) throw new Error(`there is no ${program} in ${lacking.join(", ") || "nothing"}`)
+    const start = `LD_LIBRARY_PATH="${join(libraries, multiarch || "")}" exec "${file}" "$@"`
+    writeFileSync(join(bin, program), `#!/bin/sh\n${start}\n`)
+    chmodSync(join(bin, program), 0o755)
+  }
 }
 
-function found(name, { versions, onPath = true }) {
+/** On PATH any version will do; what this put into the cache must be what this would put there now. */
+function found(name, { versions, want, onPath = true }) {
   const folders = [bin, ...(onPath ? [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"] : [])]
   for (const folder of folders) {
     const file = join(folder, name)
     if (!existsSync(file)) continue
     const { stdout } = spawnSync(file, ["--version"], { encoding: "utf8", timeout: 10_000 })
     const version = versions.exec(stdout ?? "")?.[1]
-    if (version) return { file, version }
+    if (version && (folder !== bin || !want || version === want)) return { file, version }
   }
   return undefined
 }
