@@ -252,12 +252,12 @@ describe("replica processes", () => {
       received("apply test/Audited/record").map(({ instance, span }) => [span.spanId, instance]),
     )
     for (const { instance, span } of received("audit")) {
-      expect(applied.get(span.parentSpanId ?? "")).toBe(instance)
+      expect(applied.get(span.parentSpanId)).toBe(instance)
       expect(span.traceId).toBe(ROOT.traceId)
       expect(span.traceState).toBe("vendor=opaque")
       expect(span.attributes).toContainEqual({ key: "tenant", value: { stringValue: "acme" } })
     }
-    expect(receiver.spans.filter(({ span }) => span.parentSpanId === undefined)).toEqual([])
+    expect(receiver.spans.filter(({ span }) => span.parentSpanId === "")).toEqual([])
     await expectEqual(replicas)
     expect(client.counts.dissents.size).toBe(0)
   })

@@ -9,6 +9,7 @@ import { type Observation, type Observer, isSampled } from "./observer.ts"
 import { writeOutcome, writeThrown } from "./outcome.ts"
 import { isThenable } from "./promise.ts"
 import { Asleep, Frozen, rowBytes } from "./row.ts"
+import type { Stopwatch } from "./stopwatch.ts"
 
 /** Commands to be run once, in their order, on actors whose states are given. */
 export interface Execution {
@@ -60,6 +61,7 @@ export interface ExecutorOptions {
   readonly uuid: () => string
   readonly onUncaught: (uncaught: UncaughtError) => void
   readonly observer?: Observer
+  readonly stopwatch?: Stopwatch
 }
 
 /** Actors that are kept as they are after an execution, at most, so that the next one need not read their rows. */
@@ -142,6 +144,11 @@ export class Executor {
     if (member.args !== undefined || args.length < member.parameters) args.push(context)
     const name = `${target.type}/${member.name}`
     const observation = this.#observe(command, target)
+    const lap = this.#options.stopwatch?.start()
+    const end = (outcome: Uint8Array): void => {
+      lap?.(target.type, member, outcome)
+      observation?.end(outcome)
+    }
     const fail = (error: unknown): void => {
       context.end()
       const outcome = written((writer) => {
@@ -149,7 +156,7 @@ export class Executor {
           this.#options.onUncaught({ target: name, seq: 0, error })
       })
       outcomes[index] = outcome
-      observation?.end(outcome)
+      end(outcome)
     }
     const succeed = (value: unknown): void => {
       context.end()
@@ -158,7 +165,7 @@ export class Executor {
       } catch (error) {
         return fail(error) // a getter of the result
       }
-      observation?.end(outcomes[index] ?? NO_OUTCOME)
+      end(outcomes[index] ?? NO_OUTCOME)
     }
     const run = () => attempt({ member, actor: cast.actor, args, succeed, fail })
     if (observation !== undefined) return observation.run(run)

@@ -9,7 +9,8 @@ import {
   Overloaded,
   type SessionId,
 } from "@lockstep/core"
-import type { ClientInput, ClientLimits } from "./mode.ts"
+import type { ClientLimits } from "./limits.ts"
+import type { ClientInput } from "./mode.ts"
 
 /** A batch that is still gathered. */
 export interface Draft<Call> {
@@ -46,6 +47,11 @@ export class Outbox<Call> {
 
   get isEmpty(): boolean {
     return this.#drafts.length === 0
+  }
+
+  /** Commands that wait, and the batches of those that were not taken out. */
+  get counts(): { readonly waiting: number; readonly unsent: number } {
+    return { waiting: this.#commands, unsent: this.#drafts.length }
   }
 
   /** Takes a command in, or says why not: then it will never be sent. */

@@ -200,6 +200,7 @@ export async function host(options: HostOptions): Promise<Host> {
         definitions,
         options: heard,
         determinism,
+        times: metrics.times,
       })
       seats.push(seat)
       metrics.begin(seat)
