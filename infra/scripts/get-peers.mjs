@@ -16,7 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs"
-import { delimiter, dirname, join } from "node:path"
+import { delimiter, dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..")
@@ -145,8 +145,10 @@ function getDebian(name, programs) {
   for (const program of programs) {
     const [file] = run("find", [target, "-path", `*/bin/${program}`], 10).split("\n")
     if (!file) throw new Error(`there is no ${program} in ${lacking.join(", ") || "nothing"}`)
-    const start = `LD_LIBRARY_PATH="${join(libraries, multiarch || "")}" exec "${file}" "$@"`
-    writeFileSync(join(bin, program), `#!/bin/sh\n${start}\n`)
+    // by where it is itself, so that the cache can be moved
+    const inCache = (path) => `"$peers/${relative(dir, path)}"`
+    const start = `LD_LIBRARY_PATH=${inCache(join(libraries, multiarch || ""))} exec ${inCache(file)} "$@"`
+    writeFileSync(join(bin, program), `#!/bin/sh\npeers="$(cd "$(dirname "$0")/.." && pwd)"\n${start}\n`)
     chmodSync(join(bin, program), 0o755)
   }
 }
