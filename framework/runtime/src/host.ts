@@ -17,6 +17,7 @@ import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
 import { Failovers } from "./telemetry/failovers.ts"
+import { admitTelemetry } from "./telemetry/in-commands.ts"
 import { Replays } from "./telemetry/replays.ts"
 import { Records } from "./telemetry/records.ts"
 import { SeatMetrics } from "./telemetry/seat-metrics.ts"
@@ -158,6 +159,7 @@ export const DEVELOPMENT_LOG: LogSettings = { copies: 1, maxBytes: 1024 ** 3, ma
  * group could fulfil.
  */
 export async function host(options: HostOptions): Promise<Host> {
+  admitTelemetry()
   const { servers, user, password } = options
   const definitions = defineAll(options.actors)
   const replica = ReplicaId(options.replica)
@@ -203,6 +205,7 @@ export async function host(options: HostOptions): Promise<Host> {
         definitions,
         options: heard,
         determinism,
+        times: metrics.times,
       })
       seats.push(seat)
       metrics.begin(seat)

@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto"
-import { type ActorDefinition, Executor, type Observer, type UncaughtError } from "@lockstep/actor"
+import {
+  type ActorDefinition,
+  Executor,
+  type Observer,
+  type Stopwatch,
+  type UncaughtError,
+} from "@lockstep/actor"
 import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { ReplicaOptions } from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
@@ -27,6 +33,7 @@ export function openOnce(
     readonly definitions: ReadonlyMap<string, ActorDefinition>
     readonly observer: Observer
     readonly replications: Replications
+    readonly stopwatch: Stopwatch | undefined
   },
   listener: {
     readonly onJournaled: (write: number) => void
@@ -34,7 +41,7 @@ export function openOnce(
     readonly onEvent: (event: HostEvent) => void
   },
 ): Once {
-  const { partition, dataDir, definitions, observer, replications } = of
+  const { partition, dataDir, definitions, observer, replications, stopwatch } = of
   const { onJournaled, onUncaught, onEvent } = listener
   const journal =
     dataDir === undefined
@@ -45,9 +52,10 @@ export function openOnce(
           onCut: (cut) => onEvent({ event: "journal-cut", partition, ...cut }),
         })
   const world = { clock: Date.now, random: Math.random, uuid: randomUUID }
+  const watching = { observer, ...(stopwatch && { stopwatch }) }
   return {
     journal,
-    executor: new Executor({ definitions, ...world, onUncaught, observer }),
+    executor: new Executor({ definitions, ...world, onUncaught, ...watching }),
     begin() {
       replications.end()
       return { journal: journal.records(), shipments: replications }

@@ -73,6 +73,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       executed: 0,
       truncated: 0,
       degradedCommands: 0,
+      failovers: 0,
       say: (...outputs) => void this.#outputs.push(...outputs),
     }
     this.#role = new Backup(this.#ground)
@@ -210,9 +211,10 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
         return
       }
       case "Bid":
-        if (this.#reigns.bid(envelope, timeNs) === "elected")
-          this.#reigned("elected", { before, cause: before.epoch === 0 ? "first" : "failover" })
-        return
+        if (this.#reigns.bid(envelope, timeNs) !== "elected") return
+        if (this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY) && before.epoch > 0)
+          this.#ground.failovers++
+        return this.#reigned("elected", { before, cause: before.epoch === 0 ? "first" : "failover" })
       case "Reconfiguration":
         if (this.#reigns.reconfigure(envelope.roster, entry.source, timeNs) === "nothing") this.#malformed++
         else this.#ground.say({ _tag: "Membership", roster: envelope.roster, role: standingOf(this.#ground) })
