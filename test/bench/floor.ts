@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect, createInbox, type NatsConnection } from "@nats-io/transport-node"
+import { endWithUs } from "lockstep/develop"
 import type { Contender } from "./contender.ts"
 
 const PROGRAM = new URL("floor-replica.ts", import.meta.url).pathname
@@ -100,6 +101,7 @@ async function startReplica(servers: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, [...process.execArgv, PROGRAM, servers, "FLOOR"], {
     stdio: ["ignore", "pipe", "inherit"],
   })
+  endWithUs(child)
   await once(child.stdout, "data")
   return child
 }

@@ -5,6 +5,7 @@ import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
 import { measureComparison } from "./comparison.ts"
 import { measureIdleActors } from "./idle-actors.ts"
 import { measureModes } from "./modes.ts"
+import { measurePeers } from "./peers.ts"
 import { measureRecovery } from "./recovery.ts"
 import type { Scale } from "./scale.ts"
 import { measureSizes } from "./sizes.ts"
@@ -17,6 +18,7 @@ import { bytes, render, type Table } from "./table.ts"
  */
 const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   comparison: measureComparison,
+  peers: measurePeers,
   modes: measureModes,
   tracing: measureTracing,
   sizes: measureSizes,

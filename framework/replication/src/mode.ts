@@ -110,10 +110,10 @@ export interface ReplicaOptions extends Membership {
   readonly journal?: Iterable<Uint8Array>
   /** Watches commands that are traced, where the protocol executes them itself. */
   readonly observer?: Observer
-  /** Watches where what traced commands came to goes, where one replica executes. */
-  readonly shipments?: ShipmentObserver
   /** Measures commands, likewise. */
   readonly stopwatch?: Stopwatch
+  /** Watches where what traced commands came to goes, where one replica executes. */
+  readonly shipments?: ShipmentObserver
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */

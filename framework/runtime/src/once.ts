@@ -32,8 +32,8 @@ export function openOnce(
     readonly dataDir: string | undefined
     readonly definitions: ReadonlyMap<string, ActorDefinition>
     readonly observer: Observer
-    readonly replications: Replications
     readonly stopwatch: Stopwatch | undefined
+    readonly replications: Replications
   },
   listener: {
     readonly onJournaled: (write: number) => void
@@ -41,7 +41,7 @@ export function openOnce(
     readonly onEvent: (event: HostEvent) => void
   },
 ): Once {
-  const { partition, dataDir, definitions, observer, replications, stopwatch } = of
+  const { partition, dataDir, definitions, observer, stopwatch, replications } = of
   const { onJournaled, onUncaught, onEvent } = listener
   const journal =
     dataDir === undefined

@@ -39,8 +39,8 @@ import {
   wishSubject,
 } from "./subjects.ts"
 import { Executions } from "./telemetry/executions.ts"
-import { Replications } from "./telemetry/replications.ts"
 import type { SeatTimes } from "./telemetry/seat-times.ts"
+import { Replications } from "./telemetry/replications.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
 
@@ -111,7 +111,7 @@ export class Seat {
     const observer = new Executions({ mode, ...place }, replications)
     if (mode.execution === "once")
       this.#once = openOnce(
-        { ...kept, dataDir, definitions, observer, replications, stopwatch: times },
+        { ...kept, dataDir, definitions, observer, stopwatch: times, replications },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
@@ -120,11 +120,9 @@ export class Seat {
       )
     this.#make = (begin) =>
       mode.replica({
-        group: group.group,
-        partition,
+        ...place,
         roster: genesisRoster(group.replicas),
         logId,
-        replica,
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
@@ -151,8 +149,11 @@ export class Seat {
       () => undefined, // the protocol says it again when the log does not show it
     )
     this.#tail = this.#openTail()
-    this.#transfers = new Transfers(connection, place, this.#keeper, (from, answer) =>
-      this.#step({ _tag: "Answer", from, answer }),
+    this.#transfers = new Transfers(
+      connection,
+      { group: group.group, partition, replica },
+      this.#keeper,
+      (from, answer) => this.#step({ _tag: "Answer", from, answer }),
     )
     const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), mode.tickMs)
     const hear = (subject: string, bytes: Uint8Array): void => {

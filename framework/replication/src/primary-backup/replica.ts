@@ -210,11 +210,13 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
           this.#reigned(change, { before, cause: "hand-over" })
         return
       }
-      case "Bid":
+      case "Bid": {
         if (this.#reigns.bid(envelope, timeNs) !== "elected") return
-        if (this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY) && before.epoch > 0)
-          this.#ground.failovers++
-        return this.#reigned("elected", { before, cause: before.epoch === 0 ? "first" : "failover" })
+        const cause = before.epoch === 0 ? "first" : "failover"
+        const isNew = this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY)
+        if (isNew && cause === "failover") this.#ground.failovers++
+        return this.#reigned("elected", { before, cause })
+      }
       case "Reconfiguration":
         if (this.#reigns.reconfigure(envelope.roster, entry.source, timeNs) === "nothing") this.#malformed++
         else this.#ground.say({ _tag: "Membership", roster: envelope.roster, role: standingOf(this.#ground) })
