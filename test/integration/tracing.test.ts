@@ -155,7 +155,8 @@ describe("a call that one replica executes, and that is traced", () => {
     expect(send !== undefined && isBelow(send, call)).toBe(true)
     expect(processed !== undefined && isBelow(processed, send)).toBe(true)
     expect(applied !== undefined && isBelow(applied, processed)).toBe(true)
-    expect(spans()).toHaveLength(4)
+    // how backups got it, where they are in sync by then, is in replication-tracing.test.ts
+    expect(spans().filter(({ name }) => name !== "replicate")).toHaveLength(4)
   })
 })
 
