@@ -18,6 +18,8 @@ export interface Observer {
 
 /** One command that runs. */
 export interface Observation {
+  /** Names what is told of it, for whoever traces; undefined where nothing is. No two replicas have the same. */
+  readonly span: string | undefined
   /** Calls this once, at once, in the context of the command. */
   run<Result>(command: () => Result): Result
   /** The bytes of what it came to. */

@@ -1,5 +1,5 @@
 export * from "./mode.ts"
-export type { Decision } from "./decision.ts"
+export type { Decision, Dissent, LateVote } from "./decision.ts"
 export * from "./reign.ts"
 export { placeOf } from "./bucket.ts"
 export { type Coding, erasureCoded } from "./erasure-coded.ts"

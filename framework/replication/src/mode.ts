@@ -29,7 +29,7 @@ import type {
   TransferAnswer,
   TransferRequest,
 } from "./checkpoint.ts"
-import type { Decision } from "./decision.ts"
+import type { Decision, Dissent, LateVote } from "./decision.ts"
 import type { ReignReport, ReignStatus } from "./reign.ts"
 
 /**
@@ -380,17 +380,12 @@ export type ClientOutput<Call> =
       readonly call: Call
       readonly outcome: Outcome
       readonly seq: number
-      /** Where replicas vote: how that went. */
+      /** Where replicas vote: how that went, and where it stood among the commands that were voted on together. */
       readonly decision?: Decision
+      readonly index?: number
     }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
   /** The group may have another roster by now: read it where it is written beside the log. */
   | { readonly _tag: "Refresh" }
-  /** A replica voted for something else than what was decided. */
-  | {
-      readonly _tag: "Dissent"
-      readonly replica: ReplicaId
-      readonly seq: number
-      readonly expected: Digest
-      readonly actual: Digest
-    }
+  | ({ readonly _tag: "Late" } & LateVote)
+  | ({ readonly _tag: "Dissent" } & Dissent)

@@ -22,6 +22,7 @@ import type {
   ClientInput,
   ClientOptions,
   ClientOutput,
+  Dissent,
   Reads,
   ReplicationMode,
 } from "@lockstep/replication"
@@ -33,9 +34,6 @@ import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
-
-/** A replica voted for something else than what was decided. */
-export type Dissent = Omit<ClientOutput<never> & { _tag: "Dissent" }, "_tag">
 
 /** The shell around one client protocol: the commands of one client to one partition, of classes that share a mode. */
 export class Lane {
@@ -149,6 +147,7 @@ export class Lane {
     this.#step({ _tag: "Close", nowMs: performance.now() })
     clearTimeout(this.#timer)
     this.#appender.close()
+    this.#calls.close()
     for (const stop of this.#stops) stop()
   }
 
@@ -203,6 +202,8 @@ export class Lane {
         return output.call.reject(output.error)
       case "Refresh":
         return void this.#refresh()
+      case "Late":
+        return this.#calls.late(output)
       case "Dissent":
         this.#dissents.heard(output)
         return tell(this.#onDissent, output)

@@ -154,6 +154,8 @@ export class SimulatedClient {
         return this.#refresh()
       case "Dissent":
         return this.#options.onDissent(output.replica)
+      case "Late":
+        return undefined
     }
   }
 

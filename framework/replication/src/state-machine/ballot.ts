@@ -9,6 +9,7 @@ import {
   Tally,
   type Testimony,
   type Vote,
+  type VoteSpans,
 } from "@lockstep/core"
 import type { Decision } from "../decision.ts"
 
@@ -21,6 +22,7 @@ export class Ballot {
   readonly #count: number
   readonly #tally: Tally
   readonly #bodies = new Map<ReplicaId, Body>()
+  readonly #spans = new Map<ReplicaId, VoteSpans>()
   #outcomes: Buffer | undefined
   #firstVoteMs = 0
 
@@ -55,7 +57,9 @@ export class Ballot {
   add(vote: Vote, seq: number, nowMs = 0): ReturnType<Tally["add"]> {
     if (this.#tally.votes.size === 0) this.#firstVoteMs = nowMs
     const result = this.#tally.add(vote.replica, vote.statement, seq)
-    if (vote.parts > 0 && (result === "counted" || result === "repeated")) this.#collect(vote)
+    if (result !== "counted" && result !== "repeated") return result
+    if (vote.parts > 0) this.#collect(vote)
+    if (vote.spans !== undefined) this.#spans.set(vote.replica, vote.spans)
     return result
   }
 
@@ -88,7 +92,7 @@ export class Ballot {
   get decision(): Decision {
     const match = this.holders
     const dissent = [...this.#tally.votes.keys()].filter((replica) => !match.includes(replica))
-    return { firstVoteMs: this.#firstVoteMs, match, dissent, missing: this.missing }
+    return { firstVoteMs: this.#firstVoteMs, match, dissent, missing: this.missing, spans: this.#spans }
   }
 
   /** Votes for something else than the decision. */

@@ -358,7 +358,8 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
     if (!this.#isSure) return
-    for (const bytes of this.#mandate.vote(client, answer, send))
+    const spans = this.#execution.spansOf(answer)
+    for (const bytes of this.#mandate.vote(client, answer, send, spans))
       outputs.push({ _tag: "Send", to: client, bytes })
   }
 

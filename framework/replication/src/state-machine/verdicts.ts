@@ -6,6 +6,7 @@ import type { Ballot } from "./ballot.ts"
 const SETTLED_MAX = 1024
 
 type Dissent = ClientOutput<never> & { readonly _tag: "Dissent" }
+type Late = ClientOutput<never> & { readonly _tag: "Late" }
 
 /** What the votes on decided batches were, those included that come late. */
 export class Verdicts {
@@ -26,14 +27,18 @@ export class Verdicts {
   }
 
   /** A vote came late. */
-  late({ number, seq }: Statement, vote: Vote): ReadonlyArray<Dissent> {
+  late({ number, seq }: Statement, vote: Vote): ReadonlyArray<Dissent | Late> {
     const ballot = this.#open.get(number)
     if (ballot === undefined || ballot.standing._tag !== "Decided") return []
     if (ballot.add(vote, seq) !== "counted") return []
     if (ballot.missing.length === 0) this.#open.delete(number)
-    if (vote.statement !== ballot.standing.statement) return [this.#dissent(ballot, vote.replica)]
+    const { replica, spans } = vote
+    const isMatch = vote.statement === ballot.standing.statement
+    const { seq: decidedAt } = decodeStatement(ballot.standing.statement)
+    const late: Late = { _tag: "Late", replica, seq: decidedAt, isMatch, spans }
+    if (!isMatch) return [late, this.#dissent(ballot, replica)]
     this.matched++
-    return []
+    return [late]
   }
 
   /** Others vote from here on: nobody is waited for. */

@@ -1,6 +1,6 @@
 import type { Call, Member } from "@lockstep/actor"
 import type { GroupName, LockstepError, Outcome, Partition } from "@lockstep/core"
-import type { Decision, ReplicationMode } from "@lockstep/replication"
+import type { Decision, LateVote, ReplicationMode } from "@lockstep/replication"
 import {
   type Attributes,
   context,
@@ -14,7 +14,9 @@ import {
   trace,
   TraceFlags,
 } from "@opentelemetry/api"
+import { wallMs } from "./clock.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { OpenVote, OpenVotes } from "./open-votes.ts"
 import { destinationOf } from "./place.ts"
 import { traceparentOf } from "./traceparent.ts"
 
@@ -26,6 +28,7 @@ export class Calls {
   readonly #methods = new Map<Member, Method>()
   readonly #destination: string
   readonly #sending: Attributes
+  readonly #votes = new OpenVotes()
 
   constructor(lane: {
     readonly mode: ReplicationMode
@@ -76,7 +79,16 @@ export class Calls {
       { kind: SpanKind.PRODUCER, attributes: this.#sending },
       within,
     )
-    return new CallSpan({ tracer, call, send, within, vote })
+    return new CallSpan({ tracer, call, send, within, vote, votes: this.#votes })
+  }
+
+  /** A replica has voted on something that was decided. */
+  late(vote: LateVote): void {
+    this.#votes.late(vote)
+  }
+
+  close(): void {
+    this.#votes.close()
   }
 
   #methodOf(type: string, member: Member): Method {
@@ -106,6 +118,7 @@ export class CallSpan {
   readonly #send: Span
   readonly #within: Context
   readonly #vote: string
+  readonly #votes: OpenVotes
   #isSent = false
 
   constructor(of: {
@@ -114,12 +127,14 @@ export class CallSpan {
     readonly send: Span
     readonly within: Context
     readonly vote: string
+    readonly votes: OpenVotes
   }) {
     this.#tracer = of.tracer
     this.#call = of.call
     this.#send = of.send
     this.#within = of.within
     this.#vote = of.vote
+    this.#votes = of.votes
     // replicas hang what they do below what was sent to them
     this.traceparent = traceparentOf(of.send)
   }
@@ -139,14 +154,16 @@ export class CallSpan {
     outcome,
     seq,
     decision,
+    index = 0,
   }: {
-    outcome: Outcome
-    seq: number
-    decision?: Decision | undefined
+    readonly outcome: Outcome
+    readonly seq: number
+    readonly decision?: Decision
+    readonly index?: number
   }): void {
     this.sent()
     this.#call.setAttribute(ATTRIBUTES.logSeq, seq)
-    if (decision !== undefined) this.#voted(decision)
+    if (decision !== undefined) this.#voted({ seq, decision, index })
     // what an actor throws is an answer; a refusal says that there is none
     if (outcome._tag === "Threw") this.#call.setAttribute(ATTRIBUTES.errorType, outcome.code)
     if (outcome._tag === "Refused") this.#fail(outcome.reason, outcome.detail)
@@ -165,19 +182,20 @@ export class CallSpan {
   }
 
   /** A dissent that a quorum has outvoted is no error of the call. */
-  #voted({ firstVoteMs, match, dissent, missing }: Decision): void {
+  #voted(of: { readonly seq: number; readonly decision: Decision; readonly index: number }): void {
+    const { firstVoteMs, match, dissent, missing } = of.decision
     const votes = {
       [ATTRIBUTES.votesMatch]: match.length,
       [ATTRIBUTES.votesDissent]: dissent.length,
       [ATTRIBUTES.votesMissing]: missing.length,
     }
-    const startTime = performance.timeOrigin + firstVoteMs
+    const startTime = wallMs(firstVoteMs)
     const span = this.#tracer.startSpan(
       this.#vote,
       { kind: SpanKind.INTERNAL, startTime, attributes: votes },
       this.#within,
     )
-    span.end()
+    this.#votes.add(new OpenVote({ ...of, span, endTime: wallMs(performance.now()) }))
     this.#call.setAttributes(votes)
   }
 }

@@ -46,10 +46,12 @@ export class Executions implements Observer {
 }
 
 class Running implements Observation {
+  readonly span: string | undefined
   readonly #process: Span
   readonly #apply: Span
 
   constructor(process: Span, apply: Span) {
+    this.span = process.isRecording() ? process.spanContext().spanId : undefined
     this.#process = process
     this.#apply = apply
   }
@@ -67,6 +69,7 @@ class Running implements Observation {
 
 /** What sent it said nothing that could be hung below it. */
 const UNSEEN: Observation = {
+  span: undefined,
   run: (command) => command(),
   end: () => undefined,
 }

@@ -1,7 +1,7 @@
 import type { GroupName, Partition } from "@lockstep/core"
 import { type Attributes, type Context, logs, ROOT_CONTEXT, SeverityNumber } from "@opentelemetry/api"
 import type { HostEvent } from "../host.ts"
-import type { Dissent } from "../lane.ts"
+import type { Dissent } from "@lockstep/replication"
 import { ATTRIBUTES, EVENTS, SCOPE } from "./names.ts"
 import { aboutPlace, type Place } from "./place.ts"
 
