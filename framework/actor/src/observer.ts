@@ -14,6 +14,10 @@ export interface TracedCommand {
 /** Watches commands that are traced while they run. It changes nothing of what they come to. */
 export interface Observer {
   begin(command: TracedCommand): Observation
+  /** A batch at this position of the log begins to be executed, whoever traces any of it. `orderedMs` is as in a `TracedCommand`. */
+  batchBegins?(seq: number, orderedMs: number): void
+  /** That batch was executed: the bytes of all its outcomes, and how many there are. They stay as they are. */
+  batchEnds?(outcomes: Uint8Array, count: number): void
 }
 
 /** One command that runs. */

@@ -388,4 +388,5 @@ export type ClientOutput<Call> =
   /** The group may have another roster by now: read it where it is written beside the log. */
   | { readonly _tag: "Refresh" }
   | ({ readonly _tag: "Late" } & LateVote)
-  | ({ readonly _tag: "Dissent" } & Dissent)
+  /** With the commands, by index, whose outcomes differed: none where others differ than these, or nobody knows. */
+  | ({ readonly _tag: "Dissent"; differing(): ReadonlyArray<number> } & Dissent)

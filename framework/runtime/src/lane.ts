@@ -27,10 +27,10 @@ import type {
   ReplicationMode,
 } from "@lockstep/replication"
 import { tell } from "./listener.ts"
-import { askSubject, voter, votesSubject } from "./subjects.ts"
-import { Calls, type CallSpan } from "./telemetry/calls.ts"
-import { Dissents } from "./telemetry/records.ts"
+import { askSubject, noticeSubject, voter, votesSubject } from "./subjects.ts"
+import { Calls, type WatchedCall } from "./telemetry/calls.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
+import { isTold } from "./telemetry/notice.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
@@ -44,7 +44,6 @@ export class Lane {
   readonly #appender: Appender
   readonly #asker: Asker
   readonly #calls: Calls
-  readonly #dissents: Dissents
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
@@ -64,12 +63,13 @@ export class Lane {
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
-    this.#dissents = new Dissents({ group, partition })
     this.#calls = new Calls({
       mode: lane.mode,
       group,
       partition,
+      client,
       replicas: lane.options.roster.voters.length,
+      notify: (notice) => lane.connection.publish(noticeSubject(group, partition), notice),
     })
     const { voters } = lane.options.roster
     this.#metrics = LaneMetrics.of({ group, partition, voters, counts: () => this.counts })
@@ -87,9 +87,11 @@ export class Lane {
     this.#stops = [
       () => this.#metrics?.close(),
       () => this.#asker.close(),
-      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>
-        this.#step({ _tag: "Vote", from: voter(subject), bytes, nowMs: performance.now() }),
-      ),
+      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) => {
+        const from = voter(subject)
+        if (isTold(bytes)) return this.#calls.told(from, bytes)
+        return this.#step({ _tag: "Vote", from, bytes, nowMs: performance.now() })
+      }),
       lane.connection.onReconnect(() => this.#step({ _tag: "Reconnected", nowMs: performance.now() })),
     ]
   }
@@ -115,7 +117,7 @@ export class Lane {
         })
       }
       const { definition, member, key, args, reads } = call
-      const span = this.#calls.begin(call)
+      const span = this.#calls.begin(call, this.#turnMs)
       this.#step({
         _tag: "Submit",
         call: { call, resolve, reject, span, sinceMs: this.#turnMs },
@@ -154,7 +156,7 @@ export class Lane {
   #step(input: ClientInput<Waiting>): void {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
-    this.#dissents.tell()
+    this.#calls.tell()
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
 
@@ -180,17 +182,16 @@ export class Lane {
   #carryOut(output: ClientOutput<Waiting>): void {
     switch (output._tag) {
       case "Append":
-        for (const call of output.calls) call?.span?.sent()
+        for (const call of output.calls) call?.span?.sent(this.#nowMs)
         return this.#appender.append(output.bytes, output.token)
       case "Ask": {
         const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
-        for (const call of output.calls ?? []) call?.span?.sent()
+        for (const call of output.calls ?? []) call?.span?.sent(this.#nowMs)
         if (output.token === undefined) return this.#connection.publish(subject, output.bytes)
         return this.#asker.ask(subject, output.bytes, output.token)
       }
       case "Settle":
-        output.call.span?.settled(output)
-        if (output.call.span !== undefined) this.#dissents.decided(output.seq, output.call.span.context)
+        output.call.span?.settled(output, this.#nowMs)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
           this.#metrics.settled(output.call.call, output.outcome, this.#nowMs - output.call.sinceMs)
         return settle(output.call, output.outcome)
@@ -205,8 +206,8 @@ export class Lane {
       case "Late":
         return this.#calls.late(output)
       case "Dissent":
-        this.#dissents.heard(output)
-        return tell(this.#onDissent, output)
+        this.#calls.heard(output)
+        return tell(this.#onDissent, dissentOf(output))
     }
   }
 }
@@ -228,9 +229,14 @@ interface Waiting {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   /** Where the call is traced. */
-  readonly span: CallSpan | undefined
+  readonly span: WatchedCall | undefined
   /** When it was made; undefined where it was measured before. */
   readonly sinceMs: number | undefined
+}
+
+/** What the user is told. */
+function dissentOf({ replica, seq, expected, actual }: Dissent): Dissent {
+  return { replica, seq, expected, actual }
 }
 
 function appendInput(token: number, result: AppendResult): ClientInput<Waiting> {

@@ -26,6 +26,7 @@ import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
+import { hearNotices } from "./notices.ts"
 import { type Once, openOnce } from "./once.ts"
 import {
   askSubject,
@@ -95,16 +96,17 @@ export class Seat {
     const mode = hostable(actorClass, group)
     this.#keepsShards = mode.storage === "shards"
     const { dataDir } = options
-    const kept = { group: group.group, replica, partition, logId, storage: mode.storage }
+    const place = { group: group.group, partition, replica }
+    const kept = { ...place, logId, storage: mode.storage }
     this.#keeper =
       dataDir === undefined
         ? undefined
         : new Keeper(dataDir, kept, this.#onEvent, (seq) => this.#step({ _tag: "Persisted", seq }))
     this.#truncateMarginEntries = options.truncateMarginEntries
-    const observer = new Executions({ mode, group: group.group, partition, replica })
+    const observer = new Executions({ mode, definitions, ...place })
     if (mode.execution === "once")
       this.#once = openOnce(
-        { group: group.group, replica, partition, logId, dataDir, definitions, observer },
+        { ...place, logId, dataDir, definitions, observer },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
@@ -114,11 +116,9 @@ export class Seat {
     const { actorBytesMax } = options
     this.#make = (begin) =>
       mode.replica({
-        group: group.group,
-        partition,
+        ...place,
         roster: genesisRoster(group.replicas),
         logId,
-        replica,
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
@@ -144,11 +144,8 @@ export class Seat {
       () => undefined, // the protocol says it again when the log does not show it
     )
     this.#tail = this.#openTail()
-    this.#transfers = new Transfers(
-      connection,
-      { group: group.group, partition, replica },
-      this.#keeper,
-      (from, answer) => this.#step({ _tag: "Answer", from, answer }),
+    this.#transfers = new Transfers(connection, place, this.#keeper, (from, answer) =>
+      this.#step({ _tag: "Answer", from, answer }),
     )
     const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), mode.tickMs)
     const hear = (subject: string, bytes: Uint8Array): void => {
@@ -159,6 +156,7 @@ export class Seat {
       () => this.#tail.close(),
       () => clearInterval(timer),
       () => this.#transfers.close(),
+      hearNotices(connection, place, observer),
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
       ),

@@ -5,6 +5,7 @@ import {
   type Digest,
   type Outcome,
   type ReplicaId,
+  splitOutcomes,
   type Standing,
   Tally,
   type Testimony,
@@ -102,6 +103,22 @@ export class Ballot {
     return [...this.#tally.votes]
       .filter(([, statement]) => statement !== standing.statement)
       .map(([replica, statement]) => ({ replica, actual: decodeStatement(statement).outcomes }))
+  }
+
+  /** The commands whose outcomes this replica said otherwise, by index; none where its bytes did not come. */
+  differing(replica: ReplicaId): ReadonlyArray<number> {
+    const [said, decided] = [this.#bodies.get(replica)?.whole(), this.decided]
+    const statement = this.#tally.votes.get(replica)
+    if (said === undefined || decided === undefined || statement === undefined) return []
+    if (digest(said) !== decodeStatement(statement).outcomes) return []
+    try {
+      const right = splitOutcomes(decided, this.#count)
+      return splitOutcomes(said, this.#count).flatMap((bytes, index) =>
+        right[index]?.equals(bytes) === true ? [] : [index],
+      )
+    } catch {
+      return [] // a liar may send anything
+    }
   }
 
   /** What each replica said of one command of the batch. */

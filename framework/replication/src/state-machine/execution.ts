@@ -98,6 +98,7 @@ export class Execution {
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
     const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
     const log = this.#log
+    observer?.batchBegins?.(this.#past.seq, nowMs)
     let spans: Map<number, string> | undefined
     for (const [index, command] of batch.commands.entries()) {
       const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
@@ -130,6 +131,7 @@ export class Execution {
     this.#executed += batch.commands.length
     const answer = this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
     if (spans !== undefined) this.#spans.set(answer, spans)
+    observer?.batchEnds?.(answer.outcomes, answer.count)
     return answer
   }
 

@@ -52,7 +52,14 @@ export class Verdicts {
     const actual = ballot.votes.get(replica)
     invariant(standing._tag === "Decided" && actual !== undefined, "who dissents differs from a decision")
     const { seq, outcomes: expected } = decodeStatement(standing.statement)
-    return { _tag: "Dissent", replica, seq, expected, actual: decodeStatement(actual).outcomes }
+    return {
+      _tag: "Dissent",
+      replica,
+      seq,
+      expected,
+      actual: decodeStatement(actual).outcomes,
+      differing: () => ballot.differing(replica),
+    }
   }
 }
 

@@ -1,7 +1,8 @@
-import type { Observation, Observer, TracedCommand } from "@lockstep/actor"
-import { digest } from "@lockstep/core"
+import type { ActorDefinition, Observation, Observer, TracedCommand } from "@lockstep/actor"
+import { type ClientId, digest } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
 import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
+import { Afterwards } from "./afterwards.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
 import { contextOf } from "./traceparent.ts"
@@ -10,8 +11,9 @@ import { contextOf } from "./traceparent.ts"
 export class Executions implements Observer {
   readonly #destination: string
   readonly #about: Attributes
+  readonly #afterwards: Afterwards
 
-  constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }) {
+  constructor({ mode, definitions, ...place }: Executed) {
     const { template, destination } = destinationOf(mode, place)
     this.#destination = destination
     this.#about = {
@@ -22,27 +24,69 @@ export class Executions implements Observer {
       ...aboutPlace(place),
       [ATTRIBUTES.mode]: mode.kind,
     }
+    this.#afterwards = new Afterwards(
+      (type, member) => definitions.get(type)?.members.has(member) === true,
+      (command, startTime) => this.#start(command, startTime),
+    )
   }
 
-  begin({ trace: traceparent, type, member, seq, orderedMs }: TracedCommand): Observation {
+  begin(command: TracedCommand): Observation {
+    const started = this.#start(command)
+    return started === undefined ? UNSEEN : new Running(started)
+  }
+
+  batchBegins(seq: number, orderedMs: number): void {
+    this.#afterwards.batchBegins(seq, orderedMs)
+  }
+
+  batchEnds(outcomes: Uint8Array, count: number): void {
+    this.#afterwards.batchEnds(outcomes, count)
+  }
+
+  /** A client asks for what was not told: see `Afterwards`. */
+  hear(notice: Uint8Array, answer: (to: ClientId, bytes: Uint8Array) => void): void {
+    this.#afterwards.hear(notice, answer)
+  }
+
+  /** `startTime`: milliseconds since 1970, where that is not now. */
+  #start(
+    { trace: traceparent, type, member, seq, orderedMs }: Placed,
+    startTime?: number,
+  ): Started | undefined {
     const parent = contextOf(traceparent)
-    if (parent === undefined) return UNSEEN
+    if (parent === undefined) return undefined
     const attributes: Attributes = { ...this.#about }
     if (seq > 0) attributes[ATTRIBUTES.logSeq] = seq
-    if (orderedMs !== undefined) attributes[ATTRIBUTES.applyLag] = Math.max(0, Date.now() - orderedMs) / 1000
+    if (orderedMs !== undefined)
+      attributes[ATTRIBUTES.applyLag] = Math.max(0, (startTime ?? Date.now()) - orderedMs) / 1000
     const tracer = trace.getTracer(SCOPE)
+    const time = startTime === undefined ? {} : { startTime }
     const process = tracer.startSpan(
       SPANS.process(this.#destination),
-      { kind: SpanKind.CONSUMER, attributes },
+      { kind: SpanKind.CONSUMER, attributes, ...time },
       parent,
     )
     const apply = tracer.startSpan(
       SPANS.apply(type, member),
-      { kind: SpanKind.INTERNAL },
+      { kind: SpanKind.INTERNAL, ...time },
       trace.setSpan(parent, process),
     )
-    return new Running(process, apply)
+    return { process, apply }
   }
+}
+
+/** Where commands are executed, and which ones there are. */
+type Executed = Place & {
+  readonly mode: ReplicationMode
+  readonly definitions: ReadonlyMap<string, ActorDefinition>
+}
+
+type Placed = Omit<TracedCommand, "key">
+
+/** The spans of one command. */
+export interface Started {
+  readonly process: Span
+  readonly apply: Span
 }
 
 class Running implements Observation {
@@ -50,7 +94,7 @@ class Running implements Observation {
   readonly #process: Span
   readonly #apply: Span
 
-  constructor(process: Span, apply: Span) {
+  constructor({ process, apply }: Started) {
     this.span = process.isRecording() ? process.spanContext().spanId : undefined
     this.#process = process
     this.#apply = apply

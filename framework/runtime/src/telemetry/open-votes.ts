@@ -2,6 +2,7 @@ import type { ReplicaId, VoteSpans } from "@lockstep/core"
 import type { Decision, LateVote } from "@lockstep/replication"
 import { type Span, TraceFlags } from "@opentelemetry/api"
 import { ATTRIBUTES } from "./names.ts"
+import type { Told } from "./notice.ts"
 
 /** How long a vote's span waits for replicas that have said nothing yet, milliseconds. */
 const WAIT_MS = 1000
@@ -17,34 +18,55 @@ export class OpenVote {
   readonly #index: number
   readonly #span: Span
   readonly #endTime: number
+  readonly #isAnswered: boolean
   readonly #missing: Set<ReplicaId>
+  /** What was said by replicas that are not linked to. */
+  readonly #verdicts = new Map<ReplicaId, Verdict>()
+  /** Where replicas have told of the call that have not voted. */
+  readonly #told = new Map<ReplicaId, VoteSpans>()
+  #dissents: number
   #isEnded = false
 
-  /** `index`: the call's place in what was voted on. `endTime`: milliseconds since 1970. */
+  /**
+   * `index`: the call's place in what was voted on. `endTime`: milliseconds since 1970. `linksTo`: what votes name, or what replicas say when they are
+   * asked to tell of the call.
+   */
   constructor(of: {
     readonly span: Span
     readonly seq: number
     readonly index: number
     readonly decision: Decision
     readonly endTime: number
+    readonly linksTo?: "what is told afterwards"
   }) {
     const { match, dissent, missing, spans } = of.decision
     this.seq = of.seq
     this.#index = of.index
     this.#span = of.span
     this.#endTime = of.endTime
+    this.#isAnswered = of.linksTo !== undefined
     this.#missing = new Set(missing)
-    for (const replica of match) this.#link(replica, "match", spans.get(replica))
-    for (const replica of dissent) this.#link(replica, "dissent", spans.get(replica))
+    this.#dissents = dissent.length
+    for (const replica of match) this.#said(replica, "match", spans.get(replica))
+    for (const replica of dissent) this.#said(replica, "dissent", spans.get(replica))
   }
 
-  /** Nobody has still to vote. */
+  /** There is nothing left to wait for. */
   get isComplete(): boolean {
-    return this.#missing.size === 0
+    return this.#missing.size === 0 && (!this.#isAnswered || this.#verdicts.size === 0)
   }
 
   late({ replica, isMatch, spans }: LateVote): void {
-    if (this.#missing.delete(replica)) this.#link(replica, isMatch ? "late" : "dissent", spans)
+    if (!this.#missing.delete(replica)) return
+    if (!isMatch) this.#span.setAttribute(ATTRIBUTES.votesDissent, ++this.#dissents)
+    this.#said(replica, isMatch ? "late" : "dissent", spans ?? this.#told.get(replica))
+  }
+
+  /** A replica was asked where it tells of it. */
+  told(replica: ReplicaId, spans: VoteSpans): void {
+    const verdict = this.#verdicts.get(replica)
+    if (verdict !== undefined) this.#said(replica, verdict, spans)
+    else if (this.#missing.has(replica)) this.#told.set(replica, spans)
   }
 
   end(): void {
@@ -52,9 +74,10 @@ export class OpenVote {
     this.#isEnded = true
   }
 
-  #link(replica: ReplicaId, verdict: Verdict, spans: VoteSpans | undefined): void {
+  #said(replica: ReplicaId, verdict: Verdict, spans: VoteSpans | undefined): void {
     const spanId = spans?.get(this.#index)
-    if (spanId === undefined || !SPAN_ID.test(spanId)) return
+    if (spanId === undefined || !SPAN_ID.test(spanId)) return void this.#verdicts.set(replica, verdict)
+    this.#verdicts.delete(replica)
     // below what was sent, and so in this trace
     const { traceId } = this.#span.spanContext()
     this.#span.addLink({
@@ -84,12 +107,17 @@ export class OpenVotes {
   }
 
   late(late: LateVote): void {
-    const votes = this.#at.get(late.seq)
-    if (votes === undefined) return
-    for (const vote of votes) {
+    this.#at.get(late.seq)?.forEach((vote) => {
       vote.late(late)
       if (vote.isComplete) this.#end(vote)
-    }
+    })
+  }
+
+  told(replica: ReplicaId, { seq, spans }: Told): void {
+    this.#at.get(seq)?.forEach((vote) => {
+      vote.told(replica, spans)
+      if (vote.isComplete) this.#end(vote)
+    })
   }
 
   /** Nothing is heard any more. */
