@@ -389,4 +389,4 @@ export type ClientOutput<Call> =
   | { readonly _tag: "Refresh" }
   | ({ readonly _tag: "Late" } & LateVote)
   /** With the commands, by index, whose outcomes differed: none where others differ than these, or nobody knows. */
-  | ({ readonly _tag: "Dissent"; differing(): ReadonlyArray<number> } & Dissent)
+  | ({ readonly _tag: "Dissent"; readonly differing: () => ReadonlyArray<number> } & Dissent)

@@ -2,7 +2,7 @@ import { ReplicaId, type VoteSpans } from "@lockstep/core"
 import type { Decision } from "@lockstep/replication"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { OPEN_VOTES_MAX, OpenVote, OpenVotes } from "../src/telemetry/open-votes.ts"
-import { RecordedSpan } from "./recorded-span.ts"
+import { RecordedSpan } from "./recorder.ts"
 
 const [r0, r1, r2] = [ReplicaId("r0"), ReplicaId("r1"), ReplicaId("r2")]
 const id = (digit: number): string => `${digit}`.repeat(16)
@@ -97,7 +97,7 @@ describe("the span of a vote", () => {
     "1".repeat(15),
     "1".repeat(17),
     "A".repeat(16),
-    "\0".repeat(16),
+    "?".repeat(16),
     `${"1".repeat(16)}\n`,
   ])("links to nothing that is no id of a span: %j", (spanId) => {
     const votes = new OpenVotes()

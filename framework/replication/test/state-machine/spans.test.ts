@@ -57,6 +57,28 @@ describe("a vote on commands that are traced", () => {
     expect(w.dissents.map(({ replica, seq }) => [replica, seq])).toEqual([[r2, call.seq]])
   })
 
+  it("differs in the outcomes of some commands, as far as its bytes say so", () => {
+    const w = opened()
+    w.restart(r1, defineAll([LyingCounter]))
+    w.run()
+    for (const member of ["add", "none", "add"]) w.call(member, "a", 1)
+    w.run()
+    w.call("add", "a", 1)
+    w.flush()
+    w.append()
+    for (const name of w.names) w.read(name)
+    for (const [i, { from, bytes }] of w.toClient.entries()) {
+      const { replica, statement } = decodeVote(bytes)
+      const [digestOnly = bytes] = encodeVote(replica, Buffer.from(statement, "latin1"), undefined)
+      if (from === r1) w.toClient[i] = { from, bytes: digestOnly }
+    }
+    while (w.toClient.length > 0) w.vote()
+    expect(w.dissents.map(({ replica, differing }) => [replica, differing()])).toEqual([
+      [r1, [0, 2]],
+      [r1, []],
+    ])
+  })
+
   it("says so again when it is asked for", () => {
     const w = opened()
     w.trace = SAMPLED

@@ -27,6 +27,7 @@ export class Afterwards {
   #recent: RecentExecutions | undefined
   /** The batch that is being executed, or was last. */
   #seq = 0
+  #isWatched = false
   #orderedMs = 0
   #startMs = 0
 
@@ -40,15 +41,15 @@ export class Afterwards {
 
   batchBegins(seq: number, orderedMs: number): void {
     this.#seq = seq
-    this.#startMs = 0
-    if (!isRegistered()) return
+    this.#isWatched = isRegistered()
+    if (!this.#isWatched) return
     this.#recent ??= new RecentExecutions()
     this.#orderedMs = orderedMs
     this.#startMs = performance.now()
   }
 
   batchEnds(outcomes: Uint8Array, count: number): void {
-    if (this.#recent === undefined || this.#startMs === 0) return
+    if (this.#recent === undefined || !this.#isWatched) return
     const [orderedMs, startMs, endMs] = [this.#orderedMs, this.#startMs, performance.now()]
     this.#recent.add(this.#seq, { count, orderedMs, startMs, endMs, outcomes })
     for (const [notice, answer] of this.#early) {

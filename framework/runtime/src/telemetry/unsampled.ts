@@ -111,11 +111,11 @@ export class UnsampledCalls {
     for (const call of concerned) {
       if (call.kept !== undefined) continue
       if (batch.kept >= KEPT_OF_BATCH_MAX || !isSpanContextValid(call.above) || !this.#rate.take()) break
-      const trace = tellOf(call, seq, batch)
-      if (trace === undefined) break
+      const sent = tellOf(call, seq, batch)
+      if (sent === undefined) break
       batch.kept++
       const { type, member } = call.spanning.method
-      calls.push({ index: call.index, type, member, trace })
+      calls.push({ index: call.index, type, member, trace: sent })
     }
     if (calls.length > 0) this.#notify(encodeNotice({ client: this.#client, seq, calls }))
     return concerned.find(({ kept }) => kept !== undefined)?.kept
