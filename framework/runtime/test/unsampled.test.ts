@@ -219,18 +219,19 @@ describe("a call that was not sampled", () => {
     expect(named("test/Box/put")).toHaveLength(KEPT_PER_SECOND + 1)
   })
 
-  it("is forgotten once there were so many others", () => {
-    const { decide, dissents } = lane()
-    decide(1)
-    decide(2, { count: UNSAMPLED_MAX - 1 })
-    dissents(r3, 1)
-    expect(named("test/Box/put")).toHaveLength(1)
-    decide(3)
-    dissents(r4, 1)
-    dissents(r3, 2, [1])
-    dissents(r3, 4)
-    expect(named("test/Box/put")).toHaveLength(2)
-  })
+  it.each([
+    [UNSAMPLED_MAX - 1, 1],
+    [UNSAMPLED_MAX, 0],
+  ])(
+    "is forgotten once there were so many others: after %i of them it is told of %i times",
+    (others, times) => {
+      const { decide, dissents } = lane()
+      decide(1)
+      decide(2, { count: others })
+      dissents(r3, 1)
+      expect(named("test/Box/put")).toHaveLength(times)
+    },
+  )
 
   it("says what it came to, where that is an error", () => {
     const { decide, dissents } = lane()

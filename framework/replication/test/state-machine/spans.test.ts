@@ -1,8 +1,15 @@
 import { defineAll } from "@lockstep/actor"
-import { decodeVote, encodeVote, ReplicaId, SPAN_ID_LENGTH_MAX } from "@lockstep/core"
+import {
+  ByteWriter,
+  decodeVote,
+  encodeVote,
+  ReplicaId,
+  SPAN_ID_LENGTH_MAX,
+  writeReturned,
+} from "@lockstep/core"
 import { describe, expect, it } from "vitest"
 import { byzantine, Counter, LyingCounter } from "../counter.ts"
-import { value, World } from "../world.ts"
+import { type TestCall, value, World } from "../world.ts"
 
 const [r0, r1, r2] = [ReplicaId("r0"), ReplicaId("r1"), ReplicaId("r2")]
 const SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -19,6 +26,12 @@ function opened(): World {
 const spansOf = (bytes: Uint8Array): unknown => {
   const { spans } = decodeVote(bytes)
   return spans && Object.fromEntries(spans)
+}
+
+function outcomesOf(call: TestCall): Buffer {
+  const writer = new ByteWriter(16)
+  writeReturned(writer, value(call))
+  return writer.take()
 }
 
 describe("a vote on commands that are traced", () => {
@@ -63,19 +76,25 @@ describe("a vote on commands that are traced", () => {
     w.run()
     for (const member of ["add", "none", "add"]) w.call(member, "a", 1)
     w.run()
-    w.call("add", "a", 1)
-    w.flush()
-    w.append()
-    for (const name of w.names) w.read(name)
-    for (const [i, { from, bytes }] of w.toClient.entries()) {
-      const { replica, statement } = decodeVote(bytes)
-      const [digestOnly = bytes] = encodeVote(replica, Buffer.from(statement, "latin1"), undefined)
-      if (from === r1) w.toClient[i] = { from, bytes: digestOnly }
+    const others = w.call("get", "a")
+    w.run([r0, r2])
+    for (const outcomes of [undefined, Buffer.from([0]), outcomesOf(others)]) {
+      w.call("add", "a", 1)
+      w.flush()
+      w.append()
+      w.toClient.length = 0
+      for (const name of w.names) w.read(name)
+      for (const [i, { from, bytes }] of w.toClient.entries()) {
+        const { replica, statement } = decodeVote(bytes)
+        const [other = bytes] = encodeVote(replica, Buffer.from(statement, "latin1"), outcomes)
+        if (from === r1) w.toClient[i] = { from, bytes: other }
+      }
+      while (w.toClient.length > 0) w.vote()
     }
-    while (w.toClient.length > 0) w.vote()
     expect(w.dissents.map(({ replica, differing }) => [replica, differing()])).toEqual([
       [r1, [0, 2]],
-      [r1, []],
+      // its bytes do not come, are nonsense, or are others than it votes for
+      ...Array.from({ length: 3 }, () => [r1, []]),
     ])
   })
 

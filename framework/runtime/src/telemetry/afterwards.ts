@@ -1,4 +1,4 @@
-import { isSampled, type TracedCommand } from "@lockstep/actor"
+import type { TracedCommand } from "@lockstep/actor"
 import { type ClientId, digest, Malformed, splitOutcomes } from "@lockstep/core"
 import { ProxyTracerProvider, trace } from "@opentelemetry/api"
 import { wallMs } from "./clock.ts"
@@ -79,7 +79,7 @@ export class Afterwards {
     const outcomes = outcomesOf(execution)
     for (const { index, type, member, trace: traceparent } of calls) {
       if (index >= execution.count || execution.told.has(index)) continue
-      if (!isSampled(traceparent) || !this.#hosts(type, member)) continue
+      if (!this.#hosts(type, member)) continue
       const { orderedMs, startMs } = execution
       const started = this.#start({ trace: traceparent, type, member, seq, orderedMs }, wallMs(startMs))
       if (started === undefined || !started.process.isRecording()) continue
