@@ -3,15 +3,21 @@
  * a time. Yields how long it took, milliseconds.
  */
 export async function callAll(
-  options: { readonly calls: number; readonly open: number },
+  options: {
+    readonly calls: number
+    readonly open: number
+    /** What each caller is in the midst of. */
+    readonly within?: (caller: number, run: () => Promise<void>) => Promise<void>
+  },
   call: (index: number) => Promise<unknown>,
 ): Promise<number> {
   let made = 0
-  const caller = async (): Promise<void> => {
+  const run = async (): Promise<void> => {
     while (made < options.calls) await call(made++)
   }
+  const within = options.within ?? ((_, alone) => alone())
   const start = performance.now()
-  await Promise.all(Array.from({ length: options.open }, caller))
+  await Promise.all(Array.from({ length: options.open }, (_, caller) => within(caller, run)))
   return performance.now() - start
 }
 

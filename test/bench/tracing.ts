@@ -1,6 +1,6 @@
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { context, type Context, ROOT_CONTEXT, trace } from "@opentelemetry/api"
+import { context, ROOT_CONTEXT, trace } from "@opentelemetry/api"
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http"
 import {
@@ -22,13 +22,10 @@ import { count, milliseconds, plusMinus, type Table } from "./table.ts"
 const IN_FLIGHT = 4096
 const KEYS = Array.from({ length: 1000 }, (_, i) => `key-${i}`)
 const SHARE = 0.01
-/** Calls are spread over so many requests that somebody else has made of this program. */
-const REQUESTS = 10_000
-
 /** Voted calls with and without OpenTelemetry in the caller and the replicas, in one run, in rounds that take turns. */
 export async function measureTracing(scale: Scale): Promise<Table> {
-  const rounds = scale === "quick" ? 2 : 7
-  const work = { calls: scale === "quick" ? 300 : 1000, commands: scale === "quick" ? 100_000 : 400_000 }
+  const rounds = scale === "quick" ? 3 : 15
+  const work = { calls: scale === "quick" ? 300 : 500, commands: scale === "quick" ? 100_000 : 200_000 }
   await using server = await startServer()
   await using sink = await startSink()
   const start = (group: string, telemetry: Readonly<Record<string, string>>): Promise<BenchGroup> =>
@@ -47,47 +44,44 @@ export async function measureTracing(scale: Scale): Promise<Table> {
     OTEL_METRICS_EXPORTER: "none",
     OTEL_LOGS_EXPORTER: "none",
   })
-  const variants = [
-    { name: "no SDK", group: plain, sampler: undefined, requests: 0 },
+  const never = new AlwaysOffSampler()
+  const variants: ReadonlyArray<Variant> = [
+    { name: "no SDK", group: plain },
+    { name: "requests traced, calls not", group: plain, requests: never, calls: undefined },
+    { name: "calls in requests, none sampled", group: traced, requests: never, calls: never },
     {
-      name: "below requests, none sampled",
+      name: "calls in requests, 1 % sampled",
       group: traced,
-      sampler: new AlwaysOffSampler(),
-      requests: REQUESTS,
+      requests: new TraceIdRatioBasedSampler(SHARE),
+      calls: never,
     },
-    {
-      name: "below requests, 1 % sampled",
-      group: traced,
-      sampler: new TraceIdRatioBasedSampler(SHARE),
-      requests: REQUESTS,
-    },
-    { name: "each a root, none sampled", group: traced, sampler: new AlwaysOffSampler(), requests: 0 },
-  ].map((variant) => Object.assign(variant, { p50Ms: new Array<number>(), perSecond: new Array<number>() }))
+    { name: "each call a root, none sampled", group: traced, calls: never },
+  ]
+  const found = variants.map(() => ({ p50Ms: new Array<number>(), perSecond: new Array<number>() }))
   for (let round = 0; round <= rounds; round++)
-    for (const { group, sampler, requests, p50Ms, perSecond } of variants) {
-      const client = await group.connect()
+    for (const [index, variant] of variants.entries()) {
+      const client = await variant.group.connect()
       const counters = KEYS.map((key) => client.actor(Voted, key))
-      await using sdk = register(sampler, sink.url)
-      const above = sdk.requests(requests)
-      const call = async (i: number): Promise<unknown> => {
-        const counter = counters[i % counters.length]
-        const request = above[i % above.length]
-        return request === undefined ? counter?.add(1) : context.with(request, () => counter?.add(1))
-      }
+      await using sdk = register(variant, sink.url)
+      const call = async (i: number): Promise<unknown> => counters[i % counters.length]?.add(1)
       const sorted = (await latencies(work.calls, call)).toSorted((a, b) => a - b)
-      const tookMs = await callAll({ calls: work.commands, open: IN_FLIGHT }, call)
+      const tookMs = await callAll({ calls: work.commands, open: IN_FLIGHT, within: sdk.within }, call)
       process.stderr.write(".")
       if (round === 0) continue // it warms up, and counts for nothing
-      p50Ms.push(percentile(sorted, 0.5))
-      perSecond.push(work.commands / (tookMs / 1000))
+      found[index]?.p50Ms.push(percentile(sorted, 0.5))
+      found[index]?.perSecond.push(work.commands / (tookMs / 1000))
     }
   process.stderr.write("\n")
-  const [{ perSecond: bare } = { perSecond: [] }] = variants
+  /** Of rounds that ran side by side. */
+  const ratio = (of: number, to: number): string => {
+    const ratios = found[of]?.perSecond.map((each, round) => each / (found[to]?.perSecond[round] ?? NaN)) ?? []
+    return `${median(ratios).toFixed(3)} (±${(spread(ratios) * 100).toFixed(1)} %)`
+  }
   return {
     title: "Tracing",
     settings: {
       rounds,
-      calls: `${count(work.calls)} one at a time, then ${count(work.commands)} with ${count(IN_FLIGHT)} open, over ${count(KEYS.length)} keys`,
+      calls: `${count(work.calls)} one at a time, then ${count(work.commands)} by ${count(IN_FLIGHT)} callers, over ${count(KEYS.length)} keys`,
     },
     columns: [
       { title: "p50", figure: "p50Ms", format: milliseconds },
@@ -95,41 +89,58 @@ export async function measureTracing(scale: Scale): Promise<Table> {
       { title: "commands/s", figure: "perSecond", format: count },
       { title: "", figure: "perSecondSpread", format: plusMinus },
     ],
-    rows: variants.map(({ name, p50Ms, perSecond }) => ({
-      name,
-      figures: {
-        p50Ms: median(p50Ms),
-        p50Spread: spread(p50Ms),
-        perSecond: median(perSecond),
-        perSecondSpread: spread(perSecond),
-      },
-    })),
+    rows: variants.map(({ name }, index) => {
+      const { p50Ms = [], perSecond = [] } = found[index] ?? {}
+      return {
+        name,
+        figures: {
+          p50Ms: median(p50Ms),
+          p50Spread: spread(p50Ms),
+          perSecond: median(perSecond),
+          perSecondSpread: spread(perSecond),
+        },
+      }
+    }),
     notes: [
       "medians of rounds (spread); spans go to a receiver in the bench's own process, which throws them away",
+      "in requests: each caller is in the midst of a request, which has a span of its own, and makes its calls in there",
+      ...variants.slice(1).map(({ name }, i) => `${name}: throughput ${ratio(i + 1, 0)} × no SDK`),
       ...variants
-        .slice(1)
-        .map(
-          ({ name, perSecond }) =>
-            `${name}: throughput ${(median(perSecond) / median(bare)).toFixed(3)} × no SDK`,
-        ),
+        .slice(2)
+        .map(({ name }, i) => `${name}: throughput ${ratio(i + 2, 1)} × requests traced, calls not`),
     ],
   }
 }
 
-/** An SDK for this process, until it is disposed of; none without a sampler. */
-function register(sampler: Sampler | undefined, url: string): Sdk {
-  if (sampler === undefined) return { requests: () => [], [Symbol.asyncDispose]: () => Promise.resolve() }
-  const exporter = new OTLPTraceExporter({ url: `${url}/v1/traces` })
-  const provider = new TracerProvider({
-    sampler: new ParentBasedSampler({ root: sampler }),
-    spanProcessors: [new BatchSpanProcessor({ exporter })],
-  })
-  trace.setGlobalTracerProvider(provider)
+/** One way to be traced. */
+interface Variant {
+  readonly name: string
+  readonly group: BenchGroup
+  /** Which of the callers' requests are sampled; where there is none, callers are in the midst of nothing. */
+  readonly requests?: Sampler
+  /** Which of the calls that are in no request are sampled; where there is none, calls are not traced. */
+  readonly calls?: Sampler | undefined
+}
+
+/** An SDK for this process, until it is disposed of; none where nothing is traced. */
+function register({ requests, calls }: Variant, url: string): Sdk {
+  if (requests === undefined && calls === undefined)
+    return { within: (_, run) => run(), [Symbol.asyncDispose]: () => Promise.resolve() }
+  const spanProcessors = [
+    new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url: `${url}/v1/traces` }) }),
+  ]
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
+  const provider = new TracerProvider({
+    sampler: new ParentBasedSampler({ root: requests ?? calls ?? new AlwaysOffSampler() }),
+    spanProcessors,
+  })
+  if (calls !== undefined) trace.setGlobalTracerProvider(provider)
   const tracer = provider.getTracer("bench")
   return {
-    requests: (requests) =>
-      Array.from({ length: requests }, () => trace.setSpan(ROOT_CONTEXT, tracer.startSpan("a request"))),
+    within: (_, run) =>
+      requests === undefined
+        ? run()
+        : context.with(trace.setSpan(ROOT_CONTEXT, tracer.startSpan("a request")), run),
     async [Symbol.asyncDispose]() {
       trace.disable()
       context.disable()
@@ -139,8 +150,8 @@ function register(sampler: Sampler | undefined, url: string): Sdk {
 }
 
 interface Sdk extends AsyncDisposable {
-  /** What callers are in the midst of: so many requests, each sampled or not. */
-  requests(count: number): ReadonlyArray<Context>
+  /** Runs a caller in the midst of what this variant has callers in. */
+  readonly within: (caller: number, run: () => Promise<void>) => Promise<void>
 }
 
 /** Takes what is exported, and throws it away. */

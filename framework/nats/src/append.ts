@@ -1,5 +1,5 @@
 import type { GroupName, Partition } from "@lockstep/core"
-import { createInbox, headers, type Msg } from "@nats-io/transport-node"
+import { createInbox, type Msg } from "@nats-io/transport-node"
 import type { Connection } from "./connection.ts"
 import { Patience } from "./patience.ts"
 import { entrySubject, streamName, type Writer } from "./subjects.ts"
@@ -10,7 +10,7 @@ export type AppendResult =
   /** It is certainly not in the log. */
   | {
       readonly _tag: "Refused"
-      readonly reason: "full" | "too-large" | "rejected"
+      readonly reason: "full" | "too-large"
       readonly detail: string
     }
   /** It may or may not be in the log. */
@@ -35,8 +35,6 @@ export function openAppender(
   const stream = streamName(log.group, log.partition)
   const subject = entrySubject(log.group, log.partition, log.writer)
   const inbox = `${createInbox()}.`
-  const expected = headers()
-  expected.set("Nats-Expected-Stream", stream)
   const patience = new Patience(() => connection.leave())
   const acks = nats.subscribe(`${inbox}*`, {
     callback: (error, message) => {
@@ -52,10 +50,10 @@ export function openAppender(
       if (nats.isClosed()) return onResult(token, { _tag: "Unknown", detail: "the connection is closed" })
       patience.asked(performance.now())
       try {
-        nats.publish(subject, payload, { reply: `${inbox}${token}`, headers: expected })
+        nats.publish(subject, payload, { reply: `${inbox}${token}` })
       } catch {
         // the one thing that the client library refuses by itself is a payload over the server's max_payload
-        onResult(token, { _tag: "Refused", reason: "too-large", detail: said("too-large", "") })
+        onResult(token, { _tag: "Refused", reason: "too-large", detail: said("too-large") })
       }
     },
     close() {
@@ -105,10 +103,9 @@ interface PubAck {
 }
 
 /** JetStream error codes that say that the entry was not stored. Everything else is ambiguous. */
-const REFUSALS: ReadonlyMap<number, "full" | "too-large" | "rejected"> = new Map([
+const REFUSALS: ReadonlyMap<number, "full" | "too-large"> = new Map([
   [10077, "full"], // maximum bytes exceeded, with discard: new
   [10054, "too-large"], // message larger than max_msg_size
-  [10060, "rejected"], // expected stream does not match
   [10047, "full"], // insufficient storage
 ])
 
@@ -117,16 +114,14 @@ function refusalOf(error: { readonly err_code?: number; readonly description?: s
   const detail = `${error.description ?? "no reason given"} (${error.err_code ?? 0})`
   return reason === undefined
     ? { _tag: "Unknown", detail }
-    : { _tag: "Refused", reason, detail: said(reason, detail) }
+    : { _tag: "Refused", reason, detail: said(reason) }
 }
 
-function said(reason: "full" | "too-large" | "rejected", detail: string): string {
+function said(reason: "full" | "too-large"): string {
   switch (reason) {
     case "full":
       return "the log is full: it must be truncated, or given more room"
     case "too-large":
       return "the entry is larger than the log allows"
-    case "rejected":
-      return detail
   }
 }
