@@ -273,10 +273,10 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     const [first] = outcomes
     if (first?._tag === "Refused" && first.reason === "SessionExpired") return this.#expired(pending)
     const { decision } = pending.ballot
-    for (const [index, call] of pending.calls.entries()) {
-      const outcome = outcomes[index]
+    for (const [i, call] of pending.calls.entries()) {
+      const outcome = outcomes[i]
       invariant(outcome !== undefined, "a batch has an outcome for each command")
-      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, index, decision })
+      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, index: i, decision })
     }
   }
 
