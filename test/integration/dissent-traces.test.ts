@@ -10,7 +10,8 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace"
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import { type ReceivedSpan, Receiver } from "../telemetry/receiver.ts"
+import type { ReceivedSpan } from "../telemetry/otlp.ts"
+import { Receiver } from "../telemetry/receiver.ts"
 import { LedgerGroup } from "./group.ts"
 import { Ledger } from "./ledger.ts"
 
@@ -165,8 +166,7 @@ describe("a replica that answers wrongly", () => {
     const startMs = millisOf(call?.startTime)
     const endMs = millisOf(call?.endTime)
     for (const { span } of run.receiver.spans) {
-      const { startTimeUnixNano, endTimeUnixNano } = span as ReceivedSpan &
-        Readonly<Record<"startTimeUnixNano" | "endTimeUnixNano", string>> // as OTLP has it
+      const { startTimeUnixNano, endTimeUnixNano } = span
       expect(Number(startTimeUnixNano) / 1e6).toBeGreaterThanOrEqual(startMs - CLOCKS_MS)
       expect(Number(startTimeUnixNano) / 1e6).toBeLessThanOrEqual(Number(endTimeUnixNano) / 1e6)
       expect(Number(startTimeUnixNano) / 1e6).toBeLessThanOrEqual(endMs + SLOW_MS)

@@ -1,6 +1,6 @@
 /** A command that its caller traces. */
 export interface TracedCommand {
-  /** W3C traceparent of what sent it. */
+  /** What it hangs below: the W3C traceparent of what sent it, and perhaps lines that only who traces reads. */
   readonly trace: string
   readonly type: string
   readonly member: string
@@ -18,6 +18,8 @@ export interface Observer {
   batchBegins?(seq: number, orderedMs: number): void
   /** That batch was executed: the bytes of all its outcomes, and how many there are. They stay as they are. */
   batchEnds?(outcomes: Uint8Array, count: number): void
+  /** Calls this once, at once: a command that nobody traces, and that is not guarded. */
+  unseen<Result>(command: () => Result): Result
 }
 
 /** One command that runs. */
@@ -32,5 +34,5 @@ export interface Observation {
 
 /** Whether whoever sent it wants to see it: decided once, at the root. */
 export function isSampled(trace: string): boolean {
-  return (Number.parseInt(trace.slice(-2), 16) & 1) === 1
+  return (Number.parseInt(trace.slice(53, 55), 16) & 1) === 1
 }

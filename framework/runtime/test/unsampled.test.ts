@@ -49,6 +49,7 @@ function lane() {
     partition: Partition(0),
     client: ClientId("c0"),
     replicas: 5,
+    baggage: [],
     notify: (bytes) => {
       const notice = decodeNotice(bytes)
       if (notice === undefined) throw new Error("a notice that nobody understands")
@@ -102,7 +103,7 @@ const originMs = (): number => Date.now() - performance.now()
 describe("a call that was not sampled", () => {
   it("leaves nothing where nobody dissents, and nothing travels with it", () => {
     const { begin, calls, decide, notices } = lane()
-    expect(begin()?.traceparent).toBeUndefined()
+    expect(begin()?.travels).toBeUndefined()
     decide(7)
     calls.late({ replica: r3, seq: 7, isMatch: true, spans: undefined })
     calls.tell()

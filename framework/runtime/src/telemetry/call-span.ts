@@ -13,7 +13,7 @@ import { wallMs } from "./clock.ts"
 import { ATTRIBUTES } from "./names.ts"
 import { OpenVote, type OpenVotes } from "./open-votes.ts"
 import type { Dissents } from "./records.ts"
-import { traceparentOf } from "./traceparent.ts"
+import { traceOf } from "./traceparent.ts"
 
 /** What is said of every call of one method. */
 export interface Method {
@@ -44,7 +44,8 @@ export interface Settled {
 
 /** One call that is traced. */
 export class CallSpan {
-  readonly traceparent: string | undefined
+  /** What replicas are told: they hang what they do below what was sent to them. */
+  readonly travels: string | undefined
   readonly #with: Spanning
   readonly #call: Span
   readonly #send: Span
@@ -52,16 +53,19 @@ export class CallSpan {
   readonly #dissents: Dissents
   #isSent = false
 
-  /** `within`: the context in which the call is active. */
-  constructor(spanning: Spanning, call: Span, within: Context, dissents: Dissents) {
+  /** `within`: the context in which the call is active. `baggage`: what of it travels. */
+  constructor(
+    spanning: Spanning,
+    { call, within, baggage }: { readonly call: Span; readonly within: Context; readonly baggage: string },
+    dissents: Dissents,
+  ) {
     this.#with = spanning
     this.#call = call
     this.#within = within
     this.#dissents = dissents
     const { name, options } = spanning.sending
     this.#send = spanning.tracer.startSpan(name, options, within)
-    // replicas hang what they do below what was sent to them
-    this.traceparent = traceparentOf(this.#send)
+    this.travels = traceOf(this.#send, baggage)
   }
 
   /** It is handed to the log, or to the primary; perhaps once more. */

@@ -3,21 +3,24 @@ import type { ClientId, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { LateVote, ReplicationMode } from "@lockstep/replication"
 import {
   type Attributes,
-  context,
   type Context,
-  ProxyTracerProvider,
+  ROOT_CONTEXT,
   type SpanContext,
   SpanKind,
   trace,
   TraceFlags,
   type Tracer,
 } from "@opentelemetry/api"
+import { baggageText } from "./baggage.ts"
 import { CallSpan, type Method, type Spanning } from "./call-span.ts"
-import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { registeredTracer } from "./in-commands.ts"
+import { surroundings } from "./joining.ts"
+import { ATTRIBUTES, MESSAGING_SYSTEM, SPANS, SYSTEM } from "./names.ts"
 import { decodeTold } from "./notice.ts"
 import { OpenVotes } from "./open-votes.ts"
 import { destinationOf } from "./place.ts"
 import { Dissents, type Heard } from "./records.ts"
+import { traceOf } from "./traceparent.ts"
 import { UnsampledCall, UnsampledCalls } from "./unsampled.ts"
 
 /** A call that is traced, or may be once it is over. */
@@ -30,6 +33,7 @@ export class Calls {
   readonly #about: Attributes
   readonly #methods = new Map<Member, Method>()
   readonly #sending: Spanning["sending"]
+  readonly #baggage: ReadonlyArray<string>
   readonly #votes = new OpenVotes()
   readonly #dissents: Dissents
   /** Where replicas vote: there may be a dissent. */
@@ -42,10 +46,13 @@ export class Calls {
     readonly partition: Partition
     readonly client: ClientId
     readonly replicas: number
+    /** Names of the entries that travel. */
+    readonly baggage: ReadonlyArray<string>
     /** Sends a notice to the replicas of the partition. */
     readonly notify: (notice: Uint8Array) => void
   }) {
     const { mode, group, partition, client, replicas, notify } = lane
+    this.#baggage = lane.baggage
     this.#about = {
       [ATTRIBUTES.rpcSystem]: SYSTEM,
       [ATTRIBUTES.group]: group,
@@ -68,16 +75,14 @@ export class Calls {
 
   /** Looks whether the program has registered a tracer: once for all calls of a turn of the event loop, because each is but a microsecond. */
   turn(): void {
-    const provider = trace.getTracerProvider()
-    this.#tracer =
-      provider instanceof ProxyTracerProvider ? provider.getDelegateTracer(SCOPE) : provider.getTracer(SCOPE)
+    this.#tracer = registeredTracer()
   }
 
   /** Begins to watch a call; undefined where nobody will want to see it. Nothing travels with one that is not sampled. */
   begin({ definition, member }: Call, nowMs: number): WatchedCall | undefined {
     const tracer = this.#tracer
     if (tracer === undefined) return undefined
-    const parent = context.active()
+    const parent = surroundings()
     const above = trace.getSpanContext(parent)
     const method = this.#methodOf(definition.type, member)
     // sampling is decided once, at the root
@@ -86,7 +91,17 @@ export class Calls {
     const call = tracer.startSpan(method.name, method.options, parent)
     if (!call.isRecording()) return this.#overlook({ tracer, method, above: call.spanContext(), nowMs })
     const spanning = this.#spanning(tracer, method)
-    return new CallSpan(spanning, call, trace.setSpan(parent, call), this.#dissents)
+    const baggage = baggageText(parent, this.#baggage)
+    return new CallSpan(spanning, { call, within: trace.setSpan(parent, call), baggage }, this.#dissents)
+  }
+
+  /** What travels where no SDK says anything of the call here: the span that it is made in, if another tracer has made it, and sampled it. */
+  passOn(): string | undefined {
+    if (this.#tracer !== undefined) return undefined
+    const parent = surroundings()
+    const above = parent === ROOT_CONTEXT ? undefined : trace.getSpan(parent)
+    if (above === undefined || (above.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return undefined
+    return traceOf(above, baggageText(parent, this.#baggage))
   }
 
   /** A replica has voted on something that was decided. */

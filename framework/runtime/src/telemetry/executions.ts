@@ -1,8 +1,18 @@
 import type { ActorDefinition, Observation, Observer, TracedCommand } from "@lockstep/actor"
 import { type ClientId, digest } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
-import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
+import {
+  type Attributes,
+  context,
+  type Context,
+  createContextKey,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  trace,
+} from "@opentelemetry/api"
 import { Afterwards } from "./afterwards.ts"
+import { admitSpan, admitTracer, within } from "./in-commands.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
 import { contextOf } from "./traceparent.ts"
@@ -30,6 +40,10 @@ export class Executions implements Observer {
     )
   }
 
+  unseen<Result>(command: () => Result): Result {
+    return context.with(UNTRACED, command)
+  }
+
   begin(command: TracedCommand): Observation {
     const started = this.#start(command)
     return started === undefined ? UNSEEN : new Running(started)
@@ -49,17 +63,15 @@ export class Executions implements Observer {
   }
 
   /** `startTime`: milliseconds since 1970, where that is not now. */
-  #start(
-    { trace: traceparent, type, member, seq, orderedMs }: Placed,
-    startTime?: number,
-  ): Started | undefined {
-    const parent = contextOf(traceparent)
+  #start({ trace: text, type, member, seq, orderedMs }: Placed, startTime?: number): Started | undefined {
+    const parent = contextOf(text)
     if (parent === undefined) return undefined
     const attributes: Attributes = { ...this.#about }
     if (seq > 0) attributes[ATTRIBUTES.logSeq] = seq
     if (orderedMs !== undefined)
       attributes[ATTRIBUTES.applyLag] = Math.max(0, (startTime ?? Date.now()) - orderedMs) / 1000
     const tracer = trace.getTracer(SCOPE)
+    admitTracer(tracer)
     const time = startTime === undefined ? {} : { startTime }
     const process = tracer.startSpan(
       SPANS.process(this.#destination),
@@ -71,7 +83,7 @@ export class Executions implements Observer {
       { kind: SpanKind.INTERNAL, ...time },
       trace.setSpan(parent, process),
     )
-    return { process, apply }
+    return { process, apply: admitSpan(apply), inside: trace.setSpan(parent, apply) }
   }
 }
 
@@ -87,21 +99,25 @@ type Placed = Omit<TracedCommand, "key">
 export interface Started {
   readonly process: Span
   readonly apply: Span
+  /** In which the command runs. */
+  readonly inside: Context
 }
 
 class Running implements Observation {
   readonly span: string | undefined
   readonly #process: Span
   readonly #apply: Span
+  readonly #context: Context
 
-  constructor({ process, apply }: Started) {
+  constructor({ process, apply, inside }: Started) {
     this.span = process.isRecording() ? process.spanContext().spanId : undefined
     this.#process = process
     this.#apply = apply
+    this.#context = inside
   }
 
   run<Result>(command: () => Result): Result {
-    return context.with(trace.setSpan(context.active(), this.#apply), command)
+    return within(this.#context, command)
   }
 
   end(outcome: Uint8Array): void {
@@ -111,9 +127,15 @@ class Running implements Observation {
   }
 }
 
+/** In it, an SDK begins no spans: a command's own would each be the root of a trace that nobody sampled. The key is that of `@opentelemetry/core`. */
+const UNTRACED = ROOT_CONTEXT.setValue(
+  createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING"),
+  true,
+)
+
 /** What sent it said nothing that could be hung below it. */
 const UNSEEN: Observation = {
   span: undefined,
-  run: (command) => command(),
+  run: (command) => context.with(UNTRACED, command),
   end: () => undefined,
 }

@@ -3,6 +3,8 @@ import { ClientId, decode, encode, Malformed, NAME_LENGTH_MAX, SPAN_ID_LENGTH_MA
 /** Calls that one notice names, at most. */
 export const NOTICE_CALLS_MAX = 8
 const BYTES_MAX = 8 * 1024
+/** A traceparent and a tracestate. */
+const TRACE_LENGTH_MAX = 55 + 1 + 512
 
 /** A client has heard a dissent about calls that were not sampled, and tells replicas where to tell of them after all. */
 export interface Notice {
@@ -18,7 +20,7 @@ export interface NoticedCall {
   readonly index: number
   readonly type: string
   readonly member: string
-  /** W3C traceparent of the span that stands for its sending. */
+  /** The span that stands for its sending: a traceparent, and a tracestate where there is one. */
   readonly trace: string
 }
 
@@ -46,7 +48,7 @@ export function decodeNotice(bytes: Uint8Array): Notice | undefined {
         index: countOf(index),
         type: textOf(type, NAME_LENGTH_MAX),
         member: textOf(member, NAME_LENGTH_MAX),
-        trace: textOf(trace, 64),
+        trace: textOf(trace, TRACE_LENGTH_MAX),
       }
     })
     return { client, seq: countOf(fields["seq"]), calls }

@@ -16,7 +16,7 @@ import { encodeNotice, NOTICE_CALLS_MAX, type NoticedCall } from "./notice.ts"
 import { OpenVote } from "./open-votes.ts"
 import { Rate } from "./rate.ts"
 import type { Heard } from "./records.ts"
-import { traceparentOf } from "./traceparent.ts"
+import { traceOf } from "./traceparent.ts"
 
 /** Calls that are remembered once they are over, at most. */
 export const UNSAMPLED_MAX = 4096
@@ -28,7 +28,7 @@ export const KEPT_PER_SECOND = 64
 /** One call that nobody wanted to see when it was made: what is needed to tell of it afterwards. Times are those of `performance.now()`. */
 export class UnsampledCall {
   /** Nothing travels with it. */
-  readonly traceparent = undefined
+  readonly travels = undefined
   readonly spanning: Spanning
   /** The span that it was made in, or that would have been its own: it is of the trace in any case. */
   readonly above: SpanContext
@@ -132,7 +132,7 @@ export class UnsampledCalls {
   }
 }
 
-/** The spans of a call that is over. Yields the traceparent of what was sent; undefined where nobody records it even now. */
+/** The spans of a call that is over. Yields the trace of what was sent, as it would have travelled; undefined where nobody records it even now. */
 function tellOf(call: UnsampledCall, seq: number, { decision, late }: Batch): string | undefined {
   const { spanning, above, startMs, sentMs, settledMs, index, outcome } = call
   const { tracer, method, sending, votes } = spanning
@@ -167,7 +167,7 @@ function tellOf(call: UnsampledCall, seq: number, { decision, late }: Batch): st
   if (outcome !== undefined) sayOutcome(span, outcome)
   span.end(endTime)
   call.kept = within
-  return traceparentOf(send)
+  return traceOf(send)
 }
 
 /** The decision, with the votes that have come since. */
