@@ -29,6 +29,7 @@ import type {
 import { tell } from "./listener.ts"
 import { askSubject, noticeSubject, voter, votesSubject } from "./subjects.ts"
 import { Calls, type WatchedCall } from "./telemetry/calls.ts"
+import { NoQuorums } from "./telemetry/no-quorums.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 import { isTold } from "./telemetry/notice.ts"
 
@@ -44,6 +45,7 @@ export class Lane {
   readonly #appender: Appender
   readonly #asker: Asker
   readonly #calls: Calls
+  readonly #noQuorums: NoQuorums
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
@@ -64,6 +66,7 @@ export class Lane {
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
+    this.#noQuorums = new NoQuorums({ mode: lane.mode, group, partition })
     this.#calls = new Calls({
       mode: lane.mode,
       group,
@@ -165,6 +168,7 @@ export class Lane {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
     this.#calls.tell()
+    this.#noQuorums.tell()
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
 
@@ -217,6 +221,7 @@ export class Lane {
         return settle(output.call, output.outcome)
       case "Fail":
         output.call.span?.failed(output.error)
+        this.#noQuorums.failed(output.error, output.call.span?.context)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
           this.#metrics.failed(output.call.call, output.error, this.#nowMs - output.call.sinceMs)
         calls.set(output.error, { lane: this, call: output.call.call })

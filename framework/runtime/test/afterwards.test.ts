@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { NOTICES_PER_SECOND } from "../src/telemetry/afterwards.ts"
 import { Executions } from "../src/telemetry/executions.ts"
 import { decodeTold, encodeNotice, type NoticedCall } from "../src/telemetry/notice.ts"
+import { Replications } from "../src/telemetry/replications.ts"
 import { Recorder } from "./recorder.ts"
 
 const mode = stateMachine({ faults: 1, faultModel: "byzantine" })
@@ -37,7 +38,10 @@ function returned(...values: ReadonlyArray<number>): Buffer {
 
 function replica() {
   const place = { group: GroupName("main"), partition: Partition(0), replica: ReplicaId("r1") }
-  const executions = new Executions({ mode, definitions: defineAll([Box]), ...place })
+  const executions = new Executions(
+    { mode, definitions: defineAll([Box]), ...place },
+    new Replications(place),
+  )
   const told: Array<ReturnType<typeof decodeTold>> = []
   return {
     told,

@@ -68,6 +68,11 @@ export class CallSpan {
     this.travels = traceOf(this.#send, baggage)
   }
 
+  /** Where what happens to the call belongs. */
+  get context(): Context {
+    return this.#within
+  }
+
   /** It is handed to the log, or to the primary; perhaps once more. */
   sent(): void {
     if (!this.#isSent) this.#send.end()

@@ -15,6 +15,7 @@ import { Afterwards } from "./afterwards.ts"
 import { admitSpan, admitTracer, within } from "./in-commands.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
+import type { Replications } from "./replications.ts"
 import { contextOf } from "./traceparent.ts"
 
 /** Spans of the commands that one replica executes, of those that are traced. */
@@ -22,8 +23,10 @@ export class Executions implements Observer {
   readonly #destination: string
   readonly #about: Attributes
   readonly #afterwards: Afterwards
+  readonly #replications: Replications
 
-  constructor({ mode, definitions, ...place }: Executed) {
+  constructor({ mode, definitions, ...place }: Executed, replications: Replications) {
+    this.#replications = replications
     const { template, destination } = destinationOf(mode, place)
     this.#destination = destination
     this.#about = {
@@ -63,8 +66,11 @@ export class Executions implements Observer {
   }
 
   /** `startTime`: milliseconds since 1970, where that is not now. */
-  #start({ trace: text, type, member, seq, orderedMs }: Placed, startTime?: number): Started | undefined {
-    const parent = contextOf(text)
+  #start(
+    { trace: sent, type, member, seq, orderedMs, kind }: Placed,
+    startTime?: number,
+  ): Started | undefined {
+    const parent = contextOf(sent)
     if (parent === undefined) return undefined
     const attributes: Attributes = { ...this.#about }
     if (seq > 0) attributes[ATTRIBUTES.logSeq] = seq
@@ -78,6 +84,7 @@ export class Executions implements Observer {
       { kind: SpanKind.CONSUMER, attributes, ...time },
       parent,
     )
+    if (kind === "command") this.#replications.executing(sent, trace.setSpan(parent, process))
     const apply = tracer.startSpan(
       SPANS.apply(type, member),
       { kind: SpanKind.INTERNAL, ...time },

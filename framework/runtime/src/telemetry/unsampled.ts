@@ -29,6 +29,8 @@ export const KEPT_PER_SECOND = 64
 export class UnsampledCall {
   /** Nothing travels with it. */
   readonly travels = undefined
+  /** What happens to it belongs nowhere. */
+  readonly context = undefined
   readonly spanning: Spanning
   /** The span that it was made in, or that would have been its own: it is of the trace in any case. */
   readonly above: SpanContext
