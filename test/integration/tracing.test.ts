@@ -61,6 +61,7 @@ describe("a voted call that is traced", () => {
     await using run = await begun(voted)
     await run.wallet.deposit(5n)
     await expect.poll(() => named("apply conformance/Wallet/deposit"), { timeout: 10_000 }).toHaveLength(3)
+    await expect.poll(() => named("vote conformance/Wallet/deposit"), { timeout: 10_000 }).toHaveLength(1)
     const [call, ...others] = named("conformance/Wallet/deposit")
     expect(others).toEqual([])
     expect(call).toMatchObject({
@@ -91,6 +92,24 @@ describe("a voted call that is traced", () => {
       SpanKind.CONSUMER,
       SpanKind.CONSUMER,
       SpanKind.CONSUMER,
+    ])
+    expect(
+      new Map(vote?.links.map(({ context: linked, attributes = {} }) => [linked.spanId, attributes])),
+    ).toEqual(
+      new Map(
+        processed.map((span) => [
+          span.spanContext().spanId,
+          {
+            "lockstep.replica": span.attributes["lockstep.replica"],
+            "lockstep.vote": expect.stringMatching(/^(match|late)$/),
+          },
+        ]),
+      ),
+    )
+    expect(vote?.links.map(({ attributes = {} }) => attributes["lockstep.vote"])).toEqual([
+      "match",
+      "match",
+      "late",
     ])
     const applied = named("apply conformance/Wallet/deposit")
     expect(applied.map((span) => processed.filter((parent) => isBelow(span, parent)).length)).toEqual([

@@ -16,12 +16,18 @@ export interface TracedCommand {
 /** Watches commands that are traced while they run. It changes nothing of what they come to. */
 export interface Observer {
   begin(command: TracedCommand): Observation
+  /** A batch at this position of the log begins to be executed, whoever traces any of it. `orderedMs` is as in a `TracedCommand`. */
+  batchBegins?(seq: number, orderedMs: number): void
+  /** That batch was executed: the bytes of all its outcomes, and how many there are. They stay as they are. */
+  batchEnds?(outcomes: Uint8Array, count: number): void
   /** Calls this once, at once: a command that nobody traces, and that is not guarded. */
   unseen<Result>(command: () => Result): Result
 }
 
 /** One command that runs. */
 export interface Observation {
+  /** Names what is told of it, for whoever traces; undefined where nothing is. No two replicas have the same. */
+  readonly span: string | undefined
   /** Calls this once, at once, in the context of the command. */
   run<Result>(command: () => Result): Result
   /** The bytes of what it came to. */

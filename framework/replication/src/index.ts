@@ -1,6 +1,6 @@
 export * from "./limits.ts"
 export * from "./mode.ts"
-export type { Decision } from "./decision.ts"
+export type { Decision, Dissent, LateVote } from "./decision.ts"
 export * from "./reign.ts"
 export type { RecordObservation, ShipmentObservation, ShipmentObserver } from "./shipment.ts"
 export { placeOf } from "./bucket.ts"

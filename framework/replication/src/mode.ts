@@ -30,7 +30,7 @@ import type {
   TransferAnswer,
   TransferRequest,
 } from "./checkpoint.ts"
-import type { Decision } from "./decision.ts"
+import type { Decision, Dissent, LateVote } from "./decision.ts"
 import type { HaltReport } from "./halt.ts"
 import type { ClientLimits } from "./limits.ts"
 import type { ReignBegun, ReignNotice, ReignStatus } from "./reign.ts"
@@ -356,17 +356,13 @@ export type ClientOutput<Call> =
       readonly call: Call
       readonly outcome: Outcome
       readonly seq: number
-      /** Where replicas vote: how that went. */
+      /** Where replicas vote: how that went, and where it stood among the commands that were voted on together. */
       readonly decision?: Decision
+      readonly index?: number
     }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
   /** The group may have another roster by now: read it where it is written beside the log. */
   | { readonly _tag: "Refresh" }
-  /** A replica voted for something else than what was decided. */
-  | {
-      readonly _tag: "Dissent"
-      readonly replica: ReplicaId
-      readonly seq: number
-      readonly expected: Digest
-      readonly actual: Digest
-    }
+  | ({ readonly _tag: "Late" } & LateVote)
+  /** With the commands, by index, whose outcomes differed: none where others differ than these, or nobody knows. */
+  | ({ readonly _tag: "Dissent"; readonly differing: () => ReadonlyArray<number> } & Dissent)

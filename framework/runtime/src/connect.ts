@@ -16,12 +16,13 @@ import {
   CLIENT_LIMITS,
   type ClientCounts,
   type ClientLimits,
+  type Dissent,
   type Reads,
   type ReplicationMode,
 } from "@lockstep/replication"
 import { totalOf } from "./counts.ts"
 import { checkTogether, hostable } from "./hosting.ts"
-import { callOf, type Dissent, Lane } from "./lane.ts"
+import { callOf, Lane } from "./lane.ts"
 import { checkBaggage } from "./telemetry/baggage.ts"
 
 /** Where a group is, and what the client may take up. */

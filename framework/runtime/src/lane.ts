@@ -22,21 +22,19 @@ import type {
   ClientInput,
   ClientOptions,
   ClientOutput,
+  Dissent,
   Reads,
   ReplicationMode,
 } from "@lockstep/replication"
 import { tell } from "./listener.ts"
-import { askSubject, voter, votesSubject } from "./subjects.ts"
-import { Calls, type CallSpan } from "./telemetry/calls.ts"
+import { askSubject, noticeSubject, voter, votesSubject } from "./subjects.ts"
+import { Calls, type WatchedCall } from "./telemetry/calls.ts"
 import { NoQuorums } from "./telemetry/no-quorums.ts"
-import { Dissents } from "./telemetry/records.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
+import { isTold } from "./telemetry/notice.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
-
-/** A replica voted for something else than what was decided. */
-export type Dissent = Omit<ClientOutput<never> & { _tag: "Dissent" }, "_tag">
 
 /** The shell around one client protocol: the commands of one client to one partition, of classes that share a mode. */
 export class Lane {
@@ -47,7 +45,6 @@ export class Lane {
   readonly #appender: Appender
   readonly #asker: Asker
   readonly #calls: Calls
-  readonly #dissents: Dissents
   readonly #noQuorums: NoQuorums
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
@@ -69,14 +66,15 @@ export class Lane {
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
-    this.#dissents = new Dissents({ group, partition })
     this.#noQuorums = new NoQuorums({ mode: lane.mode, group, partition })
     this.#calls = new Calls({
       mode: lane.mode,
       group,
       partition,
+      client,
       replicas: lane.options.roster.voters.length,
       baggage: lane.baggage,
+      notify: (notice) => lane.connection.publish(noticeSubject(group, partition), notice),
     })
     const { voters } = lane.options.roster
     this.#metrics = LaneMetrics.of({
@@ -100,9 +98,11 @@ export class Lane {
     this.#stops = [
       () => this.#metrics?.close(),
       () => this.#asker.close(),
-      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>
-        this.#step({ _tag: "Vote", from: voter(subject), bytes, nowMs: performance.now() }),
-      ),
+      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) => {
+        const from = voter(subject)
+        if (isTold(bytes)) return this.#calls.told(from, bytes)
+        return this.#step({ _tag: "Vote", from, bytes, nowMs: performance.now() })
+      }),
       lane.connection.onReconnect(() => this.#step({ _tag: "Reconnected", nowMs: performance.now() })),
     ]
   }
@@ -128,7 +128,7 @@ export class Lane {
         })
       }
       const { definition, member, key, args, reads } = call
-      const span = this.#calls.begin(call)
+      const span = this.#calls.begin(call, this.#turnMs)
       this.#step({
         _tag: "Submit",
         call: { call, resolve, reject, span, sinceMs: this.#turnMs },
@@ -160,13 +160,14 @@ export class Lane {
     this.#step({ _tag: "Close", nowMs: performance.now() })
     clearTimeout(this.#timer)
     this.#appender.close()
+    this.#calls.close()
     for (const stop of this.#stops) stop()
   }
 
   #step(input: ClientInput<Waiting>): void {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
-    this.#dissents.tell()
+    this.#calls.tell()
     this.#noQuorums.tell()
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
@@ -199,18 +200,17 @@ export class Lane {
   #carryOut(output: ClientOutput<Waiting>): void {
     switch (output._tag) {
       case "Append":
-        for (const call of output.calls) call?.span?.sent()
+        for (const call of output.calls) call?.span?.sent(this.#nowMs)
         if (output.calls.length > 0) this.#metrics?.appending(output.token, this.#nowMs)
         return this.#appender.append(output.bytes, output.token)
       case "Ask": {
         const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
-        for (const call of output.calls ?? []) call?.span?.sent()
+        for (const call of output.calls ?? []) call?.span?.sent(this.#nowMs)
         if (output.token === undefined) return this.#connection.publish(subject, output.bytes)
         return this.#asker.ask(subject, output.bytes, output.token)
       }
       case "Settle":
-        output.call.span?.settled(output)
-        if (output.call.span !== undefined) this.#dissents.decided(output.seq, output.call.span.context)
+        output.call.span?.settled(output, this.#nowMs)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
           this.#metrics.settled(output.call.call, {
             outcome: output.outcome,
@@ -228,9 +228,11 @@ export class Lane {
         return output.call.reject(output.error)
       case "Refresh":
         return void this.#refresh()
+      case "Late":
+        return this.#calls.late(output)
       case "Dissent":
-        this.#dissents.heard(output)
-        return tell(this.#onDissent, output)
+        this.#calls.heard(output)
+        return tell(this.#onDissent, dissentOf(output))
     }
   }
 }
@@ -252,9 +254,14 @@ interface Waiting {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   /** Where the call is traced. */
-  readonly span: CallSpan | undefined
+  readonly span: WatchedCall | undefined
   /** When it was made; undefined where it was measured before. */
   readonly sinceMs: number | undefined
+}
+
+/** What the user is told. */
+function dissentOf({ replica, seq, expected, actual }: Dissent): Dissent {
+  return { replica, seq, expected, actual }
 }
 
 function appendInput(token: number, result: AppendResult, nowMs: number): ClientInput<Waiting> {

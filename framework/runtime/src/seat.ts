@@ -27,6 +27,7 @@ import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
+import { hearNotices } from "./notices.ts"
 import { type Once, openOnce } from "./once.ts"
 import {
   askSubject,
@@ -108,7 +109,7 @@ export class Seat {
         ? undefined
         : new Keeper(dataDir, kept, this.#onEvent, (seq) => this.#step({ _tag: "Persisted", seq }))
     this.#truncateMarginEntries = options.truncateMarginEntries
-    const observer = new Executions({ mode, ...place }, replications)
+    const observer = new Executions({ mode, definitions, ...place }, replications)
     if (mode.execution === "once")
       this.#once = openOnce(
         { ...kept, dataDir, definitions, observer, stopwatch: times, replications },
@@ -149,11 +150,8 @@ export class Seat {
       () => undefined, // the protocol says it again when the log does not show it
     )
     this.#tail = this.#openTail()
-    this.#transfers = new Transfers(
-      connection,
-      { group: group.group, partition, replica },
-      this.#keeper,
-      (from, answer) => this.#step({ _tag: "Answer", from, answer }),
+    this.#transfers = new Transfers(connection, place, this.#keeper, (from, answer) =>
+      this.#step({ _tag: "Answer", from, answer }),
     )
     const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), mode.tickMs)
     const hear = (subject: string, bytes: Uint8Array): void => {
@@ -164,6 +162,7 @@ export class Seat {
       () => this.#tail.close(),
       () => clearInterval(timer),
       () => this.#transfers.close(),
+      hearNotices(connection, place, observer),
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
       ),

@@ -269,7 +269,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     for (const [i, call] of pending.calls.entries()) {
       const outcome = outcomes[i]
       invariant(outcome !== undefined, "a batch has an outcome for each command")
-      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, decision })
+      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, index: i, decision })
     }
   }
 

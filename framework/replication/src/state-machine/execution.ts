@@ -15,6 +15,9 @@ import {
   type Refusal,
   SessionId,
   type SessionTable,
+  SPAN_ID_LENGTH_MAX,
+  VOTE_SPANS_MAX,
+  type VoteSpans,
   writeRefused,
 } from "@lockstep/core"
 import type { Past } from "../past.ts"
@@ -28,6 +31,8 @@ export class Execution {
   readonly #observer: Observer | undefined
   readonly #stopwatch: Stopwatch | undefined
   readonly #outcomes = new ByteWriter(64 * 1024)
+  /** Of answers to commands that are traced. Another replica has others: they stand beside what is replicated. */
+  readonly #spans = new WeakMap<Answer, VoteSpans>()
   #executed = 0
   #repeated = 0
 
@@ -55,6 +60,11 @@ export class Execution {
   /** Batches that had been executed before. */
   get repeated(): number {
     return this.#repeated
+  }
+
+  /** Where this replica tells of the commands that the answer is to. */
+  spansOf(answer: Answer): VoteSpans | undefined {
+    return this.#spans.get(answer)
   }
 
   /** A session, whose id is this position. */
@@ -96,6 +106,8 @@ export class Execution {
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
     const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
     const log = this.#log
+    observer?.batchBegins?.(this.#past.seq, nowMs)
+    let spans: Map<number, string> | undefined
     for (const [index, command] of batch.commands.entries()) {
       const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
       if (typeof target === "string") {
@@ -123,9 +135,15 @@ export class Execution {
       observation.run(() => this.#actors.execute(writer, target, command.key, command.args, position))
       lap?.(definition.type, member, writer.view().subarray(start))
       observation.end(writer.view().subarray(start))
+      if (!isNamed(observation.span)) continue
+      spans ??= new Map()
+      if (spans.size < VOTE_SPANS_MAX) spans.set(index, observation.span)
     }
     this.#executed += batch.commands.length
-    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+    const answer = this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+    if (spans !== undefined) this.#spans.set(answer, spans)
+    observer?.batchEnds?.(answer.outcomes, answer.count)
+    return answer
   }
 
   #refuse(batch: Batch, reason: Refusal, detail: string): Answer {
@@ -138,6 +156,10 @@ export class Execution {
   #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
     return { seq: this.#past.seq, chain: this.#past.chain, session, number, count, outcomes }
   }
+}
+
+function isNamed(span: string | undefined): span is string {
+  return span !== undefined && span.length > 0 && span.length <= SPAN_ID_LENGTH_MAX
 }
 
 const NO_OUTCOMES = Buffer.alloc(0)

@@ -359,7 +359,7 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
     if (!this.#isSure) return
-    for (const bytes of this.#mandate.vote(client, answer, send))
+    for (const bytes of this.#mandate.vote(client, answer, send, this.#execution.spansOf(answer)))
       outputs.push({ _tag: "Send", to: client, bytes })
   }
 

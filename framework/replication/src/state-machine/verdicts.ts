@@ -8,6 +8,7 @@ import type { Quorum } from "./pending.ts"
 const SETTLED_MAX = 1024
 
 type Dissent = ClientOutput<never> & { readonly _tag: "Dissent" }
+type Late = ClientOutput<never> & { readonly _tag: "Late" }
 
 /** What the votes on decided batches were, those included that come late. */
 export class Verdicts {
@@ -41,14 +42,18 @@ export class Verdicts {
   }
 
   /** A vote came late. */
-  late({ number, seq }: Statement, vote: Vote): ReadonlyArray<Dissent> {
+  late({ number, seq }: Statement, vote: Vote): ReadonlyArray<Dissent | Late> {
     const ballot = this.#open.get(number)
     if (ballot === undefined || ballot.standing._tag !== "Decided") return []
     if (ballot.add(vote, seq) !== "counted") return []
     if (ballot.missing.length === 0) this.#open.delete(number)
-    if (vote.statement !== ballot.standing.statement) return [this.#dissent(ballot, vote.replica)]
-    this.#match(vote.replica)
-    return []
+    const { replica, spans } = vote
+    const isMatch = vote.statement === ballot.standing.statement
+    const { seq: decidedAt } = decodeStatement(ballot.standing.statement)
+    const late: Late = { _tag: "Late", replica, seq: decidedAt, isMatch, spans }
+    if (!isMatch) return [late, this.#dissent(ballot, replica)]
+    this.#match(replica)
+    return [late]
   }
 
   /** Others vote from here on: nobody is waited for. */
@@ -69,7 +74,14 @@ export class Verdicts {
     const actual = ballot.votes.get(replica)
     invariant(standing._tag === "Decided" && actual !== undefined, "who dissents differs from a decision")
     const { seq, outcomes: expected } = decodeStatement(standing.statement)
-    return { _tag: "Dissent", replica, seq, expected, actual: decodeStatement(actual).outcomes }
+    return {
+      _tag: "Dissent",
+      replica,
+      seq,
+      expected,
+      actual: decodeStatement(actual).outcomes,
+      differing: () => ballot.differing(replica),
+    }
   }
 }
 

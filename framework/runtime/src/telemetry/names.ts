@@ -29,6 +29,8 @@ export const ATTRIBUTES = {
   votesMatch: "lockstep.votes.match",
   votesDissent: "lockstep.votes.dissent",
   votesMissing: "lockstep.votes.missing",
+  /** What one replica's vote was to the decision: `match`, `dissent`, or `late`. */
+  vote: "lockstep.vote",
   /** Digest of the bytes of the command's outcome: equal on replicas that agree. */
   outputDigest: "lockstep.output.digest",
   /** What was decided, and what a replica said instead: digests of the outcomes of a batch. */

@@ -2,19 +2,22 @@ import type { GroupName, Partition } from "@lockstep/core"
 import { type Attributes, type Context, logs, ROOT_CONTEXT, SeverityNumber } from "@opentelemetry/api"
 import type { Departure, ReignNotice } from "@lockstep/replication"
 import type { HostEvent } from "../host.ts"
-import type { Dissent } from "../lane.ts"
+import type { ClientOutput } from "@lockstep/replication"
 import { ATTRIBUTES, EVENTS, SCOPE } from "./names.ts"
 import { aboutPlace, type Place } from "./place.ts"
 
 /** Traced calls whose context is remembered, because a vote that differs may come late. */
 const CONTEXTS_MAX = 128
 
+/** As a client's protocol tells of it. */
+export type Heard = ClientOutput<never> & { readonly _tag: "Dissent" }
+
 /** Log records of dissents, each in the trace of a call that it is about, where that is traced. */
 export class Dissents {
   readonly #about: Attributes
   /** Of traced calls, by position: the last ones. */
   readonly #contexts = new Map<number, Context>()
-  #heard: Array<Dissent> = []
+  #heard: Array<Heard> = []
 
   constructor({ group, partition }: { readonly group: GroupName; readonly partition: Partition }) {
     this.#about = { [ATTRIBUTES.group]: group, [ATTRIBUTES.partition]: partition }
@@ -30,16 +33,18 @@ export class Dissents {
     }
   }
 
-  heard(dissent: Dissent): void {
+  heard(dissent: Heard): void {
     this.#heard.push(dissent)
   }
 
-  /** All that was decided together is known: what was heard of it is told. */
-  tell(): void {
+  /** All that was decided together is known: what was heard of it is told. `keep`: tells of a call that was not traced, and yields its context. */
+  tell(keep: (dissent: Heard) => Context | undefined): void {
     if (this.#heard.length === 0) return
     const heard = this.#heard
     this.#heard = []
-    for (const { replica, seq, expected, actual } of heard)
+    for (const dissent of heard) {
+      const { replica, seq, expected, actual } = dissent
+      const kept = keep(dissent)
       logs.getLogger(SCOPE).emit({
         eventName: EVENTS.dissent,
         severityNumber: SeverityNumber.WARN,
@@ -52,8 +57,9 @@ export class Dissents {
           [ATTRIBUTES.outputExpected]: expected,
           [ATTRIBUTES.outputActual]: actual,
         },
-        context: this.#contexts.get(seq) ?? ROOT_CONTEXT,
+        context: this.#contexts.get(seq) ?? kept ?? ROOT_CONTEXT,
       })
+    }
   }
 }
 
