@@ -36,7 +36,7 @@ async function run(args: ReadonlyArray<string>): Promise<void> {
   const settings = {
     scale,
     machine: machine(),
-    log: "one nats-server, one copy, file storage, sync_interval always",
+    log: "one nats-server, one copy, file storage, sync_interval always, where a subject says nothing else",
   }
   const tables: Record<string, Table | { readonly skipped: string }> = {}
   if (!json) print(Object.entries(settings).map(([name, value]) => `  ${name.padEnd(24)}${value}`))

@@ -74,7 +74,8 @@ export async function measureTracing(scale: Scale): Promise<Table> {
   process.stderr.write("\n")
   /** Of rounds that ran side by side. */
   const ratio = (of: number, to: number): string => {
-    const ratios = found[of]?.perSecond.map((each, round) => each / (found[to]?.perSecond[round] ?? NaN)) ?? []
+    const ratios =
+      found[of]?.perSecond.map((each, round) => each / (found[to]?.perSecond[round] ?? NaN)) ?? []
     return `${median(ratios).toFixed(3)} (±${(spread(ratios) * 100).toFixed(1)} %)`
   }
   return {
