@@ -49,25 +49,24 @@ export async function callFor(
   options: { readonly forMs: number; readonly open: number },
   call: (index: number) => Promise<unknown>,
 ): Promise<Burst> {
-  let [made, isOver] = [0, false]
+  let made = 0
+  const over = AbortSignal.timeout(options.forMs)
   const took: Array<number> = []
   const caller = async (): Promise<void> => {
-    while (!isOver) await call(made++)
+    while (!over.aborted) await call(made++)
   }
   const timedCaller = async (): Promise<void> => {
-    while (!isOver) {
+    while (!over.aborted) {
       const calledMs = performance.now()
       await call(made++)
       took.push(performance.now() - calledMs)
     }
   }
-  const timer = setTimeout(() => (isOver = true), options.forMs)
   const startMs = performance.now()
   await Promise.all(
     Array.from({ length: options.open }, (_, i) => (i < TIMED_CALLERS_MAX ? timedCaller() : caller())),
   )
   const tookMs = performance.now() - startMs
-  clearTimeout(timer)
   const sorted = took.toSorted((a, b) => a - b)
   return {
     perSecond: made / (tookMs / 1000),

@@ -9,6 +9,7 @@ import { measureRecovery } from "./recovery.ts"
 import type { Scale } from "./scale.ts"
 import { measureSizes } from "./sizes.ts"
 import { measureTracing } from "./tracing.ts"
+import { measureVariants } from "./variants.ts"
 import { bytes, render, type Table } from "./table.ts"
 
 /**
@@ -17,6 +18,7 @@ import { bytes, render, type Table } from "./table.ts"
  */
 const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   comparison: measureComparison,
+  variants: measureVariants,
   modes: measureModes,
   tracing: measureTracing,
   sizes: measureSizes,
