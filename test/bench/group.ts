@@ -18,9 +18,8 @@ export interface BenchGroupOptions {
   /** A file of this folder that exports `actors`. */
   readonly module: string
   readonly checkpointEveryBatches: number
-  /** For the module: how it is to replicate, for instance; and what else one replica is told. */
+  /** For the module: how it is to replicate, for instance. */
   readonly env?: Readonly<Record<string, string>>
-  readonly envOf?: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** How many there are. Default: three. */
   readonly replicas?: number
   /** One that others use too, and that they end. Default: one of its own. */
@@ -127,7 +126,6 @@ export class BenchGroup implements AsyncDisposable {
           {
             NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}`,
             ...this.#options.env,
-            ...this.#options.envOf?.[replica],
           },
         )
         this.#replicas.set(replica, started)

@@ -3,6 +3,7 @@ import { NatsServerMissing } from "lockstep"
 import { measureCheckpointCost } from "./checkpoint-cost.ts"
 import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
 import { measureComparison } from "./comparison.ts"
+import { measureFaults } from "./faults.ts"
 import { measureIdleActors } from "./idle-actors.ts"
 import { measureModes } from "./modes.ts"
 import { measureRecovery } from "./recovery.ts"
@@ -19,6 +20,7 @@ import { bytes, render, type Table } from "./table.ts"
 const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   comparison: measureComparison,
   variants: measureVariants,
+  faults: measureFaults,
   modes: measureModes,
   tracing: measureTracing,
   sizes: measureSizes,
