@@ -1,5 +1,6 @@
 import { Audit } from "./audit.ts"
 import { type Burst, callFor } from "./callers.ts"
+import type { Bar, BarGroup, Chart } from "./chart.ts"
 import type { Contender } from "./contender.ts"
 import { FLOOR_STREAM, startFloor } from "./floor.ts"
 import { FRAMEWORK_STREAM, startFramework } from "./framework.ts"
@@ -32,6 +33,7 @@ export async function measureComparison(scale: Scale): Promise<Table> {
       "Callers wait for their answers; latencies are those of 64 of them at most. Where many calls are open, latency is throughput told otherwise.",
       ...quotable(cells),
     ],
+    charts: chartsOf(cells),
   }
 }
 
@@ -122,6 +124,55 @@ function rowOf(cell: Cell): Row {
 /** Lockstep by plain code, of each round. */
 function ratios({ plain, lockstep }: Cell, figure: keyof Burst): ReadonlyArray<number> {
   return lockstep.map((burst, round) => burst[figure] / (plain[round]?.[figure] ?? Number.NaN))
+}
+
+function chartsOf(cells: ReadonlyArray<Cell>): ReadonlyArray<Chart> {
+  const overKeys = cells.filter(({ load }) => load.keys === KEYS.length)
+  const withOpen = (open: number, figure: keyof Burst): ReadonlyArray<BarGroup> =>
+    overKeys
+      .filter(({ load }) => load.open === open)
+      .map(({ log, plain, lockstep }) => ({
+        name: log,
+        bars: [barOf("plain code", plain, figure), barOf("lockstep", lockstep, figure)],
+      }))
+  const shares = MATRIX.map(({ name }) => ({
+    name,
+    bars: overKeys
+      .filter(({ log }) => log === name)
+      .map((cell): Bar => {
+        const values = ratios(cell, "perSecond")
+        return { name: `${count(cell.load.open)} open`, value: median(values), spread: spread(values) }
+      }),
+  }))
+  const most = Math.max(...cells.map(({ load }) => load.open))
+  return [
+    {
+      title: `Throughput with ${count(most)} calls open`,
+      unit: "calls per second",
+      better: "longer",
+      scale: "linear",
+      groups: withOpen(most, "perSecond"),
+    },
+    {
+      title: "Latency of one call at a time, p50",
+      unit: "milliseconds",
+      better: "shorter",
+      scale: "linear",
+      groups: withOpen(1, "p50Ms"),
+    },
+    {
+      title: "Lockstep's throughput by that of plain code",
+      unit: "times",
+      better: "longer",
+      scale: "linear",
+      groups: shares,
+    },
+  ]
+}
+
+function barOf(name: string, bursts: ReadonlyArray<Burst>, figure: keyof Burst): Bar {
+  const values = bursts.map((burst) => burst[figure])
+  return { name, value: median(values), spread: spread(values) }
 }
 
 /** What release notes say: latency alone, and throughput with all that may be open, on the first log. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { Audit } from "./audit.ts"
+import type { Bar, Chart } from "./chart.ts"
 import { type Fault, FAULTS, type Site } from "./fault.ts"
 import { BenchGroup } from "./group.ts"
 import { Witness } from "./liar.ts"
@@ -42,7 +43,26 @@ export async function measureFaults(scale: Scale): Promise<Table> {
       "one that failed counts with the time until it did. A gap is the longest time without an answer. Calls and failed are of all rounds.",
       "A replica that lied is replaced by one with an empty folder, which executes the log from its first entry.",
     ],
+    charts: [
+      chartOf("p99 while something is wrong", rows, { value: "p99Ms", spread: "p99Spread" }),
+      chartOf("Longest time without an answer", rows, { value: "gapMs", spread: "gapSpread" }),
+    ],
   }
+}
+
+function chartOf(
+  title: string,
+  rows: ReadonlyArray<Row>,
+  figure: { readonly value: string; readonly spread: string },
+): Chart {
+  const groups = FAULTS.map(({ name }) => ({
+    name,
+    bars: PHASES.map((phase): Bar => {
+      const figures: Row["figures"] = rows.find((row) => row.name === rowName(name, phase))?.figures ?? {}
+      return { name: phase, value: figures[figure.value] ?? Number.NaN, spread: figures[figure.spread] ?? 0 }
+    }),
+  }))
+  return { title, unit: "milliseconds", better: "shorter", scale: "logarithmic", groups }
 }
 
 const COLUMNS: Table["columns"] = [
@@ -89,7 +109,7 @@ async function measureOn(
       process.stderr.write(".")
     }
   await audit.check("lockstep")
-  return found.flatMap((of) => PHASES.map((phase) => rowOf(`${of.fault.name}: ${phase}`, of.rounds, phase)))
+  return found.flatMap((of) => PHASES.map((phase) => rowOf(of.fault.name, of.rounds, phase)))
 }
 
 const PHASES = ["before", "during", "after"] as const
@@ -119,11 +139,15 @@ async function strike(fault: Fault, site: Site, audit: Audit, times: Times): Pro
   }
 }
 
-function rowOf(name: string, rounds: ReadonlyArray<Round>, phase: keyof Round): Row {
+function rowName(fault: string, phase: keyof Round): string {
+  return `${fault}: ${phase}`
+}
+
+function rowOf(fault: string, rounds: ReadonlyArray<Round>, phase: keyof Round): Row {
   const of = (figure: keyof Noticed): ReadonlyArray<number> => rounds.map((round) => round[phase][figure])
   const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)
   return {
-    name,
+    name: rowName(fault, phase),
     figures: {
       p50Ms: median(of("p50Ms")),
       p50Spread: spread(of("p50Ms")),

@@ -1,6 +1,7 @@
 import { startServer } from "lockstep/develop"
 import { Audit } from "./audit.ts"
 import { type Burst, callFor } from "./callers.ts"
+import type { BarGroup, Chart } from "./chart.ts"
 import { BenchGroup } from "./group.ts"
 import { median, spread } from "./measure.ts"
 import { parcelOf, VARIANT, type VariantName, VARIANTS } from "./parcel.ts"
@@ -61,7 +62,35 @@ export async function measureVariants(scale: Scale): Promise<Table> {
       "All replicas of a group share two cores here, or however many there are: where each has its own, further ones cost less.",
       "Commands are not signed yet, so that what signatures cost is not measured.",
     ],
+    charts: chartsOf(variants),
   }
+}
+
+function chartsOf(variants: ReadonlyArray<Variant>): ReadonlyArray<Chart> {
+  const groups = (figure: string, spreadFigure: string, factor: number): ReadonlyArray<BarGroup> =>
+    variants.map((variant) => {
+      const { name, figures } = variant.row(variants[0])
+      const value = (figures[figure] ?? Number.NaN) * factor
+      return {
+        name,
+        bars: [{ name: `${figures["replicas"]} replicas`, value, spread: figures[spreadFigure] ?? 0 }],
+      }
+    })
+  const throughput = SIZES.map(({ name, argumentBytes, open }, i): Chart => ({
+    title: `Throughput with arguments of ${name}, ${count(open)} calls open`,
+    unit: i === 0 ? "calls per second" : "bytes per second",
+    better: "longer",
+    scale: "linear",
+    groups: groups(`${name}.perSecond`, `${name}.spread`, i === 0 ? 1 : argumentBytes),
+  }))
+  const latency: Chart = {
+    title: "Latency of one call at a time with 16 B, p50",
+    unit: "milliseconds",
+    better: "shorter",
+    scale: "linear",
+    groups: groups("small.p50Ms", "small.p50Spread", 1),
+  }
+  return [...throughput, latency]
 }
 
 const VARIANT_NAMES = Object.keys(VARIANTS) as ReadonlyArray<VariantName> // Object.keys forgets their type
