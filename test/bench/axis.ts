@@ -71,7 +71,7 @@ export function writtenShort(value: number, unit: Unit): string {
     case "calls per second":
       return count(value)
     case "bytes per second":
-      return bytes(value)
+      return bytes(value).replace(".0 ", " ")
     case "times":
       return String(Number(value.toPrecision(3)))
   }

@@ -2,7 +2,7 @@
 export interface Chart {
   readonly title: string
   readonly unit: Unit
-  readonly better: "longer" | "shorter"
+  readonly better: "more" | "less"
   /** Where values differ by more than a hundred times, short bars could not be told apart on a linear axis. */
   readonly scale: "linear" | "logarithmic"
   readonly groups: ReadonlyArray<BarGroup>
@@ -11,14 +11,18 @@ export interface Chart {
 export type Unit = "milliseconds" | "calls per second" | "bytes per second" | "times"
 
 export interface BarGroup {
-  readonly name: string
+  /** What its bars are of. None where that is in the chart's title. */
+  readonly name?: string
   readonly bars: ReadonlyArray<Bar>
 }
 
 export interface Bar {
-  /** Bars of one name have one colour in all charts. */
+  /** {@link LOCKSTEP} and {@link PLAIN} have a colour of their own in all charts. */
   readonly name: string
   readonly value: number
   /** Half of the rounds lay as far from the value, or less: a share of it. */
   readonly spread?: number
 }
+
+export const LOCKSTEP = "lockstep"
+export const PLAIN = "plain code"

@@ -1,6 +1,6 @@
 import { Audit } from "./audit.ts"
 import { type Burst, callFor } from "./callers.ts"
-import type { Bar, BarGroup, Chart } from "./chart.ts"
+import { type Bar, type BarGroup, type Chart, LOCKSTEP, PLAIN } from "./chart.ts"
 import type { Contender } from "./contender.ts"
 import { FLOOR_STREAM, startFloor } from "./floor.ts"
 import { FRAMEWORK_STREAM, startFramework } from "./framework.ts"
@@ -133,7 +133,7 @@ function chartsOf(cells: ReadonlyArray<Cell>): ReadonlyArray<Chart> {
       .filter(({ load }) => load.open === open)
       .map(({ log, plain, lockstep }) => ({
         name: log,
-        bars: [barOf("plain code", plain, figure), barOf("lockstep", lockstep, figure)],
+        bars: [barOf(PLAIN, plain, figure), barOf(LOCKSTEP, lockstep, figure)],
       }))
   const shares = MATRIX.map(({ name }) => ({
     name,
@@ -149,21 +149,21 @@ function chartsOf(cells: ReadonlyArray<Cell>): ReadonlyArray<Chart> {
     {
       title: `Throughput with ${count(most)} calls open`,
       unit: "calls per second",
-      better: "longer",
+      better: "more",
       scale: "linear",
       groups: withOpen(most, "perSecond"),
     },
     {
       title: "Latency of one call at a time, p50",
       unit: "milliseconds",
-      better: "shorter",
+      better: "less",
       scale: "linear",
       groups: withOpen(1, "p50Ms"),
     },
     {
       title: "Lockstep's throughput by that of plain code",
       unit: "times",
-      better: "longer",
+      better: "more",
       scale: "linear",
       groups: shares,
     },

@@ -62,7 +62,7 @@ function chartOf(
       return { name: phase, value: figures[figure.value] ?? Number.NaN, spread: figures[figure.spread] ?? 0 }
     }),
   }))
-  return { title, unit: "milliseconds", better: "shorter", scale: "logarithmic", groups }
+  return { title, unit: "milliseconds", better: "less", scale: "logarithmic", groups }
 }
 
 const COLUMNS: Table["columns"] = [

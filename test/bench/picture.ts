@@ -1,5 +1,5 @@
 import { type Axis, axisOf, written, writtenShort } from "./axis.ts"
-import type { Bar, Chart } from "./chart.ts"
+import { type Bar, type BarGroup, type Chart, LOCKSTEP, PLAIN } from "./chart.ts"
 import { plusMinus } from "./table.ts"
 
 /**
@@ -11,7 +11,6 @@ export function draw(
   charts: ReadonlyArray<Chart>,
 ): string {
   const names = charts.flatMap(({ groups }) => groups.flatMap(({ bars }) => bars.map(({ name }) => name)))
-  const colours = new Map([...new Set(names)].map((name, i) => [name, `c${i % COLOURS.length}`]))
   const left = Math.min(360, PADDING + LETTER * Math.max(0, ...names.map(({ length }) => length)) + 10)
   const parts: Array<string> = []
   let y = PADDING + 22
@@ -19,7 +18,7 @@ export function draw(
   for (const line of [subtitle, KEY]) parts.push(text(PADDING, (y += 20), "quiet", line))
   y += 18
   for (const chart of charts) {
-    const { svg, height } = drawChart(chart, { top: y, left, colours })
+    const { svg, height } = drawChart(chart, { top: y, left })
     parts.push(svg)
     y += height
   }
@@ -36,16 +35,9 @@ export function draw(
   ].join("\n")
 }
 
-interface Place {
-  readonly top: number
-  /** Where bars begin. */
-  readonly left: number
-  readonly colours: ReadonlyMap<string, string>
-}
-
 function drawChart(
   chart: Chart,
-  { top, left, colours }: Place,
+  { top, left }: { readonly top: number; readonly left: number },
 ): { readonly svg: string; readonly height: number } {
   const { title, groups, unit, better, scale } = chart
   const axis = axisOf(chart)
@@ -56,19 +48,18 @@ function drawChart(
   y += 18
   const scaleSaid = scale === "logarithmic" ? ", on a logarithmic axis" : ""
   parts.push(text(PADDING, y, "quiet", `${better} is better${scaleSaid}`))
-  y += 8
+  y += 10
   const gridTop = y
   for (const group of groups) {
-    y += 24
-    parts.push(text(PADDING, y, "group", group.name))
-    y += 4
-    for (const bar of group.bars) {
-      parts.push(drawBar(bar, { y, left, x, unit, colour: colours.get(bar.name) ?? "c0" }))
+    if (group.name !== undefined) parts.push(text(PADDING, (y += 20), "group", group.name))
+    y += 6
+    for (const [i, bar] of group.bars.entries()) {
+      parts.push(drawBar(bar, { y, left, x, unit, colour: colourOf(bar, i, group) }))
       y += BAR + 4
     }
   }
   y += 4
-  const grid = drawGrid(axis, unit, { x, from: gridTop + 30, to: y })
+  const grid = drawGrid(axis, unit, { x, from: gridTop, to: y })
   return { svg: [grid, ...parts].join("\n"), height: y + 22 - top }
 }
 
@@ -113,6 +104,13 @@ function drawBar(
   ].join("")
 }
 
+/** Who is in many charts has a colour; others are told apart within their group, where it has a name for what they are of. */
+function colourOf({ name }: Bar, index: number, group: BarGroup): string {
+  if (name === PLAIN) return "c0"
+  if (name === LOCKSTEP || group.name === undefined) return "c1"
+  return `c${2 + (index % (COLOURS.length - 2))}`
+}
+
 function said({ value, spread = 0 }: Bar, unit: Chart["unit"]): string {
   return spread > 0 ? `${written(value, unit)} ${plusMinus(spread)}` : written(value, unit)
 }
@@ -120,7 +118,8 @@ function said({ value, spread = 0 }: Bar, unit: Chart["unit"]): string {
 /** A chart for somebody who does not see it. */
 function inWords({ title, groups, unit, better }: Chart): string {
   const told = groups.map(
-    ({ name, bars }) => `${name}: ${bars.map((bar) => `${bar.name} ${said(bar, unit)}`).join(", ")}.`,
+    ({ name, bars }) =>
+      `${name === undefined ? "" : `${name}: `}${bars.map((bar) => `${bar.name}: ${said(bar, unit)}`).join(", ")}.`,
   )
   return `${title} (${better} is better). ${told.join(" ")}`
 }
@@ -156,11 +155,13 @@ const STYLE = [
   `text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#1f2328}`,
   ".h1{font-size:19px;font-weight:600}.h2{font-size:15px;font-weight:600}.group{font-weight:600}",
   ".name{text-anchor:end}.value{font-variant-numeric:tabular-nums}.tick{text-anchor:middle}",
+  ".group,.value{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}",
   ".quiet,.tick{font-size:12px;fill:#57606a}",
   ".paper{fill:#fff;stroke:#d0d7de}.grid{stroke:#d8dee4}.whisker{stroke:#1f2328;stroke-width:1.5;fill:none}",
   ...COLOURS.map(([light], i) => `.c${i}{fill:${light}}`),
   "@media (prefers-color-scheme:dark){",
   "text{fill:#e6edf3}.quiet,.tick{fill:#9da7b3}.paper{fill:#0d1117;stroke:#30363d}.grid{stroke:#2b323b}.whisker{stroke:#e6edf3}",
+  ".group,.value{stroke:#0d1117}",
   ...COLOURS.map(([, dark], i) => `.c${i}{fill:${dark}}`),
   "}",
 ].join("")

@@ -67,26 +67,25 @@ export async function measureVariants(scale: Scale): Promise<Table> {
 }
 
 function chartsOf(variants: ReadonlyArray<Variant>): ReadonlyArray<Chart> {
-  const groups = (figure: string, spreadFigure: string, factor: number): ReadonlyArray<BarGroup> =>
-    variants.map((variant) => {
+  const groups = (figure: string, spreadFigure: string, factor: number): ReadonlyArray<BarGroup> => {
+    const bars = variants.map((variant) => {
       const { name, figures } = variant.row(variants[0])
       const value = (figures[figure] ?? Number.NaN) * factor
-      return {
-        name,
-        bars: [{ name: `${figures["replicas"]} replicas`, value, spread: figures[spreadFigure] ?? 0 }],
-      }
+      return { name: `${name} (${figures["replicas"]} replicas)`, value, spread: figures[spreadFigure] ?? 0 }
     })
+    return [{ bars }]
+  }
   const throughput = SIZES.map(({ name, argumentBytes, open }, i): Chart => ({
     title: `Throughput with arguments of ${name}, ${count(open)} calls open`,
     unit: i === 0 ? "calls per second" : "bytes per second",
-    better: "longer",
+    better: "more",
     scale: "linear",
     groups: groups(`${name}.perSecond`, `${name}.spread`, i === 0 ? 1 : argumentBytes),
   }))
   const latency: Chart = {
     title: "Latency of one call at a time with 16 B, p50",
     unit: "milliseconds",
-    better: "shorter",
+    better: "less",
     scale: "linear",
     groups: groups("small.p50Ms", "small.p50Spread", 1),
   }
