@@ -187,7 +187,7 @@ describe("replica processes", () => {
     await using receiver = await Receiver.start()
     const telemetry = {
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
-      OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
       OTEL_BSP_SCHEDULE_DELAY: "50",
       OTEL_METRICS_EXPORTER: "none",
       OTEL_LOGS_EXPORTER: "none",
@@ -203,10 +203,11 @@ describe("replica processes", () => {
     await ledger.record("after")
     await expect.poll(() => processed().length, { timeout: 20_000 }).toBe(15)
     const sent = new Map(named("send cmd.main.0").map((span) => [span.spanContext().spanId, span]))
-    const parents = processed().map(({ span }) => sent.get(span.parentSpanId ?? "")?.spanContext().traceId)
+    const parents = processed().map(({ span }) => sent.get(span.parentSpanId)?.spanContext().traceId)
     expect(parents).toEqual(processed().map(({ span }) => span.traceId))
     const of = (instance: string) => processed().filter((received) => received.instance === instance).length
     expect(["r0", "r1", "r2"].map(of)).toEqual([5, 5, 5])
     expect(new Set(receiver.spans.map(({ span }) => span.spanId)).size).toBe(receiver.spans.length)
+    expect([receiver.contentTypes, receiver.refused]).toEqual([new Set(["application/x-protobuf"]), []])
   })
 })

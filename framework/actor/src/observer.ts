@@ -1,6 +1,6 @@
 /** A command that its caller traces. */
 export interface TracedCommand {
-  /** W3C traceparent of what sent it. */
+  /** What it hangs below: the W3C traceparent of what sent it, and perhaps lines that only who traces reads. */
   readonly trace: string
   readonly type: string
   readonly member: string
@@ -14,6 +14,8 @@ export interface TracedCommand {
 /** Watches commands that are traced while they run. It changes nothing of what they come to. */
 export interface Observer {
   begin(command: TracedCommand): Observation
+  /** Calls this once, at once: a command that nobody traces, and that is not guarded. */
+  unseen<Result>(command: () => Result): Result
 }
 
 /** One command that runs. */
@@ -26,5 +28,5 @@ export interface Observation {
 
 /** Whether whoever sent it wants to see it: decided once, at the root. */
 export function isSampled(trace: string): boolean {
-  return (Number.parseInt(trace.slice(-2), 16) & 1) === 1
+  return (Number.parseInt(trace.slice(53, 55), 16) & 1) === 1
 }

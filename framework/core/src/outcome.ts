@@ -66,6 +66,11 @@ export function decodeOutcomes(bytes: Uint8Array, count: number): ReadonlyArray<
   return outcomes
 }
 
+/** Whether these are the bytes of an outcome that is a command's result: most are, and need not be decoded to know that. */
+export function isReturned(bytes: Uint8Array): boolean {
+  return bytes[0] === Kind.Returned
+}
+
 const Kind = { Returned: 0, Threw: 1, Refused: 2 } as const
 
 function readOutcome(reader: ByteReader): Outcome {

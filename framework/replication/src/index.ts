@@ -1,3 +1,4 @@
+export * from "./limits.ts"
 export * from "./mode.ts"
 export type { Decision } from "./decision.ts"
 export * from "./reign.ts"

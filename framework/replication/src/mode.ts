@@ -4,6 +4,7 @@ import type {
   Executed,
   Execution,
   Observer,
+  Stopwatch,
   UncaughtError,
 } from "@lockstep/actor"
 import type {
@@ -30,6 +31,7 @@ import type {
   TransferRequest,
 } from "./checkpoint.ts"
 import type { Decision } from "./decision.ts"
+import type { ClientLimits } from "./limits.ts"
 import type { ReignReport, ReignStatus } from "./reign.ts"
 
 /**
@@ -104,6 +106,8 @@ export interface ReplicaOptions extends Membership {
   readonly journal?: Iterable<Uint8Array>
   /** Watches commands that are traced, where the protocol executes them itself. */
   readonly observer?: Observer
+  /** Measures commands, likewise. */
+  readonly stopwatch?: Stopwatch
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -266,47 +270,25 @@ export interface ClientOptions extends Membership {
   readonly limits: ClientLimits
 }
 
-/** Everything that waits has a bound. */
-export interface ClientLimits {
-  /** How long a call waits for its decision, milliseconds. */
-  readonly deadlineMs: number
-  /** Commands that wait or are in flight, at most. */
-  readonly commandsMax: number
-  /** Bytes of arguments that wait or are in flight, at most. */
-  readonly bytesMax: number
-  /** Batches in flight, at most. While there are so many, commands gather in larger batches. */
-  readonly windowMax: number
-  /** Commands in one batch, at most. */
-  readonly batchCommandsMax: number
-  /** Bytes of one batch, at most; a single command may have as many. */
-  readonly batchBytesMax: number
-  /** Undecided batches that are remembered after their deadline, so that they can be retried. */
-  readonly undecidedMax: number
-}
-
-export const CLIENT_LIMITS: ClientLimits = {
-  deadlineMs: 10_000,
-  commandsMax: 65_536,
-  bytesMax: 64 * 1024 * 1024,
-  windowMax: 64,
-  batchCommandsMax: 1024,
-  batchBytesMax: 512 * 1024,
-  undecidedMax: 64,
-}
-
 /** Turns commands into decisions, for one client in one partition. `Call` is the shell's own mark of a call. */
 export interface ClientProtocol<Call> {
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>>
   /** Whether anything waits: the shell sends ticks only then. */
   readonly busy: boolean
   readonly counts: ClientCounts
+  /**
+   * Where replicas vote: how many more of them may fail before decisions lack votes, as the last ones show. Undefined before the first.
+   */
+  margin?(nowMs: number): number | undefined
 }
 
-/** What the votes were, since the start. */
+/** What the votes were, since the start; and what waits now. */
 export interface ClientCounts {
   readonly batches: number
   readonly commands: number
   readonly matched: number
+  /** The same, by replica. */
+  readonly matches: ReadonlyMap<ReplicaId, number>
   /** Votes that differed from the decision, by replica. */
   readonly dissents: ReadonlyMap<ReplicaId, number>
   /** Votes of no voter, of another epoch, for another group, or that were not understood. */
@@ -314,6 +296,9 @@ export interface ClientCounts {
   /** Entries that were sent again, and votes that were asked for. */
   readonly appendedAgain: number
   readonly asked: number
+  /** Commands that wait for their answers now, those included that are not sent yet; and the batches that these are gathered in. */
+  readonly waiting: number
+  readonly unsent: number
 }
 
 /**

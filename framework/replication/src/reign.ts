@@ -33,4 +33,8 @@ export interface ReignStatus extends ReignReport {
   readonly truncated: number
   /** Commands that were acknowledged while degraded. */
   readonly degradedCommands: number
+  /** Masters that were elected since this replica began because the one before was silent. */
+  readonly failovers: number
+  /** How many more replicas may fail before writes are refused, or nobody is left, by whom the master has heard of lately. Only the master knows. */
+  readonly margin: number | undefined
 }

@@ -16,6 +16,7 @@ import type { HaltReport, ReignReport, ReplicaRole, ReplicaStatus } from "@locks
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
+import { admitTelemetry } from "./telemetry/in-commands.ts"
 import { Replays } from "./telemetry/replays.ts"
 import { Records } from "./telemetry/records.ts"
 import { SeatMetrics } from "./telemetry/seat-metrics.ts"
@@ -155,6 +156,7 @@ export const DEVELOPMENT_LOG: LogSettings = { copies: 1, maxBytes: 1024 ** 3, ma
  * group could fulfil.
  */
 export async function host(options: HostOptions): Promise<Host> {
+  admitTelemetry()
   const { servers, user, password } = options
   const definitions = defineAll(options.actors)
   const replica = ReplicaId(options.replica)
@@ -198,6 +200,7 @@ export async function host(options: HostOptions): Promise<Host> {
         definitions,
         options: heard,
         determinism,
+        times: metrics.times,
       })
       seats.push(seat)
       metrics.begin(seat)

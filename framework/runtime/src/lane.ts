@@ -63,6 +63,7 @@ export class Lane {
     readonly options: ClientOptions
     readonly connection: Connection
     readonly onDissent: (dissent: Dissent) => void
+    readonly baggage: ReadonlyArray<string>
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
@@ -72,16 +73,23 @@ export class Lane {
       group,
       partition,
       replicas: lane.options.roster.voters.length,
+      baggage: lane.baggage,
     })
     const { voters } = lane.options.roster
-    this.#metrics = LaneMetrics.of({ group, partition, voters, counts: () => this.counts })
+    this.#metrics = LaneMetrics.of({
+      group,
+      partition,
+      voters,
+      counts: () => this.counts,
+      margin: () => this.#protocol.margin?.(performance.now()),
+    })
     this.#connection = lane.connection
     this.#onDissent = lane.onDissent
     this.#protocol = lane.mode.client<Waiting>(lane.options)
     this.#appender = openAppender(
       lane.connection,
       { group, partition, writer: { client } },
-      (token, result) => this.#step(appendInput(token, result)),
+      (token, result) => this.#appended(token, result),
     )
     this.#asker = openAsker(lane.connection, (token) =>
       this.#step({ _tag: "Unheard", token, nowMs: performance.now() }),
@@ -125,7 +133,7 @@ export class Lane {
         member: member.name,
         key,
         args,
-        trace: span?.traceparent,
+        trace: span === undefined ? this.#calls.passOn() : span.travels,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })
@@ -159,6 +167,12 @@ export class Lane {
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
 
+  #appended(token: number, result: AppendResult): void {
+    const nowMs = performance.now()
+    if (result._tag === "Appended") this.#metrics?.appended(token, nowMs)
+    this.#step(appendInput(token, result, nowMs))
+  }
+
   #tick(): void {
     this.#timer = undefined
     this.#step({ _tag: "Tick", nowMs: performance.now() })
@@ -182,6 +196,7 @@ export class Lane {
     switch (output._tag) {
       case "Append":
         for (const call of output.calls) call?.span?.sent()
+        if (output.calls.length > 0) this.#metrics?.appending(output.token, this.#nowMs)
         return this.#appender.append(output.bytes, output.token)
       case "Ask": {
         const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
@@ -193,7 +208,12 @@ export class Lane {
         output.call.span?.settled(output)
         if (output.call.span !== undefined) this.#dissents.decided(output.seq, output.call.span.context)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
-          this.#metrics.settled(output.call.call, output.outcome, this.#nowMs - output.call.sinceMs)
+          this.#metrics.settled(output.call.call, {
+            outcome: output.outcome,
+            decision: output.decision,
+            sinceMs: output.call.sinceMs,
+            nowMs: this.#nowMs,
+          })
         return settle(output.call, output.outcome)
       case "Fail":
         output.call.span?.failed(output.error)
@@ -232,8 +252,7 @@ interface Waiting {
   readonly sinceMs: number | undefined
 }
 
-function appendInput(token: number, result: AppendResult): ClientInput<Waiting> {
-  const nowMs = performance.now()
+function appendInput(token: number, result: AppendResult, nowMs: number): ClientInput<Waiting> {
   switch (result._tag) {
     case "Appended":
       return { _tag: "Appended", token, seq: result.seq }

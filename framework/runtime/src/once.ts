@@ -1,5 +1,11 @@
 import { randomUUID } from "node:crypto"
-import { type ActorDefinition, Executor, type Observer, type UncaughtError } from "@lockstep/actor"
+import {
+  type ActorDefinition,
+  Executor,
+  type Observer,
+  type Stopwatch,
+  type UncaughtError,
+} from "@lockstep/actor"
 import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { HostEvent } from "./host.ts"
 import { Journal, type Journaling } from "./journal.ts"
@@ -21,6 +27,7 @@ export function openOnce(
     readonly dataDir: string | undefined
     readonly definitions: ReadonlyMap<string, ActorDefinition>
     readonly observer: Observer
+    readonly stopwatch: Stopwatch | undefined
   },
   listener: {
     readonly onJournaled: (write: number) => void
@@ -28,7 +35,7 @@ export function openOnce(
     readonly onEvent: (event: HostEvent) => void
   },
 ): Once {
-  const { partition, dataDir, definitions, observer } = of
+  const { partition, dataDir, definitions, observer, stopwatch } = of
   const { onJournaled, onUncaught, onEvent } = listener
   const journal =
     dataDir === undefined
@@ -39,5 +46,6 @@ export function openOnce(
           onCut: (cut) => onEvent({ event: "journal-cut", partition, ...cut }),
         })
   const world = { clock: Date.now, random: Math.random, uuid: randomUUID }
-  return { journal, executor: new Executor({ definitions, ...world, onUncaught, observer }) }
+  const watching = { observer, ...(stopwatch && { stopwatch }) }
+  return { journal, executor: new Executor({ definitions, ...world, onUncaught, ...watching }) }
 }

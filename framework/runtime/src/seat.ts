@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto"
-import { setTimeout as sleep } from "node:timers/promises"
 import type { ActorDefinition, Determinism, UncaughtError } from "@lockstep/actor"
 import { genesisRoster, invariant, type Partition, type ReplicaId } from "@lockstep/core"
 import {
@@ -22,6 +21,7 @@ import {
   Stage,
   type StagedCheckpoint,
 } from "@lockstep/replication"
+import { departure } from "./departure.ts"
 import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
@@ -38,13 +38,9 @@ import {
   wishSubject,
 } from "./subjects.ts"
 import { Executions } from "./telemetry/executions.ts"
+import type { SeatTimes } from "./telemetry/seat-times.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
-
-/** So long a replica that is to end waits, at most, until another one is the master, or nobody counts on it; and so often it looks, milliseconds. */
-const LEAD_MS = 2000
-const FOLLOW_MS = 300
-const LOOK_AGAIN_MS = 5
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 export class Seat {
@@ -66,6 +62,8 @@ export class Seat {
   readonly #replica: ReplicaId
   readonly #partition: Partition
   readonly #onEvent: (event: HostEvent) => void
+  /** Where anybody measures. */
+  readonly #times: SeatTimes | undefined
   readonly #stops: Array<() => void>
   /** What came while the protocol was at work, and for which protocol, where it is the business of one only. */
   readonly #inputs: Array<{ readonly input: ReplicaInput; readonly by: ReplicaProtocol | undefined }> = []
@@ -82,8 +80,10 @@ export class Seat {
     readonly definitions: ReadonlyMap<string, ActorDefinition>
     readonly options: HostOptions
     readonly determinism: Determinism
+    readonly times: SeatTimes | undefined
   }) {
-    const { connection, group, replica, partition, definitions, options, determinism } = seat
+    const { connection, group, replica, partition, definitions, options, determinism, times } = seat
+    this.#times = times
     this.#connection = connection
     this.#group = group
     this.#replica = replica
@@ -94,8 +94,8 @@ export class Seat {
     const logId = group.logIds[partition] ?? ""
     const mode = hostable(actorClass, group)
     this.#keepsShards = mode.storage === "shards"
-    const { dataDir } = options
-    const kept = { group: group.group, replica, partition, logId, storage: mode.storage }
+    const { dataDir, actorBytesMax } = options
+    const kept = { group: group.group, replica, partition, logId, storage: mode.storage, times }
     this.#keeper =
       dataDir === undefined
         ? undefined
@@ -104,14 +104,13 @@ export class Seat {
     const observer = new Executions({ mode, group: group.group, partition, replica })
     if (mode.execution === "once")
       this.#once = openOnce(
-        { group: group.group, replica, partition, logId, dataDir, definitions, observer },
+        { ...kept, dataDir, definitions, observer, stopwatch: times },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
           onEvent: this.#onEvent,
         },
       )
-    const { actorBytesMax } = options
     this.#make = (begin) =>
       mode.replica({
         group: group.group,
@@ -126,6 +125,7 @@ export class Seat {
         ...this.#keeper?.trial(),
         incarnation: randomUUID(),
         observer,
+        ...(times && { stopwatch: times }),
         ...(this.#once && { journal: this.#once.journal.records() }),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
@@ -180,6 +180,16 @@ export class Seat {
     return this.#protocol.status
   }
 
+  /** Entries of the log that are still to come, as its server said last. */
+  get pending(): number {
+    return this.#tail.pending
+  }
+
+  /** Bytes of the files that hold its checkpoints, where it keeps any. */
+  get keptBytes(): number | undefined {
+    return this.#keeper?.bytes
+  }
+
   get live(): boolean {
     return !this.#failed && this.#protocol.status.halted === undefined
   }
@@ -195,21 +205,14 @@ export class Seat {
   }
 
   async #close(): Promise<void> {
-    const sinceMs = performance.now()
-    while (!this.#failed && this.#isNeeded(performance.now() - sinceMs)) {
-      this.#step({ _tag: "Leave" })
-      await sleep(LOOK_AGAIN_MS)
-    }
+    await departure({
+      reign: () => (this.#failed ? undefined : this.status.reign),
+      leave: () => this.#step({ _tag: "Leave" }),
+    })
     for (const stop of this.#stops) stop()
     await this.#once?.journal.close()
     this.#attestations.close()
     this.#keeper?.close()
-  }
-
-  /** Whether others may still wait for this replica, where it has told them for so long that it leaves. */
-  #isNeeded(toldMs: number): boolean {
-    const { reign } = this.status
-    return reign !== undefined && !reign.mayLeave && toldMs < (reign.isMaster ? LEAD_MS : FOLLOW_MS)
   }
 
   /** One input after the other: what comes of an output before all outputs are carried out waits for them. */
@@ -229,7 +232,10 @@ export class Seat {
   #take(input: ReplicaInput): void {
     if (this.#failed) return
     try {
-      for (const output of this.#protocol.step(input, performance.now())) this.#carryOut(output)
+      const nowMs = performance.now()
+      this.#times?.turn(nowMs)
+      for (const output of this.#protocol.step(input, nowMs)) this.#carryOut(output)
+      if (input._tag === "Entries" && this.#caughtUp) this.#times?.applied(input.entries, nowMs)
     } catch (cause) {
       this.#failed = true
       this.#onEvent({ event: "failed", partition: this.#partition, error: String(cause) })
@@ -368,16 +374,10 @@ export class Seat {
       case "Install":
         return this.#install(output.checkpoint)
       case "Membership": {
-        const { epoch, voters, standbys } = output.roster
-        const { role } = output
-        return this.#onEvent({
-          event: "membership",
-          partition: this.#partition,
-          epoch,
-          role,
-          voters,
-          standbys,
-        })
+        const { role, roster } = output
+        const { epoch, voters, standbys } = roster
+        const partition = this.#partition
+        return this.#onEvent({ event: "membership", partition, epoch, role, voters, standbys })
       }
       case "Waits":
         return this.#onEvent({ event: "waits", partition: this.#partition, detail: output.detail })

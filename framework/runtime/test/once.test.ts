@@ -87,6 +87,8 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
     lag: new Map(),
     truncated: 0,
     degradedCommands: 0,
+    failovers: 0,
+    margin: undefined,
     ...given,
   }
 }

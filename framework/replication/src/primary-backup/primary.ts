@@ -84,6 +84,10 @@ export class Primary {
     return this.#tenure.leased
   }
 
+  get margin(): number {
+    return this.#tenure.margin
+  }
+
   get hasSuccessor(): boolean {
     return this.#tenure.hasSuccessor
   }

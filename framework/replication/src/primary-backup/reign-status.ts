@@ -30,6 +30,8 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
     lag: isPrimary ? role.lag : new Map(),
     truncated: ground.truncated,
     degradedCommands: ground.degradedCommands,
+    failovers: ground.failovers,
+    margin: isPrimary ? role.margin : undefined,
   }
 }
 

@@ -72,6 +72,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       executed: 0,
       truncated: 0,
       degradedCommands: 0,
+      failovers: 0,
       say: (...outputs) => void this.#outputs.push(...outputs),
     }
     this.#role = new Backup(this.#ground)
@@ -208,8 +209,10 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
         return
       }
       case "Bid":
-        if (this.#reigns.bid(envelope, timeNs) === "elected") this.#reigned("elected")
-        return
+        if (this.#reigns.bid(envelope, timeNs) !== "elected") return
+        const isNew = this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY)
+        if (isNew && this.#reigns.current.epoch > 1) this.#ground.failovers++
+        return this.#reigned("elected")
       case "Reconfiguration":
         if (this.#reigns.reconfigure(envelope.roster, entry.source, timeNs) === "nothing") this.#malformed++
         else

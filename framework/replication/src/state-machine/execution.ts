@@ -4,6 +4,7 @@ import {
   isSampled,
   type Observer,
   type Position,
+  type Stopwatch,
   type Target,
 } from "@lockstep/actor"
 import {
@@ -25,6 +26,7 @@ export class Execution {
   readonly #actors: Actors
   readonly #sessions: SessionTable
   readonly #observer: Observer | undefined
+  readonly #stopwatch: Stopwatch | undefined
   readonly #outcomes = new ByteWriter(64 * 1024)
   #executed = 0
   #repeated = 0
@@ -35,12 +37,14 @@ export class Execution {
     readonly actors: Actors
     readonly sessions: SessionTable
     readonly observer: Observer | undefined
+    readonly stopwatch: Stopwatch | undefined
   }) {
     this.#log = options.log
     this.#past = options.past
     this.#actors = options.actors
     this.#sessions = options.sessions
     this.#observer = options.observer
+    this.#stopwatch = options.stopwatch
   }
 
   /** Commands that were executed. */
@@ -65,7 +69,11 @@ export class Execution {
     const admission = this.#sessions.admit(batch, this.#past.seq)
     switch (admission._tag) {
       case "Fresh": {
-        const answer = this.#apply(batch, isReplayed ? undefined : this.#observer)
+        const answer = this.#apply(
+          batch,
+          isReplayed ? undefined : this.#observer,
+          isReplayed ? undefined : this.#stopwatch,
+        )
         this.#sessions.record(answer)
         return answer
       }
@@ -82,7 +90,7 @@ export class Execution {
     }
   }
 
-  #apply(batch: Batch, observer: Observer | undefined): Answer {
+  #apply(batch: Batch, observer: Observer | undefined, stopwatch: Stopwatch | undefined): Answer {
     const writer = this.#outcomes
     writer.reset()
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
@@ -102,15 +110,18 @@ export class Execution {
       const { seq } = this.#past
       const position: Position = { log, seq, index, nowMs, caller, session, number: number + index }
       const trace = observer && batch.traces[command.trace]
+      const { definition, member } = target
+      const lap = stopwatch?.start()
+      const start = writer.length
       if (observer === undefined || trace === undefined || !isSampled(trace)) {
         this.#actors.execute(writer, target, command.key, command.args, position)
+        lap?.(definition.type, member, writer.view().subarray(start))
         continue
       }
-      const { definition, member } = target
       const traced = { trace, type: definition.type, member: member.name, key: command.key }
       const observation = observer.begin({ ...traced, seq, orderedMs: nowMs })
-      const start = writer.length
       observation.run(() => this.#actors.execute(writer, target, command.key, command.args, position))
+      lap?.(definition.type, member, writer.view().subarray(start))
       observation.end(writer.view().subarray(start))
     }
     this.#executed += batch.commands.length

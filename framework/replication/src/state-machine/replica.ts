@@ -79,7 +79,8 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
     const [log, past, actors, sessions] = [options.logId, this.#past, this.#actors, this.#sessions]
-    this.#execution = new Execution({ log, past, actors, sessions, observer: options.observer })
+    const { observer, stopwatch } = options
+    this.#execution = new Execution({ log, past, actors, sessions, observer, stopwatch })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore, shardOf } = options
     const kept = restore?.header ?? shardOf

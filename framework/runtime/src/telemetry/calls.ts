@@ -3,9 +3,8 @@ import type { GroupName, LockstepError, Outcome, Partition } from "@lockstep/cor
 import type { Decision, ReplicationMode } from "@lockstep/replication"
 import {
   type Attributes,
-  context,
   type Context,
-  ProxyTracerProvider,
+  ROOT_CONTEXT,
   type Span,
   type SpanOptions,
   type Tracer,
@@ -14,9 +13,12 @@ import {
   trace,
   TraceFlags,
 } from "@opentelemetry/api"
-import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { baggageText } from "./baggage.ts"
+import { registeredTracer } from "./in-commands.ts"
+import { surroundings } from "./joining.ts"
+import { ATTRIBUTES, MESSAGING_SYSTEM, SPANS, SYSTEM } from "./names.ts"
 import { destinationOf } from "./place.ts"
-import { traceparentOf } from "./traceparent.ts"
+import { traceOf } from "./traceparent.ts"
 
 /** Spans of the calls that one client makes to one partition. */
 export class Calls {
@@ -26,13 +28,17 @@ export class Calls {
   readonly #methods = new Map<Member, Method>()
   readonly #destination: string
   readonly #sending: Attributes
+  readonly #baggage: ReadonlyArray<string>
 
   constructor(lane: {
     readonly mode: ReplicationMode
     readonly group: GroupName
     readonly partition: Partition
     readonly replicas: number
+    /** Names of the entries that travel. */
+    readonly baggage: ReadonlyArray<string>
   }) {
+    this.#baggage = lane.baggage
     const { mode, group, partition, replicas } = lane
     this.#about = {
       [ATTRIBUTES.rpcSystem]: SYSTEM,
@@ -54,16 +60,14 @@ export class Calls {
 
   /** Looks whether the program has registered a tracer: once for all calls of a turn of the event loop, because each is but a microsecond. */
   turn(): void {
-    const provider = trace.getTracerProvider()
-    this.#tracer =
-      provider instanceof ProxyTracerProvider ? provider.getDelegateTracer(SCOPE) : provider.getTracer(SCOPE)
+    this.#tracer = registeredTracer()
   }
 
   /** Begins to watch a call; undefined where nobody wants to see it: then nothing travels with it either. */
   begin({ definition, member }: Call): CallSpan | undefined {
     const tracer = this.#tracer
     if (tracer === undefined) return undefined
-    const parent = context.active()
+    const parent = surroundings()
     const above = trace.getSpanContext(parent)
     // sampling is decided once, at the root
     if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0) return undefined
@@ -76,7 +80,17 @@ export class Calls {
       { kind: SpanKind.PRODUCER, attributes: this.#sending },
       within,
     )
-    return new CallSpan({ tracer, call, send, within, vote })
+    const travels = traceOf(send, baggageText(parent, this.#baggage))
+    return new CallSpan({ tracer, call, send, travels, within, vote })
+  }
+
+  /** What travels where no SDK says anything of the call here: the span that it is made in, if another tracer has made it, and sampled it. */
+  passOn(): string | undefined {
+    if (this.#tracer !== undefined) return undefined
+    const parent = surroundings()
+    const above = parent === ROOT_CONTEXT ? undefined : trace.getSpan(parent)
+    if (above === undefined || (above.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return undefined
+    return traceOf(above, baggageText(parent, this.#baggage))
   }
 
   #methodOf(type: string, member: Member): Method {
@@ -100,7 +114,8 @@ interface Method {
 
 /** One call that is traced. */
 export class CallSpan {
-  readonly traceparent: string | undefined
+  /** What replicas are told: they hang what they do below what was sent to them. */
+  readonly travels: string | undefined
   readonly #tracer: Tracer
   readonly #call: Span
   readonly #send: Span
@@ -112,6 +127,7 @@ export class CallSpan {
     readonly tracer: Tracer
     readonly call: Span
     readonly send: Span
+    readonly travels: string | undefined
     readonly within: Context
     readonly vote: string
   }) {
@@ -120,8 +136,7 @@ export class CallSpan {
     this.#send = of.send
     this.#within = of.within
     this.#vote = of.vote
-    // replicas hang what they do below what was sent to them
-    this.traceparent = traceparentOf(of.send)
+    this.travels = of.travels
   }
 
   /** Where what happens to the call belongs. */

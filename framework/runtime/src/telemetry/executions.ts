@@ -1,7 +1,17 @@
 import type { Observation, Observer, TracedCommand } from "@lockstep/actor"
 import { digest } from "@lockstep/core"
 import type { ReplicationMode } from "@lockstep/replication"
-import { type Attributes, context, type Span, SpanKind, trace } from "@opentelemetry/api"
+import {
+  type Attributes,
+  context,
+  type Context,
+  createContextKey,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  trace,
+} from "@opentelemetry/api"
+import { admitSpan, admitTracer, within } from "./in-commands.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
 import { contextOf } from "./traceparent.ts"
@@ -24,6 +34,10 @@ export class Executions implements Observer {
     }
   }
 
+  unseen<Result>(command: () => Result): Result {
+    return context.with(UNTRACED, command)
+  }
+
   begin({ trace: traceparent, type, member, seq, orderedMs }: TracedCommand): Observation {
     const parent = contextOf(traceparent)
     if (parent === undefined) return UNSEEN
@@ -31,6 +45,7 @@ export class Executions implements Observer {
     if (seq > 0) attributes[ATTRIBUTES.logSeq] = seq
     if (orderedMs !== undefined) attributes[ATTRIBUTES.applyLag] = Math.max(0, Date.now() - orderedMs) / 1000
     const tracer = trace.getTracer(SCOPE)
+    admitTracer(tracer)
     const process = tracer.startSpan(
       SPANS.process(this.#destination),
       { kind: SpanKind.CONSUMER, attributes },
@@ -41,21 +56,23 @@ export class Executions implements Observer {
       { kind: SpanKind.INTERNAL },
       trace.setSpan(parent, process),
     )
-    return new Running(process, apply)
+    return new Running(process, admitSpan(apply), trace.setSpan(parent, apply))
   }
 }
 
 class Running implements Observation {
   readonly #process: Span
   readonly #apply: Span
+  readonly #context: Context
 
-  constructor(process: Span, apply: Span) {
+  constructor(process: Span, apply: Span, inside: Context) {
     this.#process = process
     this.#apply = apply
+    this.#context = inside
   }
 
   run<Result>(command: () => Result): Result {
-    return context.with(trace.setSpan(context.active(), this.#apply), command)
+    return within(this.#context, command)
   }
 
   end(outcome: Uint8Array): void {
@@ -65,8 +82,14 @@ class Running implements Observation {
   }
 }
 
+/** In it, an SDK begins no spans: a command's own would each be the root of a trace that nobody sampled. The key is that of `@opentelemetry/core`. */
+const UNTRACED = ROOT_CONTEXT.setValue(
+  createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING"),
+  true,
+)
+
 /** What sent it said nothing that could be hung below it. */
 const UNSEEN: Observation = {
-  run: (command) => command(),
+  run: (command) => context.with(UNTRACED, command),
   end: () => undefined,
 }

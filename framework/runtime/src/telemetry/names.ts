@@ -3,6 +3,8 @@
 
 /** Of the instrumentation itself. */
 export const SCOPE = "lockstep"
+/** Of instruments that never measure. */
+export const PROBE_SCOPE = "lockstep/probe"
 
 /** Attributes of spans, by what they are for. */
 export const ATTRIBUTES = {
