@@ -138,7 +138,7 @@ const PADDING = 24
 const RIGHT = 700
 const BAR = 16
 /** How wide a letter of a bar's name is, about. */
-const LETTER = 6.9
+const LETTER = 7.4
 const KEY = "Bars are medians of rounds; half of the rounds lie between the ends of the thin lines."
 
 /** On white and on black; can be told apart without red or green (after Okabe and Ito), each at 3 : 1 with the paper at least. */
