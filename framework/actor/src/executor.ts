@@ -143,7 +143,7 @@ export class Executor {
     const context = new OnceContext(this.#options, { execution, key: target.key, index })
     if (member.args !== undefined || args.length < member.parameters) args.push(context)
     const name = `${target.type}/${member.name}`
-    const observation = this.#observe(command, target)
+    const observation = this.#observe(command, target, execution.kind)
     const lap = this.#options.stopwatch?.start()
     const end = (outcome: Uint8Array): void => {
       lap?.(target.type, member, outcome)
@@ -172,10 +172,14 @@ export class Executor {
     return this.#options.observer === undefined ? run() : this.#options.observer.unseen(run)
   }
 
-  #observe({ trace, member }: ExecutedCommand, { type, key }: ExecutedActor): Observation | undefined {
+  #observe(
+    { trace, member }: ExecutedCommand,
+    { type, key }: ExecutedActor,
+    kind: Execution["kind"],
+  ): Observation | undefined {
     const { observer } = this.#options
     if (observer === undefined || trace === undefined || !isSampled(trace)) return undefined
-    return observer.begin({ trace, type, member, key, seq: 0, orderedMs: undefined })
+    return observer.begin({ trace, type, member, key, seq: 0, orderedMs: undefined, kind })
   }
 
   #finish({ execution, casts, outcomes }: Job): Executed {

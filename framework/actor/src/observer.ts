@@ -9,6 +9,8 @@ export interface TracedCommand {
   readonly seq: number
   /** When the log took it, milliseconds since 1970; undefined where it did not go through the log. */
   readonly orderedMs: number | undefined
+  /** Where one replica executes: whether what it comes to is recorded. */
+  readonly kind?: "command" | "query"
 }
 
 /** Watches commands that are traced while they run. It changes nothing of what they come to. */

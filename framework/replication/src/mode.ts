@@ -31,8 +31,12 @@ import type {
   TransferRequest,
 } from "./checkpoint.ts"
 import type { Decision } from "./decision.ts"
+import type { HaltReport } from "./halt.ts"
 import type { ClientLimits } from "./limits.ts"
-import type { ReignReport, ReignStatus } from "./reign.ts"
+import type { ReignBegun, ReignNotice, ReignStatus } from "./reign.ts"
+import type { ShipmentObserver } from "./shipment.ts"
+
+export type { HaltReport } from "./halt.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -108,6 +112,8 @@ export interface ReplicaOptions extends Membership {
   readonly observer?: Observer
   /** Measures commands, likewise. */
   readonly stopwatch?: Stopwatch
+  /** Watches where what traced commands came to goes, where one replica executes. */
+  readonly shipments?: ShipmentObserver
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -171,7 +177,9 @@ export type ReplicaOutput =
   /** Run these commands here, and only here; then say what they came to. */
   | { readonly _tag: "Execute"; readonly execution: Execution }
   /** Who is the master, and what that means, is another from here on. */
-  | { readonly _tag: "Reign"; readonly report: ReignReport }
+  | { readonly _tag: "Reign"; readonly report: ReignBegun }
+  /** For operators, from the master. */
+  | { readonly _tag: "Notice"; readonly notice: ReignNotice }
   /** Keep these changes, all or nothing; then say so. */
   | { readonly _tag: "Persist"; readonly changes: CheckpointChanges }
   /** To the log, in this replica's name: at least once, or never. */
@@ -207,23 +215,6 @@ export type ReplicaOutput =
  * passed goes on as before; but the next time that it is wrong is no accident, and it halts.
  */
 export type Probation = "open" | "passed"
-
-/** Why a replica halted. */
-export interface HaltReport {
-  readonly reason:
-    | "log-recreated"
-    | "log-gap"
-    | "log-regression"
-    | "log-rewritten"
-    | "log-lost-tail"
-    | "log-forked"
-    | "state-diverged"
-    | "store-damaged"
-    | "wrong-build"
-  readonly detail: string
-  readonly applied: number
-  readonly chain: Digest
-}
 
 /** `"unlisted"`: the roster does not name it, because it is new or because it was removed. Without a vote it follows the log. */
 export type ReplicaRole = "voter" | "standby" | "unlisted"

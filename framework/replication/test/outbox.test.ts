@@ -1,6 +1,6 @@
 import { decodeEnvelope, ClientId, InvalidArgument, SessionId } from "@lockstep/core"
 import { describe, expect, it } from "vitest"
-import { CLIENT_LIMITS } from "../src/mode.ts"
+import { CLIENT_LIMITS } from "../src/limits.ts"
 import { Outbox } from "../src/outbox.ts"
 
 const BATCH_BYTES_MAX = 8192

@@ -28,6 +28,7 @@ import type {
 import { tell } from "./listener.ts"
 import { askSubject, voter, votesSubject } from "./subjects.ts"
 import { Calls, type CallSpan } from "./telemetry/calls.ts"
+import { NoQuorums } from "./telemetry/no-quorums.ts"
 import { Dissents } from "./telemetry/records.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 
@@ -47,6 +48,7 @@ export class Lane {
   readonly #asker: Asker
   readonly #calls: Calls
   readonly #dissents: Dissents
+  readonly #noQuorums: NoQuorums
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
@@ -68,6 +70,7 @@ export class Lane {
     const { group, partition, client } = lane.options
     this.#options = lane.options
     this.#dissents = new Dissents({ group, partition })
+    this.#noQuorums = new NoQuorums({ mode: lane.mode, group, partition })
     this.#calls = new Calls({
       mode: lane.mode,
       group,
@@ -164,6 +167,7 @@ export class Lane {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
     this.#dissents.tell()
+    this.#noQuorums.tell()
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
   }
 
@@ -217,6 +221,7 @@ export class Lane {
         return settle(output.call, output.outcome)
       case "Fail":
         output.call.span?.failed(output.error)
+        this.#noQuorums.failed(output.error, output.call.span?.context)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
           this.#metrics.failed(output.call.call, output.error, this.#nowMs - output.call.sinceMs)
         calls.set(output.error, { lane: this, call: output.call.call })

@@ -7,14 +7,19 @@ import {
   type UncaughtError,
 } from "@lockstep/actor"
 import type { GroupName, Partition, ReplicaId } from "@lockstep/core"
+import type { ReplicaOptions } from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
 import { Journal, type Journaling } from "./journal.ts"
+import type { Replications } from "./telemetry/replications.ts"
 import { VolatileJournal } from "./volatile-journal.ts"
 
 /** What a seat needs besides where one replica executes, and the others are given what it came to. */
 export interface Once {
   readonly journal: Journaling
   readonly executor: Executor
+  /** What a protocol begins with, in place of one before. */
+  begin(): Pick<ReplicaOptions, "journal" | "shipments">
+  close(): Promise<void>
 }
 
 /** Opens the journal, on the disk where there is a folder, and makes an executor that may use the outside world. */
@@ -28,6 +33,7 @@ export function openOnce(
     readonly definitions: ReadonlyMap<string, ActorDefinition>
     readonly observer: Observer
     readonly stopwatch: Stopwatch | undefined
+    readonly replications: Replications
   },
   listener: {
     readonly onJournaled: (write: number) => void
@@ -35,7 +41,7 @@ export function openOnce(
     readonly onEvent: (event: HostEvent) => void
   },
 ): Once {
-  const { partition, dataDir, definitions, observer, stopwatch } = of
+  const { partition, dataDir, definitions, observer, stopwatch, replications } = of
   const { onJournaled, onUncaught, onEvent } = listener
   const journal =
     dataDir === undefined
@@ -47,5 +53,16 @@ export function openOnce(
         })
   const world = { clock: Date.now, random: Math.random, uuid: randomUUID }
   const watching = { observer, ...(stopwatch && { stopwatch }) }
-  return { journal, executor: new Executor({ definitions, ...world, onUncaught, ...watching }) }
+  return {
+    journal,
+    executor: new Executor({ definitions, ...world, onUncaught, ...watching }),
+    begin() {
+      replications.end()
+      return { journal: journal.records(), shipments: replications }
+    },
+    close() {
+      replications.end()
+      return journal.close()
+    },
+  }
 }

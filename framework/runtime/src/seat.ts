@@ -22,6 +22,7 @@ import {
   type StagedCheckpoint,
 } from "@lockstep/replication"
 import { departure } from "./departure.ts"
+import { eventOf } from "./events.ts"
 import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
@@ -39,6 +40,7 @@ import {
 } from "./subjects.ts"
 import { Executions } from "./telemetry/executions.ts"
 import type { SeatTimes } from "./telemetry/seat-times.ts"
+import { Replications } from "./telemetry/replications.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
 
@@ -88,23 +90,28 @@ export class Seat {
     this.#group = group
     this.#replica = replica
     this.#partition = partition
-    this.#onEvent = (event) => tell(options.onEvent, event)
+    const place = { group: group.group, partition, replica }
+    const replications = new Replications(place)
+    this.#onEvent = (event) => {
+      replications.event(event)
+      tell(options.onEvent, event)
+    }
     const [actorClass] = options.actors
     invariant(actorClass !== undefined, "a host has at least one actor class")
     const logId = group.logIds[partition] ?? ""
     const mode = hostable(actorClass, group)
     this.#keepsShards = mode.storage === "shards"
     const { dataDir, actorBytesMax } = options
-    const kept = { group: group.group, replica, partition, logId, storage: mode.storage, times }
+    const kept = { ...place, logId, storage: mode.storage, times }
     this.#keeper =
       dataDir === undefined
         ? undefined
         : new Keeper(dataDir, kept, this.#onEvent, (seq) => this.#step({ _tag: "Persisted", seq }))
     this.#truncateMarginEntries = options.truncateMarginEntries
-    const observer = new Executions({ mode, group: group.group, partition, replica })
+    const observer = new Executions({ mode, ...place }, replications)
     if (mode.execution === "once")
       this.#once = openOnce(
-        { ...kept, dataDir, definitions, observer, stopwatch: times },
+        { ...kept, dataDir, definitions, observer, stopwatch: times, replications },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
@@ -113,11 +120,9 @@ export class Seat {
       )
     this.#make = (begin) =>
       mode.replica({
-        group: group.group,
-        partition,
+        ...place,
         roster: genesisRoster(group.replicas),
         logId,
-        replica,
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
@@ -126,7 +131,7 @@ export class Seat {
         incarnation: randomUUID(),
         observer,
         ...(times && { stopwatch: times }),
-        ...(this.#once && { journal: this.#once.journal.records() }),
+        ...this.#once?.begin(),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
@@ -210,7 +215,7 @@ export class Seat {
       leave: () => this.#step({ _tag: "Leave" }),
     })
     for (const stop of this.#stops) stop()
-    await this.#once?.journal.close()
+    await this.#once?.close()
     this.#attestations.close()
     this.#keeper?.close()
   }
@@ -355,8 +360,6 @@ export class Seat {
           this.#step({ _tag: "Executed", executed }, protocol),
         )
       }
-      case "Reign":
-        return this.#onEvent({ event: "reign", partition: this.#partition, ...output.report })
       case "Persist":
         return this.#keeper?.keep(output.changes)
       case "Attest":
@@ -373,14 +376,11 @@ export class Seat {
         return this.#transfers.ask(output.to, output.request)
       case "Install":
         return this.#install(output.checkpoint)
-      case "Membership": {
-        const { role, roster } = output
-        const { epoch, voters, standbys } = roster
-        const partition = this.#partition
-        return this.#onEvent({ event: "membership", partition, epoch, role, voters, standbys })
-      }
+      case "Reign":
+      case "Notice":
+      case "Membership":
       case "Waits":
-        return this.#onEvent({ event: "waits", partition: this.#partition, detail: output.detail })
+        return this.#onEvent(eventOf(output, this.#partition))
       case "Reattach":
         if (output.complaint === undefined) return this.#tail.reattach()
         this.#onEvent({ event: "log-suspect", partition: this.#partition, ...output.complaint })

@@ -175,8 +175,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       const isBounded = reads !== "linearizable" && pending.sends === 1
       const maxStalenessMs = isBounded ? reads.maxStalenessMs : undefined
       const atLeast = this.#known
-      const question = { _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope } as const
-      return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, encodeQuestion(question))
+      const question = encodeQuestion({ _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope })
+      return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, question, pending.calls)
     }
     const { sentIn, isRetried } = pending
     const isFirst = sentIn === undefined || sentIn === epoch || isRetried || kind === "opening"
@@ -189,8 +189,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     this.#outputs.push({ _tag: "Ask", replica: primary, bytes, token, calls: pending.calls })
   }
 
-  #ask(replica: ReplicaId, bytes: Uint8Array): void {
-    this.#outputs.push({ _tag: "Ask", replica, bytes })
+  #ask(replica: ReplicaId, bytes: Uint8Array, calls: Pending<Call>["calls"] = []): void {
+    this.#outputs.push({ _tag: "Ask", replica, bytes, calls })
   }
 
   /** Every number below it is settled, so replicas may forget those answers. */

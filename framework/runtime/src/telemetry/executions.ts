@@ -14,14 +14,17 @@ import {
 import { admitSpan, admitTracer, within } from "./in-commands.ts"
 import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS } from "./names.ts"
 import { aboutPlace, destinationOf, type Place } from "./place.ts"
+import type { Replications } from "./replications.ts"
 import { contextOf } from "./traceparent.ts"
 
 /** Spans of the commands that one replica executes, of those that are traced. */
 export class Executions implements Observer {
   readonly #destination: string
   readonly #about: Attributes
+  readonly #replications: Replications
 
-  constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }) {
+  constructor({ mode, ...place }: Place & { readonly mode: ReplicationMode }, replications: Replications) {
+    this.#replications = replications
     const { template, destination } = destinationOf(mode, place)
     this.#destination = destination
     this.#about = {
@@ -38,7 +41,7 @@ export class Executions implements Observer {
     return context.with(UNTRACED, command)
   }
 
-  begin({ trace: traceparent, type, member, seq, orderedMs }: TracedCommand): Observation {
+  begin({ trace: traceparent, type, member, seq, orderedMs, kind }: TracedCommand): Observation {
     const parent = contextOf(traceparent)
     if (parent === undefined) return UNSEEN
     const attributes: Attributes = { ...this.#about }
@@ -51,6 +54,7 @@ export class Executions implements Observer {
       { kind: SpanKind.CONSUMER, attributes },
       parent,
     )
+    if (kind === "command") this.#replications.executing(traceparent, trace.setSpan(parent, process))
     const apply = tracer.startSpan(
       SPANS.apply(type, member),
       { kind: SpanKind.INTERNAL },

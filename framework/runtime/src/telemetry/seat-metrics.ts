@@ -123,6 +123,8 @@ export const NO_EVENTS: Readonly<Record<HostEvent["event"], number>> = {
   membership: 0,
   waits: 0,
   reign: 0,
+  "in-sync": 0,
+  serves: 0,
   "journal-failed": 0,
   "journal-cut": 0,
   "truncation-failed": 0,
