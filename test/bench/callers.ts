@@ -23,22 +23,6 @@ export async function callAll(
   return performance.now() - start
 }
 
-/**
- * Has so many callers call for so long, each as above; those that are under way at the end are waited for. Yields calls per second.
- */
-export async function callFor(
-  options: { readonly forMs: number; readonly open: number },
-  call: (index: number) => Promise<unknown>,
-): Promise<number> {
-  let made = 0
-  const start = performance.now()
-  const run = async (): Promise<void> => {
-    while (performance.now() - start < options.forMs) await call(made++)
-  }
-  await Promise.all(Array.from({ length: options.open }, run))
-  return made / ((performance.now() - start) / 1000)
-}
-
 /** The latency of each of so many calls, one after the other, milliseconds. */
 export async function latencies(
   calls: number,
