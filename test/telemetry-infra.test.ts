@@ -11,9 +11,12 @@ const read = (file: string): string => readFileSync(new URL(`../infra/${file}`, 
 /** What Prometheus calls a name that comes by OTLP. */
 const underscored = (name: string): string => name.replaceAll(".", "_")
 
+/** Units that are part of a name there; what is in braces is none. */
+const UNITS: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes" }
+
 /** The series of a metric, as OTLP is translated by default. */
 function seriesOf({ name, kind, unit }: Metric): ReadonlyArray<string> {
-  const base = underscored(name) + (unit === "s" ? "_seconds" : "")
+  const base = underscored(name) + (UNITS[unit] ?? "")
   switch (kind) {
     case "histogram":
       return ["_bucket", "_count", "_sum"].map((suffix) => base + suffix)
@@ -164,6 +167,19 @@ describe("infra/otel/collector.yaml", () => {
       expect(new Set(pipelines.flatMap((pipeline) => pipeline[part]))).toEqual(
         new Set(Object.keys(collector[part])),
       )
+  })
+
+  it("runs in the collector that we build: it has the parts, all of one release", () => {
+    const program = read("otel/collector/main.go")
+    const modules = read("otel/collector/go.mod")
+    const parts = (["receivers", "processors", "exporters"] as const).flatMap((kind) =>
+      Object.keys(collector[kind]).map((name) => name.replaceAll("_", "") + kind.slice(0, -1)),
+    )
+    expect(parts.filter((part) => !program.includes(`${part}.NewFactory()`))).toEqual([])
+    expect(parts.length).toBeGreaterThan(0)
+    const [, release = ""] = /collector\/otelcol v(\S+)/.exec(modules) ?? []
+    expect(program).toContain(`Version: "${release}"`)
+    expect(parts.filter((part) => !modules.includes(`/${part} v${release}\n`))).toEqual([])
   })
 
   it("is told by its environment what its README says", () => {

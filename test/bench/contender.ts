@@ -4,3 +4,20 @@ export interface Contender extends AsyncDisposable {
   /** A function that adds one to this key's counter, and resolves with what it is then. */
   counter(key: string): () => Promise<number>
 }
+
+/** What an answer promises, and what it took to give it: like is compared with like. */
+export interface Terms {
+  /** When what was answered is on a disk, by fsync. */
+  readonly synced: "each write" | "every second" | "never"
+  /** How many copies have what was answered. */
+  readonly copies: number
+  /** How many times an add is executed. */
+  readonly executed: number
+  /** Versions, connections, and what else there is to know. */
+  readonly about: string
+}
+
+/** What people might use instead: servers of its own, and whatever it promises. */
+export interface Peer extends Contender {
+  readonly terms: Terms
+}

@@ -57,9 +57,13 @@ export async function measureTracing(scale: Scale): Promise<Table> {
     },
     { name: "each call a root, none sampled", group: traced, calls: never },
   ]
-  const found = variants.map(() => ({ p50Ms: new Array<number>(), perSecond: new Array<number>() }))
+  const found = variants.map((variant) => ({
+    variant,
+    p50Ms: new Array<number>(),
+    perSecond: new Array<number>(),
+  }))
   for (let round = 0; round <= rounds; round++)
-    for (const [index, variant] of variants.entries()) {
+    for (const { variant, p50Ms, perSecond } of found) {
       const client = await variant.group.connect()
       const counters = KEYS.map((key) => client.actor(Voted, key))
       await using sdk = register(variant, sink.url)
@@ -68,13 +72,14 @@ export async function measureTracing(scale: Scale): Promise<Table> {
       const tookMs = await callAll({ calls: work.commands, open: IN_FLIGHT, within: sdk.within }, call)
       process.stderr.write(".")
       if (round === 0) continue // it warms up, and counts for nothing
-      found[index]?.p50Ms.push(percentile(sorted, 0.5))
-      found[index]?.perSecond.push(work.commands / (tookMs / 1000))
+      p50Ms.push(percentile(sorted, 0.5))
+      perSecond.push(work.commands / (tookMs / 1000))
     }
   process.stderr.write("\n")
   /** Of rounds that ran side by side. */
   const ratio = (of: number, to: number): string => {
-    const ratios = found[of]?.perSecond.map((each, round) => each / (found[to]?.perSecond[round] ?? NaN)) ?? []
+    const ratios =
+      found[of]?.perSecond.map((each, round) => each / (found[to]?.perSecond[round] ?? NaN)) ?? []
     return `${median(ratios).toFixed(3)} (±${(spread(ratios) * 100).toFixed(1)} %)`
   }
   return {
@@ -89,18 +94,15 @@ export async function measureTracing(scale: Scale): Promise<Table> {
       { title: "commands/s", figure: "perSecond", format: count },
       { title: "", figure: "perSecondSpread", format: plusMinus },
     ],
-    rows: variants.map(({ name }, index) => {
-      const { p50Ms = [], perSecond = [] } = found[index] ?? {}
-      return {
-        name,
-        figures: {
-          p50Ms: median(p50Ms),
-          p50Spread: spread(p50Ms),
-          perSecond: median(perSecond),
-          perSecondSpread: spread(perSecond),
-        },
-      }
-    }),
+    rows: found.map(({ variant: { name }, p50Ms, perSecond }) => ({
+      name,
+      figures: {
+        p50Ms: median(p50Ms),
+        p50Spread: spread(p50Ms),
+        perSecond: median(perSecond),
+        perSecondSpread: spread(perSecond),
+      },
+    })),
     notes: [
       "medians of rounds (spread); spans go to a receiver in the bench's own process, which throws them away",
       "in requests: each caller is in the midst of a request, which has a span of its own, and makes its calls in there",

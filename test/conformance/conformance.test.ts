@@ -6,23 +6,11 @@ import {
   LockstepError,
   type NoQuorum,
   type OutcomeUnknown,
-  primaryBackup,
-  stateMachine,
 } from "lockstep"
 import { describe, expect, it } from "vitest"
 import { Group } from "./group.ts"
+import { MODES } from "./modes.ts"
 import { walletIn } from "./wallet.ts"
-
-const once = primaryBackup({ replication: "synchronous" })
-
-/** Every mode, and what callers may rely on in all of them. What one promises beyond that is tested where it stands. */
-const MODES: Readonly<Record<string, ReplicationMode>> = {
-  "state machine, replicas may lie": stateMachine({ faults: 1, faultModel: "byzantine" }),
-  "state machine, replicas may crash": stateMachine({ faults: 1, faultModel: "crash" }),
-  "primary and backups, synchronous": once,
-  "primary and backups, semi-synchronous": primaryBackup({ replication: "semi-synchronous" }),
-  "primary and backups, asynchronous": primaryBackup({ replication: "asynchronous" }),
-}
 
 /** What `retry` takes. */
 type Undecided = NoQuorum | OutcomeUnknown | Diverged
@@ -36,10 +24,13 @@ async function begun(mode: ReplicationMode) {
   return { group, client, actor, wallet, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
+/** Of every mode. */
+const REPLICAS = 3
+
 /** It has executed all that it missed; and where there is a master, that one counts on everybody. */
 function isWhole({ status }: Host): boolean {
   return status.every(
-    ({ caughtUp, reign }) => caughtUp && (reign === undefined || reign.inSync.length === once.replicas),
+    ({ caughtUp, reign }) => caughtUp && (reign === undefined || reign.inSync.length === REPLICAS),
   )
 }
 
@@ -51,6 +42,7 @@ async function errorOf(call: Promise<unknown>): Promise<unknown> {
   }
 }
 
+/** What callers may rely on in all of them. What one promises beyond that is tested where it stands. */
 describe.each(Object.entries(MODES))("%s", (_name, mode) => {
   it("executes each call once, one after the other, and a query sees what was answered before it", async () => {
     await using run = await begun(mode)

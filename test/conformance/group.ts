@@ -1,26 +1,39 @@
 import type { ReplicationMode } from "@lockstep/replication"
-import { type ActorClass, type Client, connect, type Host, host } from "lockstep"
+import {
+  type ActorClass,
+  type Client,
+  type ConnectOptions,
+  connect,
+  type Host,
+  host,
+  type HostOptions,
+} from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
+type Creation = Omit<NonNullable<HostOptions["create"]>, "replicas">
+
 /** The replicas of one mode, on a nats-server and disks of their own; each can be stopped, and started on what its disk holds. */
 export class Group implements AsyncDisposable {
   readonly #server: Server
   readonly #actor: ActorClass
+  readonly #create: Creation
   readonly #names: ReadonlyArray<string>
   readonly #root = mkdtempSync(join(tmpdir(), "lockstep-conformance-"))
   readonly #hosts = new Map<string, Host>()
 
-  private constructor(server: Server, actor: ActorClass, mode: ReplicationMode) {
+  private constructor(server: Server, actor: ActorClass, mode: ReplicationMode, create: Creation) {
     this.#server = server
     this.#actor = actor
+    this.#create = create
     this.#names = Array.from({ length: mode.replicas }, (_, i) => `r${i}`)
   }
 
-  static async start(actor: ActorClass, mode: ReplicationMode): Promise<Group> {
-    const group = new Group(await startServer(), actor, mode)
+  /** `create`: of the group, where it is not to be as it is made by default. */
+  static async start(actor: ActorClass, mode: ReplicationMode, create: Creation = {}): Promise<Group> {
+    const group = new Group(await startServer(), actor, mode, create)
     await group.startAll()
     return group
   }
@@ -33,8 +46,8 @@ export class Group implements AsyncDisposable {
     return [...this.#hosts.values()]
   }
 
-  connect(deadlineMs = 20_000): Promise<Client> {
-    return connect({ servers: this.#server.url, limits: { deadlineMs } })
+  connect(deadlineMs = 20_000, limits: ConnectOptions["limits"] = {}): Promise<Client> {
+    return connect({ servers: this.#server.url, limits: { deadlineMs, ...limits } })
   }
 
   async start(replica: string): Promise<void> {
@@ -42,7 +55,7 @@ export class Group implements AsyncDisposable {
       servers: this.#server.url,
       actors: [this.#actor],
       replica,
-      create: { replicas: this.#names },
+      create: { ...this.#create, replicas: this.#names },
       dataDir: join(this.#root, replica),
     })
     this.#hosts.set(replica, running)

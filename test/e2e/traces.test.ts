@@ -62,7 +62,9 @@ describe("the departures sample, traced into a folder", () => {
     const wanted = traces.map((trace) => spans.filter(({ traceId }) => traceId === trace))
     expect(shown).toEqual(new Set(wanted.flat().map(({ spanId }) => spanId)))
     const [slowest = [], dissent = [], missing = []] = wanted
-    for (const trace of wanted)
+    // the slowest may be one of those that ask for a board, all at once
+    expect(names(slowest)).toEqual(expect.arrayContaining(["send", "vote", "process", "apply"]))
+    for (const trace of [dissent, missing])
       expect(names(trace)).toEqual(expect.arrayContaining(["depart", "send", "vote", "process", "apply"]))
     expect(rootsOf(slowest)).toHaveLength(1)
     expect(count(dissent, "process")).toBe(3)
@@ -173,7 +175,7 @@ function rootsOf(trace: ReadonlyArray<Span>): ReadonlyArray<Span> {
 }
 
 function votes(trace: ReadonlyArray<Span>, of: string): number {
-  const [call] = rootsOf(trace)
-  const attribute = call?.attributes.find(({ key }) => key === `lockstep.votes.${of}`)
+  const attributes = trace.flatMap((span) => span.attributes)
+  const attribute = attributes.find(({ key }) => key === `lockstep.votes.${of}`)
   return Number(attribute?.value.intValue ?? -1)
 }

@@ -9,7 +9,7 @@ export type Fault = "value" | "state" | "error" | "flip"
 
 const MODULE = new URL("ledger.ts", import.meta.url).pathname
 /** Lets a replica process read a TypeScript module with decorators. */
-const TYPESCRIPT = {
+export const TYPESCRIPT = {
   NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}`,
 }
 

@@ -15,7 +15,8 @@ import { describe, expect, it } from "vitest"
 import { METRICS } from "../../framework/runtime/src/telemetry/metrics.ts"
 import { Group } from "../conformance/group.ts"
 import { walletIn } from "../conformance/wallet.ts"
-import { Meters, type Point } from "../telemetry/meters.ts"
+import { Meters } from "../telemetry/meters.ts"
+import { numberOf, pointOf, sumOf, values } from "../telemetry/points.ts"
 import { Receiver } from "../telemetry/receiver.ts"
 import { LedgerGroup } from "./group.ts"
 import { Ledger } from "./ledger.ts"
@@ -24,39 +25,26 @@ const voted = stateMachine({ faults: 1, faultModel: "byzantine" })
 const once = primaryBackup({ replication: "synchronous" })
 const soon = { timeout: 20_000 }
 
-async function begun(mode: ReplicationMode, temporality = AggregationTemporality.CUMULATIVE) {
+async function begun(
+  mode: ReplicationMode,
+  temporality = AggregationTemporality.CUMULATIVE,
+  checkpointEveryBatches = 1000,
+) {
   const stack = new AsyncDisposableStack()
   const meters = stack.use(new Meters(temporality))
   const actor = walletIn(mode)
-  const group = stack.use(await Group.start(actor, mode))
+  const group = stack.use(await Group.start(actor, mode, { checkpointEveryBatches }))
   const client = stack.use(await group.connect())
   const wallet = client.actor(actor, "the key of an actor")
   return { actor, meters, group, client, wallet, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
-/** The values of one metric, by some of its attributes. */
-async function values(
-  meters: Meters,
-  { name, attributes }: { readonly name: string; readonly attributes: ReadonlyArray<string> },
-): Promise<Readonly<Record<string, number>>> {
-  const own = attributes.filter((attribute) => !/^lockstep\.(group|partition)$/.test(attribute))
-  const points = (await meters.collect()).filter((point) => point.name === name)
-  return Object.fromEntries(
-    points.map((point) => [own.map((attribute) => point.attributes[attribute]).join(" "), numberOf(point)]),
-  )
-}
-
-function numberOf({ value }: Point): number {
-  return typeof value === "number" ? value : value.count
-}
-
-/** Of all that a histogram was told. */
-function sumOf(point: Point | undefined): number | undefined {
-  return point === undefined || typeof point.value === "number" ? undefined : point.value.sum
-}
-
 const names = async (meters: Meters) => new Set((await meters.collect()).map(({ name }) => name))
 const all = Object.values(METRICS)
+/** There is nothing to measure where one replica decides. */
+const ofVotes: ReadonlySet<string> = new Set(
+  [METRICS.voteDuration, METRICS.appendDuration, METRICS.margin].map(({ name }) => name),
+)
 
 describe("metrics of replicas that vote", () => {
   it("say how long calls took, what was voted, and how each replica is", async () => {
@@ -71,7 +59,7 @@ describe("metrics of replicas that vote", () => {
     })
     expect(await values(meters, METRICS.commands)).toEqual({ "": 4 })
     expect(await values(meters, METRICS.batches)).toEqual({ "": 4 })
-    expect(await values(meters, METRICS.votesMatched)).toEqual({ "": 15 })
+    expect(await values(meters, METRICS.votesMatched)).toEqual({ r0: 5, r1: 5, r2: 5 })
     expect(await values(meters, METRICS.votesDissented)).toEqual({ r0: 0, r1: 0, r2: 0 })
     expect(await values(meters, METRICS.executed)).toEqual({ r0: 4, r1: 4, r2: 4 })
     expect(await values(meters, METRICS.actors)).toEqual({ r0: 1, r1: 1, r2: 1 })
@@ -87,19 +75,68 @@ describe("metrics of replicas that vote", () => {
     const startMs = performance.now()
     await run.wallet.deposit(1n)
     const tookMs = performance.now() - startMs
-    const point = (await run.meters.collect()).find(({ name }) => name === METRICS.callDuration.name)
+    const point = await pointOf(run.meters, METRICS.callDuration)
     expect(point && numberOf(point)).toBe(1)
     expect(sumOf(point)).toBeGreaterThan(0)
     expect(sumOf(point)).toBeLessThanOrEqual(tookMs / 1000)
   })
 
-  it("are those of the table, with the attributes that it says, and the key of no actor", async () => {
+  it("measure the vote, and the log's acknowledgement, once for each batch", async () => {
     await using run = await begun(voted)
+    const startMs = performance.now()
+    await Promise.all(Array.from({ length: 100 }, () => run.wallet.deposit(1n)))
+    await run.wallet.deposit(1n)
+    const tookMs = performance.now() - startMs
+    expect(run.client.counts.batches).toBe(2)
+    expect(await values(run.meters, METRICS.voteDuration)).toEqual({ "": 2 })
+    await expect.poll(() => values(run.meters, METRICS.appendDuration), soon).toEqual({ "": 2 })
+    for (const metric of [METRICS.voteDuration, METRICS.appendDuration]) {
+      const sum = sumOf(await pointOf(run.meters, metric))
+      expect(sum).toBeGreaterThan(0)
+      expect(sum).toBeLessThanOrEqual(tookMs / 1000)
+    }
+  })
+
+  it("say how many commands wait, and how many batches are not sent for that", async () => {
+    await using run = await begun(voted)
+    await using client = await run.group.connect(20_000, { windowMax: 1 })
+    const wallet = client.actor(run.actor, "w")
+    await wallet.deposit(1n)
+    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 0 })
+    await run.group.stopAll()
+    const calls = Array.from({ length: 5 }, () => wallet.deposit(1n))
+    await expect.poll(() => client.counts.batches).toBe(2)
+    calls.push(wallet.deposit(1n), wallet.deposit(1n))
+    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 7 })
+    expect(await values(run.meters, METRICS.unsent)).toEqual({ "": 1 })
+    await run.group.startAll()
+    await Promise.all(calls)
+    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 0 })
+    expect(await values(run.meters, METRICS.unsent)).toEqual({ "": 0 })
+  })
+
+  it("say how many more replicas may fail, as soon as one owes a vote for a second", async () => {
+    await using run = await begun(voted)
+    expect(await values(run.meters, METRICS.margin)).toEqual({})
+    const margin = async () => {
+      await run.wallet.deposit(1n)
+      return (await values(run.meters, METRICS.margin))[""]
+    }
+    expect(await margin()).toBe(1)
+    await run.group.stop("r1")
+    await expect.poll(margin, { ...soon, interval: 200 }).toBe(0)
+    await run.group.start("r1")
+    await expect.poll(margin, soon).toBe(1)
+  })
+
+  it("are those of the table, with the attributes that it says, and the key of no actor", async () => {
+    await using run = await begun(voted, AggregationTemporality.CUMULATIVE, 1)
     await run.wallet.deposit(1n)
     const points = await run.meters.collect()
-    expect(await names(run.meters)).toEqual(
-      new Set(all.map(({ name }) => name).filter((name) => !name.startsWith("lockstep.reign."))),
-    )
+    const ofMasters = (name: string): boolean => name.startsWith("lockstep.reign.")
+    await expect
+      .poll(() => names(run.meters), soon)
+      .toEqual(new Set(all.map(({ name }) => name).filter((name) => !ofMasters(name))))
     const allowed = new Map<string, ReadonlyArray<string>>(
       all.map(({ name, attributes }) => [name, attributes]),
     )
@@ -186,6 +223,7 @@ describe("metrics of replicas that vote", () => {
     await expect.poll(rejoins, soon).toBe(1)
     const { r0, r1 = 0, r2 } = await values(meters, METRICS.votesDissented)
     expect([r0, r1 > 0, r2]).toEqual([0, true, 0])
+    expect(await values(meters, METRICS.margin)).toEqual({ "": 0 })
     expect(await values(meters, METRICS.events)).toMatchObject({ "r1 rejoining": 1, "r0 rejoining": 0 })
     // it began anew, was wrong again, and gave up
     await expect
@@ -196,7 +234,7 @@ describe("metrics of replicas that vote", () => {
 
 describe("metrics of replicas with a master", () => {
   it("say who is the master, and how far the others are", async () => {
-    await using run = await begun(once)
+    await using run = await begun(once, AggregationTemporality.CUMULATIVE, 1)
     const { meters } = run
     for (let i = 0; i < 3; i++) await run.wallet.deposit(5n)
     const [master = "", ...others] = run.group.hosts
@@ -211,12 +249,19 @@ describe("metrics of replicas with a master", () => {
     expect((await values(meters, METRICS.reignInSync))[master]).toBe(run.group.names.length)
     expect((await values(meters, METRICS.reignLossWindow))[master]).toBe(0)
     expect((await values(meters, METRICS.reignDegraded))[master]).toBe(0)
-    expect(await names(meters)).toEqual(new Set(all.map(({ name }) => name)))
+    await expect
+      .poll(() => names(meters), soon)
+      .toEqual(new Set(all.map(({ name }) => name).filter((name) => !ofVotes.has(name))))
+    expect((await values(meters, METRICS.reignMargin))[master]).toBe(2)
     const { [master]: before = 0 } = await values(meters, METRICS.reignEpoch)
     await run.group.stop(master)
     await run.wallet.deposit(1n)
     const after = await values(meters, METRICS.reignEpoch)
     expect(Math.max(...backups.map((backup) => after[backup] ?? 0))).toBe(before + 1)
+    const margins = async () => Object.entries(await values(meters, METRICS.reignMargin))
+    await expect
+      .poll(async () => (await margins()).filter(([of]) => of !== master).map(([, n]) => n), soon)
+      .toEqual([1])
   })
 })
 
@@ -234,10 +279,14 @@ describe("replica processes", () => {
     await using group = await LedgerGroup.start({}, {}, "copies", telemetry)
     await using client = await group.connect()
     await client.actor(Ledger, "key").record("entry")
-    const seats = all.filter(({ name }) => name.startsWith("lockstep.replica.")).map(({ name }) => name)
+    // these have no disk, and keep no checkpoints
+    const seats = all
+      .map(({ name }) => name)
+      .filter((name) => /^(rpc\.server|lockstep\.replica)\./.test(name))
+      .filter((name) => !/checkpoint\.(duration|written|size|age)$/.test(name))
     for (const replica of ["r0", "r1", "r2"])
       await expect.poll(() => receiver.metrics.get(replica), soon).toEqual(new Set(seats))
-    expect(receiver.spans).toEqual([])
+    expect([receiver.spans, receiver.refused]).toEqual([[], []])
   })
 })
 

@@ -1,6 +1,6 @@
 import type { ReplicaProcess } from "@lockstep/replica-service/process"
 import { connect, createGroup, UnsafeSetting } from "lockstep"
-import { type Cluster, startCluster } from "@lockstep/nats"
+import { type Cluster, openConnection, startCluster } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect as connectNats } from "@nats-io/transport-node"
 import { describe, expect, it } from "vitest"
@@ -32,6 +32,25 @@ describe("the production configuration on three nodes", () => {
     await load.progress(100)
     await load.stopAndCheck()
     await expectEqual(replicas)
+  })
+
+  it("lets callers ask replicas to tell of calls that they disagree on, and each replica answer where it votes", async () => {
+    await using cluster = await startCluster({ configFile, env })
+    const open = (user: string) => openConnection({ ...as(user, cluster), name: user })
+    await using client = await open("client")
+    await using r0 = await open("r0")
+    const heard: Array<string> = []
+    r0.subscribe("dissent.main.0", (_, bytes) => {
+      r0.publish("vote.main.r1.c", Buffer.from(`no vote of mine: ${Buffer.from(bytes).toString()}`))
+      r0.publish("vote.main.r0.c", Buffer.from(`told: ${Buffer.from(bytes).toString()}`))
+    })
+    client.subscribe("vote.main.*.c", (subject, bytes) =>
+      heard.push(`${subject} ${Buffer.from(bytes).toString()}`),
+    )
+    await Promise.all([r0.flush(), client.flush()])
+    r0.publish("dissent.main.0", Buffer.from("by a replica"))
+    client.publish("dissent.main.0", Buffer.from("by a caller"))
+    await expect.poll(() => heard, { timeout: 10_000 }).toEqual(["vote.main.r0.c told: by a caller"])
   })
 
   it("refuses a group in production whose log is on one server only", async () => {

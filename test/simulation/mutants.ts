@@ -197,6 +197,14 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     seedsMax: 50,
   },
   {
+    name: "spans-voted-on",
+    bug: "where a replica tells of commands is a part of what it votes for",
+    file: MANDATE,
+    find: "outcomes: digest(outcomes),",
+    replace: "outcomes: digest(spans === undefined ? outcomes : [...spans].join()),",
+    seedsMax: 50,
+  },
+  {
     name: "actors-forgotten",
     bug: "an actor begins anew with every command",
     file: ACTORS,

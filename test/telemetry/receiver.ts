@@ -1,44 +1,43 @@
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { gunzipSync } from "node:zlib"
+import {
+  attributesOf,
+  readRequest,
+  type ReceivedMetric,
+  type ReceivedRecord,
+  type ReceivedSpan,
+  type Signals,
+} from "./otlp.ts"
 
-/** A span as OTLP/JSON has it. */
-export interface ReceivedSpan {
-  readonly traceId: string
-  readonly spanId: string
-  readonly parentSpanId?: string
-  readonly name: string
-  readonly attributes: ReadonlyArray<{
-    readonly key: string
-    readonly value: Readonly<Record<string, unknown>>
-  }>
-}
-
-/** Spans of one service. */
-interface ResourceSpans {
-  readonly resource: Pick<ReceivedSpan, "attributes">
-  readonly scopeSpans: ReadonlyArray<{ readonly spans: ReadonlyArray<ReceivedSpan> }>
-}
-
-/** Metrics of one service. */
-interface ResourceMetrics {
-  readonly resource: Pick<ReceivedSpan, "attributes">
-  readonly scopeMetrics: ReadonlyArray<{ readonly metrics: ReadonlyArray<{ readonly name: string }> }>
-}
-
-/** Receives OTLP/HTTP with JSON, on a port of its own, and keeps what it got. */
+/** Receives OTLP/HTTP, as protobuf and as JSON, on a port of its own, and keeps what it got: by the instance of the service that sent it. */
 export class Receiver implements AsyncDisposable {
-  /** By the instance of the service that sent them. */
   readonly spans: Array<{ readonly instance: string; readonly span: ReceivedSpan }> = []
-  /** Names, by the instance of the service that sent them. */
+  /** Names of metrics. */
   readonly metrics = new Map<string, Set<string>>()
+  /** Each metric as often as it came. */
+  readonly measured: Array<{ readonly instance: string; readonly metric: ReceivedMetric }> = []
+  readonly records: Array<{ readonly instance: string; readonly record: ReceivedRecord }> = []
+  /** How requests were written, and what was wrong with those that could not be read. */
+  readonly contentTypes = new Set<string>()
+  readonly refused: Array<unknown> = []
   readonly #server = createServer((request, response) => {
     const parts: Array<Buffer> = []
     request.on("data", (part: Buffer) => parts.push(part))
     request.on("end", () => {
-      const text = Buffer.concat(parts).toString()
-      if (request.url === "/v1/traces") this.#takeSpans(text)
-      if (request.url === "/v1/metrics") this.#takeMetrics(text)
-      response.writeHead(200, { "content-type": "application/json" }).end("{}")
+      const contentType = request.headers["content-type"] ?? ""
+      const isGzip = request.headers["content-encoding"] === "gzip"
+      try {
+        const sent = Buffer.concat(parts)
+        this.#take(request.url ?? "", { contentType, bytes: isGzip ? gunzipSync(sent) : sent })
+      } catch (error) {
+        this.refused.push(error)
+        response.writeHead(400).end()
+        return
+      }
+      // an answer that says nothing is no bytes in protobuf
+      const isJson = contentType === "application/json"
+      response.writeHead(200, { "content-type": contentType }).end(isJson ? "{}" : "")
     })
   })
 
@@ -57,27 +56,35 @@ export class Receiver implements AsyncDisposable {
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  #takeSpans(text: string): void {
-    const { resourceSpans } = JSON.parse(text) as { readonly resourceSpans: ReadonlyArray<ResourceSpans> } // that is OTLP
-    for (const { resource, scopeSpans } of resourceSpans) {
-      const instance = instanceOf(resource)
-      for (const { spans } of scopeSpans) for (const span of spans) this.spans.push({ instance, span })
-    }
-  }
-
-  #takeMetrics(text: string): void {
-    const { resourceMetrics } = JSON.parse(text) as {
-      readonly resourceMetrics: ReadonlyArray<ResourceMetrics>
-    } // that is OTLP
-    for (const { resource, scopeMetrics } of resourceMetrics) {
-      const instance = instanceOf(resource)
-      const names = this.metrics.get(instance) ?? new Set()
-      this.metrics.set(instance, names)
-      for (const { metrics } of scopeMetrics) for (const { name } of metrics) names.add(name)
+  #take(url: string, request: { readonly contentType: string; readonly bytes: Uint8Array }): void {
+    this.contentTypes.add(request.contentType)
+    switch (url) {
+      case "/v1/traces":
+        this.spans.push(...saidIn("traces", request).map(({ instance, item: span }) => ({ instance, span })))
+        return
+      case "/v1/metrics":
+        for (const { instance, item: metric } of saidIn("metrics", request)) {
+          this.measured.push({ instance, metric })
+          this.metrics.set(instance, (this.metrics.get(instance) ?? new Set()).add(metric.name))
+        }
+        return
+      case "/v1/logs":
+        this.records.push(
+          ...saidIn("logs", request).map(({ instance, item: record }) => ({ instance, record })),
+        )
+        return
+      default: // nothing of OTLP's
+        throw new Error(`${url} is none of OTLP's paths`)
     }
   }
 }
 
-function instanceOf({ attributes }: Pick<ReceivedSpan, "attributes">): string {
-  return String(attributes.find(({ key }) => key === "service.instance.id")?.value["stringValue"])
+function saidIn<Signal extends keyof Signals>(
+  signal: Signal,
+  request: { readonly contentType: string; readonly bytes: Uint8Array },
+): ReadonlyArray<{ readonly instance: string; readonly item: Signals[Signal] }> {
+  return readRequest(signal, request).flatMap(({ resource, items }) => {
+    const instance = String(attributesOf(resource)["service.instance.id"])
+    return items.map((item) => ({ instance, item }))
+  })
 }

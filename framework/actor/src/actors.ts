@@ -223,8 +223,8 @@ export class Actors {
     let twin: object | undefined
     guard.enter(() => `the constructor of ${name} at ${position.seq}`)
     try {
-      instance = new definition.actorClass()
-      if (this.#checked) twin = new definition.actorClass()
+      instance = guard.silently(() => new definition.actorClass())
+      if (this.#checked) twin = guard.silently(() => new definition.actorClass())
     } catch (error) {
       const violation = guard.leave()
       if (violation === undefined) this.#writeError(writer, target, position, error)
@@ -326,7 +326,7 @@ export class Actors {
     const again = readArguments(target.member, argsBytes) as Array<unknown> // they were readable a moment ago
     const uncaught = this.#uncaught.length
     writer.truncate(start)
-    this.#run(writer, target, key, twin, again, position)
+    guard.silently(() => this.#run(writer, target, key, twin, again, position)) // told once
     this.#uncaught.length = Math.min(uncaught, this.#uncaught.length) // an error is told once
     const sameResult = first.equals(writer.view().subarray(start))
     if (!sameResult || !isState(twin, after))

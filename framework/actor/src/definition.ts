@@ -2,6 +2,7 @@ import "reflect-metadata"
 import { encodeState, type Mode, Unsupported } from "@lockstep/core"
 import type { StandardSchemaV1 } from "@standard-schema/spec"
 import { METHOD, type RecordedMethod, REPLICATED, type ReplicatedOptions } from "./decorators.ts"
+import { guard } from "./guard.ts"
 import { type Migration, readMigrations } from "./migration.ts"
 import { findPrivateField } from "./private-field.ts"
 
@@ -265,7 +266,7 @@ function checkState(actorClass: ActorClass): void {
 
 function construct(actorClass: ActorClass, fail: (problem: string, remedy: string, cause: unknown) => never) {
   try {
-    return new actorClass()
+    return guard.silently(() => new actorClass())
   } catch (cause) {
     return fail(
       `its constructor throws: ${cause instanceof Error ? cause.message : String(cause)}`,

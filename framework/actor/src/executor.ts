@@ -3,11 +3,13 @@ import { RESULT_BYTES_MAX, type UncaughtError } from "./actors.ts"
 import { readArguments } from "./argument-bytes.ts"
 import type { ActorContext } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
+import { guard } from "./guard.ts"
 import { WrongBuild } from "./migration.ts"
 import { type Observation, type Observer, isSampled } from "./observer.ts"
 import { writeOutcome, writeThrown } from "./outcome.ts"
 import { isThenable } from "./promise.ts"
 import { Asleep, Frozen, rowBytes } from "./row.ts"
+import type { Stopwatch } from "./stopwatch.ts"
 
 /** Commands to be run once, in their order, on actors whose states are given. */
 export interface Execution {
@@ -37,7 +39,7 @@ export interface ExecutedCommand {
   readonly member: string
   /** Canonical bytes of the array of arguments. They may be malformed. */
   readonly args: Buffer
-  /** W3C traceparent of what sent it, if that is traced. */
+  /** What it hangs below, if its caller traces it: see `TracedCommand`. */
   readonly trace: string | undefined
 }
 
@@ -59,6 +61,7 @@ export interface ExecutorOptions {
   readonly uuid: () => string
   readonly onUncaught: (uncaught: UncaughtError) => void
   readonly observer?: Observer
+  readonly stopwatch?: Stopwatch
 }
 
 /** Actors that are kept as they are after an execution, at most, so that the next one need not read their rows. */
@@ -105,7 +108,8 @@ export class Executor {
     if (row !== undefined && kept !== undefined && isSame(kept.row, row))
       return { definition, actor: kept.instance, row }
     try {
-      const actor = row === undefined ? new definition.actorClass() : wake(definition, row)
+      const actor =
+        row === undefined ? guard.silently(() => new definition.actorClass()) : wake(definition, row)
       return { definition, actor, row }
     } catch (error) {
       const reason =
@@ -139,7 +143,12 @@ export class Executor {
     const context = new OnceContext(this.#options, { execution, key: target.key, index })
     if (member.args !== undefined || args.length < member.parameters) args.push(context)
     const name = `${target.type}/${member.name}`
-    const observation = this.#observe(command, target)
+    const observation = this.#observe(command, target, execution.kind)
+    const lap = this.#options.stopwatch?.start()
+    const end = (outcome: Uint8Array): void => {
+      lap?.(target.type, member, outcome)
+      observation?.end(outcome)
+    }
     const fail = (error: unknown): void => {
       context.end()
       const outcome = written((writer) => {
@@ -147,7 +156,7 @@ export class Executor {
           this.#options.onUncaught({ target: name, seq: 0, error })
       })
       outcomes[index] = outcome
-      observation?.end(outcome)
+      end(outcome)
     }
     const succeed = (value: unknown): void => {
       context.end()
@@ -156,16 +165,21 @@ export class Executor {
       } catch (error) {
         return fail(error) // a getter of the result
       }
-      observation?.end(outcomes[index] ?? NO_OUTCOME)
+      end(outcomes[index] ?? NO_OUTCOME)
     }
     const run = () => attempt({ member, actor: cast.actor, args, succeed, fail })
-    return observation === undefined ? run() : observation.run(run)
+    if (observation !== undefined) return observation.run(run)
+    return this.#options.observer === undefined ? run() : this.#options.observer.unseen(run)
   }
 
-  #observe({ trace, member }: ExecutedCommand, { type, key }: ExecutedActor): Observation | undefined {
+  #observe(
+    { trace, member }: ExecutedCommand,
+    { type, key }: ExecutedActor,
+    kind: Execution["kind"],
+  ): Observation | undefined {
     const { observer } = this.#options
     if (observer === undefined || trace === undefined || !isSampled(trace)) return undefined
-    return observer.begin({ trace, type, member, key, seq: 0, orderedMs: undefined })
+    return observer.begin({ trace, type, member, key, seq: 0, orderedMs: undefined, kind })
   }
 
   #finish({ execution, casts, outcomes }: Job): Executed {

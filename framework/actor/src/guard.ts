@@ -38,6 +38,70 @@ export const guard = {
     running = undefined
     return violation
   },
+
+  /** Runs what no call of its own makes happen, such as the second run of a command that is checked: what was admitted stays silent. */
+  silently<Result>(run: () => Result): Result {
+    const before = isSilent
+    isSilent = true
+    try {
+      return run()
+    } finally {
+      isSilent = before
+    }
+  },
+
+  /**
+   * Lets commands call methods of an object, or of its class, that use clocks and chance, and answer nothing that matters. `instead` is what happens while
+   * a command runs, or is silent; elsewhere they are themselves. Any number of calls admit once.
+   */
+  admit(owner: object, members: ReadonlyArray<string>, instead: Admitted): void {
+    for (const member of members) {
+      const [holder, descriptor] = find(owner, member)
+      const original: unknown = descriptor?.value
+      if (holder === undefined || descriptor?.configurable !== true || typeof original !== "function")
+        continue
+      if (admitted.has(original)) continue
+      const wrapped = replace(
+        holder,
+        member,
+        (callable) =>
+          function (...args) {
+            if (running === undefined && !isSilent) return Reflect.apply(callable, this, args)
+            return instead({
+              self: this,
+              args,
+              isSilent,
+              original: (others = args) => unguarded(() => Reflect.apply(callable, this, others)),
+            })
+          },
+      )
+      if (wrapped !== undefined) admitted.add(wrapped)
+    }
+  },
+}
+
+/** What a command calls instead of a method that was admitted. */
+export type Admitted = (call: {
+  readonly self: unknown
+  readonly args: ReadonlyArray<unknown>
+  /** Nothing is to be told. */
+  readonly isSilent: boolean
+  /** The method itself, without the guard, with these arguments or others. */
+  readonly original: (args?: ReadonlyArray<unknown>) => unknown
+}) => unknown
+
+const admitted = new WeakSet<object>()
+let isSilent = false
+
+/** What tells and answers nothing may use clocks and timers to do it. */
+function unguarded<Result>(run: () => Result): Result {
+  const where = running
+  running = undefined
+  try {
+    return run()
+  } finally {
+    running = where
+  }
 }
 
 /** Names the running command. A function, because the name is only needed when something is wrong. */
@@ -211,7 +275,7 @@ function forbidReading(owner: object, name: string, members: ReadonlyArray<strin
   }
 }
 
-/** What tells and answers nothing may use clocks and timers to do it: nothing of them comes back to the command. */
+/** As {@link unguarded}, for members that are so in any case: nothing of them comes back to the command. */
 function allow(owner: object, members: ReadonlyArray<string>): void {
   for (const member of members)
     replace(
@@ -219,13 +283,7 @@ function allow(owner: object, members: ReadonlyArray<string>): void {
       member,
       (original) =>
         function (...args) {
-          const where = running
-          running = undefined
-          try {
-            return Reflect.apply(original, this, args)
-          } finally {
-            running = where
-          }
+          return unguarded(() => Reflect.apply(original, this, args))
         },
     )
 }

@@ -96,7 +96,13 @@ export function migrate(
         return fail("ran twice on equal fields and gave different ones: it depends on something else")
     }
     const isLast = version + 1 === versions.version
-    const complete = isLast ? completed(next, new versions.actorClass(), fail) : next
+    const complete = isLast
+      ? completed(
+          next,
+          guard.silently(() => new versions.actorClass()),
+          fail,
+        )
+      : next
     if (complete instanceof MigrationFailed) return complete
     state = complete
   }
@@ -156,7 +162,7 @@ function run(migration: Migration, state: Uint8Array, where: string, fail: Fail)
   let thrown: { readonly error: unknown } | undefined
   guard.enter(() => where)
   try {
-    made = migration(fields)
+    made = guard.silently(() => migration(fields))
   } catch (error) {
     thrown = { error }
   }

@@ -1,5 +1,6 @@
 import { ByteReader, ByteWriter, decodeState, type Unsupported } from "@lockstep/core"
 import type { ActorDefinition } from "./definition.ts"
+import { guard } from "./guard.ts"
 import { checkVersion, migrate, MigrationFailed } from "./migration.ts"
 
 /** The state of one actor, as a checkpoint keeps it. */
@@ -80,9 +81,9 @@ export function rowBytes(version: number, state: Buffer | Unsupported | Frozen):
   return row.take()
 }
 
-/** An actor in this state. It is constructed, because its #private methods need that; then its fields are replaced. */
+/** An actor in this state. It is constructed, silently, because its #private methods need that; then its fields are replaced. */
 export function revive(definition: ActorDefinition, state: Buffer): object {
-  const instance = new definition.actorClass()
+  const instance = guard.silently(() => new definition.actorClass())
   const fields = decodeState(state)
   const [own, names] = [Object.keys(instance), Object.keys(fields)]
   if (own.length === names.length && own.every((name, i) => name === names[i]))

@@ -55,7 +55,7 @@ export interface Batch {
   readonly number: number
   /** Every number of this session below it is settled: its outcome may be forgotten. */
   readonly settledBelow: number
-  /** W3C traceparent values that commands of this batch name. */
+  /** What commands of this batch hang below, where their callers trace them. No protocol reads these texts, and nothing of them is voted on. */
   readonly traces: ReadonlyArray<string>
   /** The methods that commands of this batch name. */
   readonly methods: ReadonlyArray<MethodName>

@@ -1,4 +1,4 @@
-import { ByteReader, type ByteWriter, Malformed } from "./bytes.ts"
+import { asBuffer, ByteReader, type ByteWriter, Malformed } from "./bytes.ts"
 import { type Canonical, decodeFrom, encodeInto, Unsupported } from "./canonical.ts"
 
 /** What a command came to, at one log position: the same on every correct replica, and what replicas vote on. */
@@ -64,6 +64,25 @@ export function decodeOutcomes(bytes: Uint8Array, count: number): ReadonlyArray<
   for (let i = 0; i < count; i++) outcomes.push(readOutcome(reader))
   reader.end()
   return outcomes
+}
+
+/** The bytes of each of them, in order: views. Throws `Malformed`. */
+export function splitOutcomes(bytes: Uint8Array, count: number): ReadonlyArray<Buffer> {
+  const whole = asBuffer(bytes)
+  const reader = new ByteReader(bytes)
+  const parts: Array<Buffer> = []
+  for (let i = 0; i < count; i++) {
+    const start = reader.position
+    readOutcome(reader)
+    parts.push(whole.subarray(start, reader.position))
+  }
+  reader.end()
+  return parts
+}
+
+/** Whether these are the bytes of an outcome that is a command's result: most are, and need not be decoded to know that. */
+export function isReturned(bytes: Uint8Array): boolean {
+  return bytes[0] === Kind.Returned
 }
 
 const Kind = { Returned: 0, Threw: 1, Refused: 2 } as const

@@ -1,6 +1,7 @@
 import {
   ByteWriter,
   decodeOutcomes,
+  splitOutcomes,
   type Outcome,
   type Refusal,
   Unsupported,
@@ -56,6 +57,14 @@ function written(outcomes: ReadonlyArray<Outcome>): Buffer {
 }
 
 describe("the outcomes of a batch", () => {
+  it("are the bytes of each of them, one after the other", () => {
+    const law = fc.property(fc.array(outcome, { maxLength: 6 }), (outcomes) => {
+      const parts = splitOutcomes(written(outcomes), outcomes.length)
+      expect(parts).toEqual(outcomes.map((one) => written([one])))
+    })
+    fc.assert(law)
+  })
+
   it("arrive as they were written, in order", () => {
     const law = fc.property(fc.array(outcome, { maxLength: 6 }), (outcomes) => {
       return same(decodeOutcomes(written(outcomes), outcomes.length), outcomes)

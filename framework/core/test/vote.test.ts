@@ -13,7 +13,10 @@ import {
   PART_BYTES_MAX,
   ReplicaId,
   SessionId,
+  SPAN_ID_LENGTH_MAX,
   type Statement,
+  VOTE_SPANS_MAX,
+  type VoteSpans,
 } from "@lockstep/core"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -33,6 +36,18 @@ const statement: fc.Arbitrary<Statement> = fc.record({
   count: fc.maxSafeNat(),
   outcomes: fc.string().map(digest),
 })
+
+/** In the order of the commands, as replicas name them. */
+const spans: fc.Arbitrary<VoteSpans> = fc
+  .dictionary(
+    fc.nat({ max: 5000 }).map(String),
+    fc.string({ minLength: 1, maxLength: 8, unit: "grapheme-ascii" }),
+    {
+      minKeys: 1,
+      maxKeys: 9,
+    },
+  )
+  .map((byIndex) => new Map(Object.entries(byIndex).map(([index, id]) => [Number(index), id])))
 
 const text = (said: Statement): string => encodeStatement(said).toString("latin1")
 
@@ -130,16 +145,70 @@ describe("a vote", () => {
     expect(() => decodeVote(voteOf(0, 0, Buffer.of(1)))).toThrow(Malformed)
   })
 
+  it("names spans beside what is voted on: the statement and the outcomes are the same bytes without them", () => {
+    const bytes = fc.option(fc.uint8Array({ maxLength: 300 }), { nil: undefined })
+    const law = fc.property(
+      replica,
+      fc.uint8Array({ maxLength: 20 }),
+      bytes,
+      spans,
+      (by, said, outcomes, named) => {
+        const [traced = Buffer.of()] = encodeVote(by, said, outcomes, named)
+        const [untraced = Buffer.of()] = encodeVote(by, said, outcomes)
+        expect(decodeVote(traced)).toEqual({ ...decodeVote(untraced), spans: named })
+        expect(encodeVote(by, said, outcomes, new Map())).toEqual([untraced])
+      },
+    )
+    fc.assert(law, { numRuns: 300 })
+  })
+
+  it("of many outcomes names spans once, in its first message, and no message is too large for NATS", () => {
+    const named = new Map(
+      Array.from({ length: VOTE_SPANS_MAX }, (_, index) => [index, "f".repeat(SPAN_ID_LENGTH_MAX)]),
+    )
+    const outcomes = Buffer.alloc(2 * PART_BYTES_MAX)
+    const messages = encodeVote(fixedReplica, encodeStatement(fixed), outcomes, named)
+    const votes = messages.map(decodeVote)
+    expect(votes.map((vote) => vote.spans?.size)).toEqual([VOTE_SPANS_MAX, undefined])
+    expect(Buffer.concat(votes.map((vote) => vote.bytes)).equals(outcomes)).toBe(true)
+    expect(Math.max(...messages.map((message) => message.length))).toBeLessThan(1024 * 1024)
+  })
+
+  it.for([
+    ["none", []],
+    [
+      "two of one command",
+      [
+        [3, "a"],
+        [3, "b"],
+      ],
+    ],
+    [
+      "some in another order than the commands'",
+      [
+        [4, "a"],
+        [3, "b"],
+      ],
+    ],
+    ["one without an id", [[0, ""]]],
+    ["one whose id is too long", [[0, "f".repeat(SPAN_ID_LENGTH_MAX + 1)]]],
+    ["too many", Array.from({ length: VOTE_SPANS_MAX + 1 }, (_, index) => [index, "a"] as const)],
+  ] as const)("that names spans, but %s, is malformed", ([, named]) => {
+    expect(() => decodeVote(voteOf(1, 0, Buffer.of(), fixedReplica, Buffer.of(9), named))).toThrow(Malformed)
+  })
+
   it("that nobody sent is malformed, or it says exactly what its bytes say", () => {
     const outcomes = fc.option(fc.uint8Array({ maxLength: 20 }), { nil: undefined })
+    const named = fc.option(spans, { nil: undefined })
     const genuine = fc
-      .tuple(replica, fc.uint8Array({ maxLength: 20 }), outcomes)
-      .map(([by, said, bytes]) => encodeVote(by, said, bytes)[0] ?? Buffer.of())
+      .tuple(replica, fc.uint8Array({ maxLength: 20 }), outcomes, named)
+      .map(([by, said, bytes, ids]) => encodeVote(by, said, bytes, ids)[0] ?? Buffer.of())
     const law = fc.property(forged(genuine), (bytes) => {
       const vote = understood(() => decodeVote(bytes))
       if (vote === undefined) return true
       const said = Buffer.from(vote.statement, "latin1")
-      return voteOf(vote.parts, vote.part, vote.bytes, vote.replica, said).equals(bytes)
+      const ids = vote.spans && [...vote.spans]
+      return voteOf(vote.parts, vote.part, vote.bytes, vote.replica, said, ids).equals(bytes)
     })
     fc.assert(law, { numRuns: 3000 })
   })
@@ -166,13 +235,19 @@ function voteOf(
   bytes: Uint8Array,
   by: ReplicaId = fixedReplica,
   said: Uint8Array = Buffer.of(9),
+  named?: ReadonlyArray<readonly [number, string]>,
 ): Buffer {
   const writer = new ByteWriter()
-  writer.byte(0x56)
+  writer.byte(named === undefined ? 0x56 : 0x57)
   writer.string(by)
   writer.bytes(said)
   writer.varint(parts)
   writer.varint(part)
+  if (named !== undefined) writer.varint(named.length)
+  for (const [index, id] of named ?? []) {
+    writer.varint(index)
+    writer.string(id)
+  }
   writer.raw(bytes)
   return writer.take()
 }

@@ -11,7 +11,7 @@ import {
   type SessionExpired,
 } from "@lockstep/core"
 import * as runtime from "@lockstep/runtime"
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Layer, Option, type Scope, Tracer } from "effect"
 
 /** Every way in which a call can end without a value. */
 export type CallError =
@@ -111,11 +111,29 @@ function methodsOf(
   }
 }
 
-/** What a call rejects with is a CallError; anything else is a bug, and dies. */
+/** What a call rejects with is a CallError; anything else is a bug, and dies. It is part of the trace of the current span. */
 function call(run: () => Promise<unknown>): Effect.Effect<unknown, CallError> {
-  return Effect.tryPromise({ try: run, catch: (cause) => cause }).pipe(
+  return Effect.contextWith((services: Context.Context<never>) => {
+    const span = exportedSpan(services)
+    const joined = span === undefined ? run : () => runtime.joining(span, run)
+    return Effect.tryPromise({ try: joined, catch: (cause) => cause })
+  }).pipe(
     Effect.catch(
       (cause) => (cause instanceof LockstepError ? Effect.fail(cause as CallError) : Effect.die(cause)), // the union lists every subclass
     ),
   )
+}
+
+/** The current span, or the nearest one above it that somebody exports, or may have. */
+function exportedSpan(services: Context.Context<never>): runtime.ForeignSpan | undefined {
+  const isExported =
+    Context.get(services, Tracer.Tracer) === Tracer.nativeTracer
+      ? ({ _tag }: Tracer.AnySpan) => _tag === "ExternalSpan" // spans of that tracer go nowhere
+      : ({ annotations }: Tracer.AnySpan) => !Context.get(annotations, Tracer.DisablePropagation)
+  let span = Option.getOrUndefined(Context.getOption(services, Tracer.ParentSpan))
+  while (span !== undefined && !isExported(span))
+    span = span._tag === "Span" ? Option.getOrUndefined(span.parent) : undefined
+  if (span === undefined) return undefined
+  const { traceId, spanId, sampled: isSampled, _tag } = span
+  return { traceId, spanId, isSampled, isRemote: _tag === "ExternalSpan" }
 }

@@ -15,11 +15,13 @@ export interface TailHandlers {
   }): void
   /** The log could not be attached to; it is tried again and again. Told once for each time that it is away. */
   onAway(detail: string): void
-  /** All entries that arrived in one turn of the event loop, in order of delivery. */
+  /** All entries that arrived in one turn of the event loop, in order of delivery; those that were in the log at the attachment apart. */
   onEntries(entries: ReadonlyArray<Entry>): void
 }
 
 export interface Tail {
+  /** Entries that are still to come, as the log's server said with the last one that came. */
+  readonly pending: number
   /** Attaches to the log again, from wherever `from()` says then. */
   reattach(): void
   close(): void
@@ -58,8 +60,11 @@ class PushTail implements Tail {
   #consumer: { readonly name: string; readonly subscription: Subscription } | undefined
   /** How many deliveries of the consumer arrived. It numbers them from 1, so that one which did not arrive shows. */
   #arrived = 0
+  #pending = 0
   #heardAtMs = performance.now()
   #batch: Array<Entry> = []
+  /** The last entry that was in the log at the attachment. */
+  #lastSeq = 0
   #closed = false
   #away = false
 
@@ -75,6 +80,11 @@ class PushTail implements Tail {
         this.reattach()
     }, HEARTBEAT_MS / 2)
     this.reattach()
+  }
+
+  /** Those of the current turn of the event loop are still to come. */
+  get pending(): number {
+    return this.#pending + this.#batch.length
   }
 
   reattach(): void {
@@ -96,6 +106,7 @@ class PushTail implements Tail {
     try {
       const state = await streamState(this.#connection, this.#stream)
       if (attempt !== this.#attempt) return
+      this.#lastSeq = state.lastSeq
       this.#handlers.onAttached(state)
       if (attempt !== this.#attempt) return
       const inbox = createInbox()
@@ -107,6 +118,7 @@ class PushTail implements Tail {
       })
       this.#consumer = { name, subscription }
       this.#arrived = 0
+      this.#pending = Math.max(0, state.lastSeq - this.#from())
       this.#heardAtMs = performance.now()
       await this.#createConsumer(name, inbox)
       this.#away = false
@@ -164,11 +176,12 @@ class PushTail implements Tail {
     if (message.data.length === 0 && message.headers?.code === 100) return this.#control(message)
     const delivery = deliveryOf(message)
     if (delivery === undefined) return
-    const { ordinal, entry } = delivery
+    const { ordinal, entry, pending } = delivery
+    this.#pending = pending
     if (ordinal !== ++this.#arrived) return this.reattach()
     if (this.#batch.length === 0) queueMicrotask(() => this.#deliver())
     this.#batch.push(entry)
-    if (this.#batch.length >= BATCH_ENTRIES_MAX) this.#deliver()
+    if (entry.seq === this.#lastSeq || this.#batch.length >= BATCH_ENTRIES_MAX) this.#deliver()
   }
 
   #deliver(): void {
@@ -193,7 +206,9 @@ class PushTail implements Tail {
 const NOTHING = new Uint8Array(0)
 
 /** `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp ns>.<pending>`, or with a domain before. */
-function deliveryOf(message: Msg): { readonly ordinal: number; readonly entry: Entry } | undefined {
+function deliveryOf(
+  message: Msg,
+): { readonly ordinal: number; readonly entry: Entry; readonly pending: number } | undefined {
   const tokens = message.reply?.split(".") ?? []
   const offset = tokens.length >= 12 ? 2 : 0
   const seq = Number(tokens[5 + offset])
@@ -203,6 +218,7 @@ function deliveryOf(message: Msg): { readonly ordinal: number; readonly entry: E
   const source = message.subject.split(".").slice(3).join(".")
   return {
     ordinal: Number(tokens[6 + offset]),
+    pending: Number(tokens[8 + offset]) || 0,
     entry: { seq, timeNs: BigInt(time), source, payload: message.data },
   }
 }

@@ -62,16 +62,20 @@ function following(connection: Connection, from?: () => number) {
   const entries: Array<Entry> = []
   const attached: Array<Parameters<TailHandlers["onAttached"]>[0]> = []
   const away: Array<string> = []
+  const pending: Array<readonly [seq: number, pending: number]> = []
   const tail = openTail(
     connection,
     { group, partition, from: from ?? (() => (entries.at(-1)?.seq ?? 0) + 1) },
     {
       onAttached: (state) => attached.push(state),
       onAway: (detail) => away.push(detail),
-      onEntries: (batch) => entries.push(...batch),
+      onEntries: (batch) => {
+        entries.push(...batch)
+        pending.push([batch.at(-1)?.seq ?? 0, tail.pending])
+      },
     },
   )
-  return { tail, entries, attached, away, seqs: () => entries.map((entry) => entry.seq) }
+  return { tail, entries, attached, away, pending, seqs: () => entries.map((entry) => entry.seq) }
 }
 
 /** The connection, on which the deliveries of these positions are lost, once each. */
@@ -93,6 +97,19 @@ function losing(connection: Connection, lost: Set<number>): Connection {
 }
 
 describe("a partition's log", () => {
+  it("says how many entries are still to come", async () => {
+    await using f = await fixture()
+    const append = appending(f.connection)
+    const count = 3000
+    await Promise.all(Array.from({ length: count }, (_, i) => append(String(i))))
+    const reader = following(f.connection)
+    await expect.poll(() => reader.entries.length, { timeout: 10_000 }).toBe(count)
+    const { pending } = reader
+    expect(pending.length).toBeGreaterThan(2)
+    expect(pending).toEqual(pending.map(([seq]) => [seq, count - seq]))
+    reader.tail.close()
+  })
+
   it("acknowledges an entry with its position, and delivers it with the same bytes", async () => {
     await using f = await fixture()
     const append = appending(f.connection)
@@ -220,6 +237,26 @@ describe("a partition's log", () => {
     await appending(f.connection)("two")
     await sleep(100)
     expect(reader.seqs()).toEqual([1])
+  })
+
+  it("delivers apart what was in the log when it was attached, and what came then", async () => {
+    await using f = await fixture()
+    const append = appending(f.connection)
+    for (let i = 0; i < 20; i++) await append("before")
+    const batches: Array<ReadonlyArray<string>> = []
+    const tail = openTail(
+      f.connection,
+      { group, partition, from: () => 1 },
+      {
+        onAttached: () => void Promise.all(Array.from({ length: 20 }, () => append("after"))),
+        onAway: () => undefined,
+        onEntries: (batch) => batches.push(batch.map(({ payload }) => Buffer.from(payload).toString())),
+      },
+    )
+    await expect.poll(() => batches.flat().length).toBe(40)
+    const mixed = batches.filter((batch) => new Set(batch).size > 1)
+    expect([mixed, batches.flat().filter((payload) => payload === "before").length]).toEqual([[], 20])
+    tail.close()
   })
 
   it("delivers many thousands in order, in batches", async () => {

@@ -1,7 +1,9 @@
+export * from "./limits.ts"
 export * from "./mode.ts"
-export type { Decision } from "./decision.ts"
+export type { Decision, Dissent, LateVote } from "./decision.ts"
 export * from "./reign.ts"
 export { isNeeded, LEAD_MS } from "./leaving.ts"
+export type { RecordObservation, ShipmentObservation, ShipmentObserver } from "./shipment.ts"
 export { placeOf } from "./bucket.ts"
 export { type Coding, erasureCoded } from "./erasure-coded.ts"
 export type {

@@ -4,6 +4,7 @@ import type {
   Executed,
   Execution,
   Observer,
+  Stopwatch,
   UncaughtError,
 } from "@lockstep/actor"
 import type {
@@ -29,8 +30,13 @@ import type {
   TransferAnswer,
   TransferRequest,
 } from "./checkpoint.ts"
-import type { Decision } from "./decision.ts"
-import type { ReignReport, ReignStatus } from "./reign.ts"
+import type { Decision, Dissent, LateVote } from "./decision.ts"
+import type { HaltReport } from "./halt.ts"
+import type { ClientLimits } from "./limits.ts"
+import type { ReignBegun, ReignNotice, ReignStatus } from "./reign.ts"
+import type { ShipmentObserver } from "./shipment.ts"
+
+export type { HaltReport } from "./halt.ts"
 
 /**
  * A way to replicate: what `mode` in a class's decorator holds. It makes the two protocols of one partition, which are
@@ -104,6 +110,10 @@ export interface ReplicaOptions extends Membership {
   readonly journal?: Iterable<Uint8Array>
   /** Watches commands that are traced, where the protocol executes them itself. */
   readonly observer?: Observer
+  /** Measures commands, likewise. */
+  readonly stopwatch?: Stopwatch
+  /** Watches where what traced commands came to goes, where one replica executes. */
+  readonly shipments?: ShipmentObserver
 }
 
 /** A replica of one partition. It never reads a clock, draws a random number, opens a socket or awaits. */
@@ -167,7 +177,9 @@ export type ReplicaOutput =
   /** Run these commands here, and only here; then say what they came to. */
   | { readonly _tag: "Execute"; readonly execution: Execution }
   /** Who is the master, and what that means, is another from here on. */
-  | { readonly _tag: "Reign"; readonly report: ReignReport }
+  | { readonly _tag: "Reign"; readonly report: ReignBegun }
+  /** For operators, from the master. */
+  | { readonly _tag: "Notice"; readonly notice: ReignNotice }
   /** Keep these changes, all or nothing; then say so. */
   | { readonly _tag: "Persist"; readonly changes: CheckpointChanges }
   /** To the log, in this replica's name: at least once, or never. */
@@ -203,23 +215,6 @@ export type ReplicaOutput =
  * passed goes on as before; but the next time that it is wrong is no accident, and it halts.
  */
 export type Probation = "open" | "passed"
-
-/** Why a replica halted. */
-export interface HaltReport {
-  readonly reason:
-    | "log-recreated"
-    | "log-gap"
-    | "log-regression"
-    | "log-rewritten"
-    | "log-lost-tail"
-    | "log-forked"
-    | "state-diverged"
-    | "store-damaged"
-    | "wrong-build"
-  readonly detail: string
-  readonly applied: number
-  readonly chain: Digest
-}
 
 /** `"unlisted"`: the roster does not name it, because it is new or because it was removed. Without a vote it follows the log. */
 export type ReplicaRole = "voter" | "standby" | "unlisted"
@@ -266,47 +261,25 @@ export interface ClientOptions extends Membership {
   readonly limits: ClientLimits
 }
 
-/** Everything that waits has a bound. */
-export interface ClientLimits {
-  /** How long a call waits for its decision, milliseconds. */
-  readonly deadlineMs: number
-  /** Commands that wait or are in flight, at most. */
-  readonly commandsMax: number
-  /** Bytes of arguments that wait or are in flight, at most. */
-  readonly bytesMax: number
-  /** Batches in flight, at most. While there are so many, commands gather in larger batches. */
-  readonly windowMax: number
-  /** Commands in one batch, at most. */
-  readonly batchCommandsMax: number
-  /** Bytes of one batch, at most; a single command may have as many. */
-  readonly batchBytesMax: number
-  /** Undecided batches that are remembered after their deadline, so that they can be retried. */
-  readonly undecidedMax: number
-}
-
-export const CLIENT_LIMITS: ClientLimits = {
-  deadlineMs: 10_000,
-  commandsMax: 65_536,
-  bytesMax: 64 * 1024 * 1024,
-  windowMax: 64,
-  batchCommandsMax: 1024,
-  batchBytesMax: 512 * 1024,
-  undecidedMax: 64,
-}
-
 /** Turns commands into decisions, for one client in one partition. `Call` is the shell's own mark of a call. */
 export interface ClientProtocol<Call> {
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>>
   /** Whether anything waits: the shell sends ticks only then. */
   readonly busy: boolean
   readonly counts: ClientCounts
+  /**
+   * Where replicas vote: how many more of them may fail before decisions lack votes, as the last ones show. Undefined before the first.
+   */
+  margin?(nowMs: number): number | undefined
 }
 
-/** What the votes were, since the start. */
+/** What the votes were, since the start; and what waits now. */
 export interface ClientCounts {
   readonly batches: number
   readonly commands: number
   readonly matched: number
+  /** The same, by replica. */
+  readonly matches: ReadonlyMap<ReplicaId, number>
   /** Votes that differed from the decision, by replica. */
   readonly dissents: ReadonlyMap<ReplicaId, number>
   /** Votes of no voter, of another epoch, for another group, or that were not understood. */
@@ -314,6 +287,9 @@ export interface ClientCounts {
   /** Entries that were sent again, and votes that were asked for. */
   readonly appendedAgain: number
   readonly asked: number
+  /** Commands that wait for their answers now, those included that are not sent yet; and the batches that these are gathered in. */
+  readonly waiting: number
+  readonly unsent: number
 }
 
 /**
@@ -380,17 +356,13 @@ export type ClientOutput<Call> =
       readonly call: Call
       readonly outcome: Outcome
       readonly seq: number
-      /** Where replicas vote: how that went. */
+      /** Where replicas vote: how that went, and where it stood among the commands that were voted on together. */
       readonly decision?: Decision
+      readonly index?: number
     }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
   /** The group may have another roster by now: read it where it is written beside the log. */
   | { readonly _tag: "Refresh" }
-  /** A replica voted for something else than what was decided. */
-  | {
-      readonly _tag: "Dissent"
-      readonly replica: ReplicaId
-      readonly seq: number
-      readonly expected: Digest
-      readonly actual: Digest
-    }
+  | ({ readonly _tag: "Late" } & LateVote)
+  /** With the commands, by index, whose outcomes differed: none where others differ than these, or nobody knows. */
+  | ({ readonly _tag: "Dissent"; readonly differing: () => ReadonlyArray<number> } & Dissent)

@@ -9,7 +9,8 @@ import {
   Overloaded,
   type SessionId,
 } from "@lockstep/core"
-import type { ClientInput, ClientLimits } from "./mode.ts"
+import type { ClientLimits } from "./limits.ts"
+import type { ClientInput } from "./mode.ts"
 
 /** A batch that is still gathered. */
 export interface Draft<Call> {
@@ -48,15 +49,24 @@ export class Outbox<Call> {
     return this.#drafts.length === 0
   }
 
+  /** Commands that wait, and the batches of those that were not taken out. */
+  get counts(): { readonly waiting: number; readonly unsent: number } {
+    return { waiting: this.#commands, unsent: this.#drafts.length }
+  }
+
   /** Takes a command in, or says why not: then it will never be sent. */
   add(command: ClientInput<Call> & { _tag: "Submit" }): LockstepError | undefined {
     const { batchBytesMax, batchCommandsMax, bytesMax, commandsMax, deadlineMs } = this.#limits
-    const size = command.args.length + COMMAND_OVERHEAD_BYTES
-    if (size + HEADER_BYTES_MAX > batchBytesMax)
+    const bare = command.args.length + COMMAND_OVERHEAD_BYTES
+    if (bare + HEADER_BYTES_MAX > batchBytesMax)
       return new InvalidArgument(
         `${command.type}/${command.member}`,
         `the arguments take ${command.args.length} bytes, and ${batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
       )
+    // a trace is never the reason why a command cannot be sent
+    const traced = bare + Math.max(0, Buffer.byteLength(command.trace ?? "") - TRACE_BYTES_SHORT)
+    const isTraced = traced + HEADER_BYTES_MAX <= batchBytesMax
+    const [size, trace] = isTraced ? [traced, command.trace] : [bare, undefined]
     if (this.#commands >= commandsMax || this.#bytes + size > bytesMax)
       return new Overloaded(
         `${this.#commands} commands (${this.#bytes} bytes) of this client wait already; the limits are ${commandsMax} commands and ${bytesMax} bytes`,
@@ -71,7 +81,7 @@ export class Outbox<Call> {
       draft = { writer, calls: [], bytes: 0, deadlineMs: command.nowMs + deadlineMs }
       this.#drafts.push(draft)
     }
-    draft.writer.add(command.type, command.member, command.key, command.args, command.trace)
+    draft.writer.add(command.type, command.member, command.key, command.args, trace)
     draft.calls.push(command.call)
     draft.bytes += size
     this.hold(1, size)
@@ -127,8 +137,9 @@ export class Outbox<Call> {
   }
 }
 
-/** Bytes that a command takes in its batch beside its arguments, at most: key, numbers, and new names. */
+/** Bytes that a command takes in its batch beside its arguments, at most: key, numbers, new names, and a trace that is short. */
 const COMMAND_OVERHEAD_BYTES = 2048
+const TRACE_BYTES_SHORT = 64
 
 interface OpenDraft<Call> extends Draft<Call> {
   readonly calls: Array<Call | undefined>

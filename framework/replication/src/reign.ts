@@ -17,6 +17,40 @@ export interface ReignReport {
   readonly lossWindow: number
 }
 
+/** How a master came to be it. */
+export interface Succession {
+  /** `"hand-over"`: the one before named it. `"failover"`: that one did not. `"first"`: there was none before. */
+  readonly cause: "first" | "hand-over" | "failover"
+  /** The master before. */
+  readonly before: ReplicaId | undefined
+}
+
+/** A master begins. `isMaster`: it is this replica, in the life that it is in. */
+export interface ReignBegun extends ReignReport, Succession {
+  readonly isMaster: boolean
+}
+
+/**
+ * Why a replica is counted on no more. `"late"`: it is silent, or did not move on in time. `"restarted"`: another life of it was heard of. `"leaving"`: it
+ * said so. `"removed"`: it has no vote any more. `"failover"`, `"hand-over"`: of another master, it is not known to hold everything.
+ */
+export type Departure = "late" | "restarted" | "leaving" | "removed" | "failover" | "hand-over"
+
+/** What a master tells operators of its reign. */
+export type ReignNotice =
+  /** Others are in sync from here on; the log says so. */
+  | ({
+      readonly event: "in-sync"
+      readonly joined: ReadonlyArray<ReplicaId>
+      readonly left: ReadonlyArray<{ readonly replica: ReplicaId; readonly reason: Departure }>
+    } & Pick<ReignReport, "epoch" | "inSync" | "acknowledgements" | "degraded">)
+  /**
+   * It answers everything from here on: nobody else can be the master, and what the one before has acknowledged is acknowledged by this one. `silentMs`: so
+   * long ago it heard of a master for the last time, or, where it heard of none, wanted to be it.
+   */
+  | ({ readonly event: "serves"; readonly silentMs: number } & Succession &
+      Pick<ReignReport, "epoch" | "lossWindow">)
+
 /** What a replica of a mode with a single master says of itself. */
 export interface ReignStatus extends ReignReport {
   /** Whether this replica is the master, in the life that it is in. (An earlier life of it, that `master` may name, is not.) */
@@ -33,4 +67,8 @@ export interface ReignStatus extends ReignReport {
   readonly truncated: number
   /** Commands that were acknowledged while degraded. */
   readonly degradedCommands: number
+  /** Masters that were elected since this replica began because the one before was silent. */
+  readonly failovers: number
+  /** How many more replicas may fail before writes are refused, or nobody is left, by whom the master has heard of lately. Only the master knows. */
+  readonly margin: number | undefined
 }

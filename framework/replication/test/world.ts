@@ -1,4 +1,4 @@
-import { type ActorClass, defineAll } from "@lockstep/actor"
+import { type ActorClass, defineAll, type Observer } from "@lockstep/actor"
 import {
   ClientId,
   decodeEnvelope,
@@ -17,7 +17,9 @@ import {
   type ClientLimits,
   type ClientOutput,
   type ClientProtocol,
+  type Decision,
   type HaltReport,
+  type LateVote,
   type ReplicaOutput,
   type ReplicaProtocol,
   type ReplicationMode,
@@ -30,6 +32,8 @@ export interface TestCall {
   readonly args: ReadonlyArray<unknown>
   outcome?: Outcome
   seq?: number
+  decision?: Decision
+  index?: number
   error?: LockstepError
   settled: number
 }
@@ -50,6 +54,9 @@ export class World {
   /** What replicas complained of, halted at, or begin anew for. */
   readonly halts: Array<{ readonly does: "Halt" | "Reattach" | "Rejoin"; readonly report: HaltReport }> = []
   readonly dissents: Array<ClientOutput<TestCall> & { _tag: "Dissent" }> = []
+  readonly late: Array<LateVote> = []
+  /** What the next calls are sent with. */
+  trace: string | undefined
   /** How often the client asked for the current roster. */
   refreshes = 0
   nowMs = 0
@@ -81,7 +88,7 @@ export class World {
         member,
         key,
         args: encode(args),
-        trace: undefined,
+        trace: this.trace,
         nowMs: this.nowMs,
       }),
     )
@@ -128,6 +135,7 @@ export class World {
       replica: name,
       definitions,
       determinism: "guarded",
+      observer: naming(name),
     })
     this.replicas.set(name, replica)
     this.#read.set(name, 0)
@@ -177,6 +185,8 @@ export class World {
         case "Settle":
           output.call.outcome = output.outcome
           output.call.seq = output.seq
+          if (output.decision !== undefined) output.call.decision = output.decision
+          if (output.index !== undefined) output.call.index = output.index
           output.call.settled++
           break
         case "Fail":
@@ -185,6 +195,9 @@ export class World {
           break
         case "Dissent":
           this.dissents.push(output)
+          break
+        case "Late":
+          this.late.push(output)
           break
         case "Refresh":
           this.refreshes++
@@ -211,6 +224,15 @@ export class World {
       roster: genesisRoster(this.names),
       logId: "log",
     }
+  }
+}
+
+/** Names what a replica does, as no other does. */
+function naming(replica: ReplicaId): Observer {
+  let count = 0
+  return {
+    begin: () => ({ span: `${replica}-${++count}`, run: (command) => command(), end: () => undefined }),
+    unseen: (command) => command(),
   }
 }
 

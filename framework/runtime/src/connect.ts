@@ -16,12 +16,14 @@ import {
   CLIENT_LIMITS,
   type ClientCounts,
   type ClientLimits,
+  type Dissent,
   type Reads,
   type ReplicationMode,
 } from "@lockstep/replication"
 import { totalOf } from "./counts.ts"
 import { checkTogether, hostable } from "./hosting.ts"
-import { callOf, type Dissent, Lane } from "./lane.ts"
+import { callOf, Lane } from "./lane.ts"
+import { checkBaggage } from "./telemetry/baggage.ts"
 
 /** Where a group is, and what the client may take up. */
 export interface ConnectOptions extends Omit<ConnectionOptions, "name"> {
@@ -33,6 +35,11 @@ export interface ConnectOptions extends Omit<ConnectionOptions, "name"> {
   readonly limits?: Partial<ClientLimits>
   /** Told of every vote that differed from what was decided. */
   readonly onDissent?: (dissent: Dissent) => void
+  /**
+   * Names of OpenTelemetry baggage entries that travel with a call that is traced, for spans and log records of replicas. Default: none. Replicas and their logs see
+   * them, and a command must not decide by them: a replica that executes it once more has none.
+   */
+  readonly baggage?: ReadonlyArray<string>
 }
 
 /** How the calls of one actor's client are made. */
@@ -69,10 +76,13 @@ export interface Client extends AsyncDisposable {
 /**
  * Connects to a replica group.
  *
- * Rejects with LogUnavailable, ServerTooOld, UnknownGroup or UnsafeSetting: nothing was sent then.
+ * Rejects with LogUnavailable, ServerTooOld, UnknownGroup or UnsafeSetting, and with TypeError for what is no name of a baggage entry: nothing was sent
+ * then.
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  const { group = "main", name = "lockstep-client", limits, onDissent = () => undefined, ...server } = options
+  const { group = "main", name = "lockstep-client", limits, onDissent = () => undefined, ...others } = options
+  const { baggage = [], ...server } = others
+  checkBaggage(baggage)
   const groupName = GroupName(group)
   const connection = await openConnection({ ...server, name })
   try {
@@ -91,6 +101,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
           mode,
           connection,
           onDissent,
+          baggage,
           options: {
             group: groupName,
             partition,

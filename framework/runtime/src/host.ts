@@ -12,10 +12,12 @@ import {
   type LogSettings,
   openConnection,
 } from "@lockstep/nats"
-import type { HaltReport, ReignReport, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
+import type { HaltReport, ReignBegun, ReignNotice, ReplicaRole, ReplicaStatus } from "@lockstep/replication"
 import { CHECKPOINT_EVERY_BATCHES, replicaIds } from "./create.ts"
 import { checkTogether, hostable } from "./hosting.ts"
 import { Seat } from "./seat.ts"
+import { admitTelemetry } from "./telemetry/in-commands.ts"
+import { Failovers } from "./telemetry/failovers.ts"
 import { Replays } from "./telemetry/replays.ts"
 import { Records } from "./telemetry/records.ts"
 import { SeatMetrics } from "./telemetry/seat-metrics.ts"
@@ -98,7 +100,9 @@ export type HostEvent =
   /** The log says that another build executes what follows: this one executes nothing, and says why. */
   | { readonly event: "waits"; readonly partition: number; readonly detail: string }
   /** Who is the master, and what that means, is another from here on. */
-  | ({ readonly event: "reign"; readonly partition: number } & ReignReport)
+  | ({ readonly event: "reign"; readonly partition: number } & ReignBegun)
+  /** What the master alone says of its reign. */
+  | ({ readonly partition: number } & ReignNotice)
   /** The disk refuses what is to be written to the journal. It is tried again and again, and nothing is acknowledged meanwhile. */
   | { readonly event: "journal-failed"; readonly partition: number; readonly error: string }
   /** The end of the journal, so many bytes behind this position, was torn or rotten, and is gone. After a power failure that is nothing unusual. */
@@ -155,6 +159,7 @@ export const DEVELOPMENT_LOG: LogSettings = { copies: 1, maxBytes: 1024 ** 3, ma
  * group could fulfil.
  */
 export async function host(options: HostOptions): Promise<Host> {
+  admitTelemetry()
   const { servers, user, password } = options
   const definitions = defineAll(options.actors)
   const replica = ReplicaId(options.replica)
@@ -184,9 +189,11 @@ export async function host(options: HostOptions): Promise<Host> {
       const metrics = new SeatMetrics({ group: group.group, partition, replica })
       const records = new Records({ group: group.group, partition, replica })
       const replays = new Replays({ group: group.group, partition, replica })
+      const failovers = new Failovers({ group: group.group, partition, replica })
       const onEvent = (event: HostEvent): void => {
         records.event(event)
         replays.event(event)
+        failovers.event(event)
         options.onEvent?.(event)
       }
       const heard = { ...options, onEvent: metrics.hearing(onEvent) }
@@ -198,6 +205,7 @@ export async function host(options: HostOptions): Promise<Host> {
         definitions,
         options: heard,
         determinism,
+        times: metrics.times,
       })
       seats.push(seat)
       metrics.begin(seat)

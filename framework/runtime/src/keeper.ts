@@ -15,6 +15,7 @@ import {
 } from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
 import { CheckpointStore } from "./store.ts"
+import type { SeatTimes } from "./telemetry/seat-times.ts"
 import { Trial } from "./trial.ts"
 
 /** A checkpoint is kept for so long after a peer has asked for it last, milliseconds. */
@@ -27,6 +28,8 @@ export class Keeper {
   readonly #partition: Partition
   readonly #onEvent: (event: HostEvent) => void
   readonly #onKept: (seq: number) => void
+  /** Where anybody measures. */
+  readonly #times: SeatTimes | undefined
   /** What is not on the disk yet: a write that failed is made up for by the next. */
   #waiting: CheckpointChanges | undefined
   /** Checkpoints that peers are reading, by peer. */
@@ -44,6 +47,7 @@ export class Keeper {
       readonly partition: Partition
       readonly logId: string
       readonly storage: ReplicationMode["storage"]
+      readonly times?: SeatTimes | undefined
     },
     onEvent: (event: HostEvent) => void,
     onKept: (seq: number) => void,
@@ -51,6 +55,7 @@ export class Keeper {
     this.#store = new CheckpointStore(dataDir, of, of.storage === "shards" ? "large" : "small")
     this.#trial = new Trial(join(dataDir, `${of.group}-${of.partition}-${of.replica}.trial`))
     this.#partition = of.partition
+    this.#times = of.times
     this.#onEvent = onEvent
     this.#onKept = onKept
   }
@@ -110,6 +115,7 @@ export class Keeper {
   install(checkpoint: StagedCheckpoint): void {
     this.#waiting = undefined
     this.#store.install(checkpoint)
+    this.#times?.kept()
   }
 
   /** Copies what is kept into a file of its own, and forgets it. Yields the file; nothing where the disk refuses a copy. */
@@ -124,6 +130,11 @@ export class Keeper {
       this.#store.recreate()
       return undefined
     }
+  }
+
+  /** What its files take on the disk. */
+  get bytes(): number {
+    return this.#store.fileBytes()
   }
 
   /** What a peer asks for. */
@@ -150,7 +161,9 @@ export class Keeper {
     const changes = this.#waiting
     if (changes === undefined || this.#closed) return
     try {
+      const written = this.#times?.writing(changes)
       this.#store.write(changes, this.#needed())
+      written?.()
       this.#waiting = undefined
       this.#failed = false
     } catch (cause) {

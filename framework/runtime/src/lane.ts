@@ -22,20 +22,19 @@ import type {
   ClientInput,
   ClientOptions,
   ClientOutput,
+  Dissent,
   Reads,
   ReplicationMode,
 } from "@lockstep/replication"
 import { tell } from "./listener.ts"
-import { askSubject, voter, votesSubject } from "./subjects.ts"
-import { Calls, type CallSpan } from "./telemetry/calls.ts"
-import { Dissents } from "./telemetry/records.ts"
+import { askSubject, noticeSubject, voter, votesSubject } from "./subjects.ts"
+import { Calls, type WatchedCall } from "./telemetry/calls.ts"
+import { NoQuorums } from "./telemetry/no-quorums.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
+import { isTold } from "./telemetry/notice.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
-
-/** A replica voted for something else than what was decided. */
-export type Dissent = Omit<ClientOutput<never> & { _tag: "Dissent" }, "_tag">
 
 /** The shell around one client protocol: the commands of one client to one partition, of classes that share a mode. */
 export class Lane {
@@ -46,7 +45,7 @@ export class Lane {
   readonly #appender: Appender
   readonly #asker: Asker
   readonly #calls: Calls
-  readonly #dissents: Dissents
+  readonly #noQuorums: NoQuorums
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
@@ -63,25 +62,35 @@ export class Lane {
     readonly options: ClientOptions
     readonly connection: Connection
     readonly onDissent: (dissent: Dissent) => void
+    readonly baggage: ReadonlyArray<string>
   }) {
     const { group, partition, client } = lane.options
     this.#options = lane.options
-    this.#dissents = new Dissents({ group, partition })
+    this.#noQuorums = new NoQuorums({ mode: lane.mode, group, partition })
     this.#calls = new Calls({
       mode: lane.mode,
       group,
       partition,
+      client,
       replicas: lane.options.roster.voters.length,
+      baggage: lane.baggage,
+      notify: (notice) => lane.connection.publish(noticeSubject(group, partition), notice),
     })
     const { voters } = lane.options.roster
-    this.#metrics = LaneMetrics.of({ group, partition, voters, counts: () => this.counts })
+    this.#metrics = LaneMetrics.of({
+      group,
+      partition,
+      voters,
+      counts: () => this.counts,
+      margin: () => this.#protocol.margin?.(performance.now()),
+    })
     this.#connection = lane.connection
     this.#onDissent = lane.onDissent
     this.#protocol = lane.mode.client<Waiting>(lane.options)
     this.#appender = openAppender(
       lane.connection,
       { group, partition, writer: { client } },
-      (token, result) => this.#step(appendInput(token, result)),
+      (token, result) => this.#appended(token, result),
     )
     this.#asker = openAsker(lane.connection, (token) =>
       this.#step({ _tag: "Unheard", token, nowMs: performance.now() }),
@@ -89,9 +98,11 @@ export class Lane {
     this.#stops = [
       () => this.#metrics?.close(),
       () => this.#asker.close(),
-      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) =>
-        this.#step({ _tag: "Vote", from: voter(subject), bytes, nowMs: performance.now() }),
-      ),
+      lane.connection.subscribe(votesSubject(group, client), (subject, bytes) => {
+        const from = voter(subject)
+        if (isTold(bytes)) return this.#calls.told(from, bytes)
+        return this.#step({ _tag: "Vote", from, bytes, nowMs: performance.now() })
+      }),
       lane.connection.onReconnect(() => this.#step({ _tag: "Reconnected", nowMs: performance.now() })),
     ]
   }
@@ -117,7 +128,7 @@ export class Lane {
         })
       }
       const { definition, member, key, args, reads } = call
-      const span = this.#calls.begin(call)
+      const span = this.#calls.begin(call, this.#turnMs)
       this.#step({
         _tag: "Submit",
         call: { call, resolve, reject, span, sinceMs: this.#turnMs },
@@ -125,7 +136,7 @@ export class Lane {
         member: member.name,
         key,
         args,
-        trace: span?.traceparent,
+        trace: span === undefined ? this.#calls.passOn() : span.travels,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })
@@ -149,14 +160,22 @@ export class Lane {
     this.#step({ _tag: "Close", nowMs: performance.now() })
     clearTimeout(this.#timer)
     this.#appender.close()
+    this.#calls.close()
     for (const stop of this.#stops) stop()
   }
 
   #step(input: ClientInput<Waiting>): void {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
-    this.#dissents.tell()
+    this.#calls.tell()
+    this.#noQuorums.tell()
     if (this.#protocol.busy) this.#timer ??= setTimeout(() => this.#tick(), TICK_MS)
+  }
+
+  #appended(token: number, result: AppendResult): void {
+    const nowMs = performance.now()
+    if (result._tag === "Appended") this.#metrics?.appended(token, nowMs)
+    this.#step(appendInput(token, result, nowMs))
   }
 
   #tick(): void {
@@ -181,31 +200,39 @@ export class Lane {
   #carryOut(output: ClientOutput<Waiting>): void {
     switch (output._tag) {
       case "Append":
-        for (const call of output.calls) call?.span?.sent()
+        for (const call of output.calls) call?.span?.sent(this.#nowMs)
+        if (output.calls.length > 0) this.#metrics?.appending(output.token, this.#nowMs)
         return this.#appender.append(output.bytes, output.token)
       case "Ask": {
         const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
-        for (const call of output.calls ?? []) call?.span?.sent()
+        for (const call of output.calls ?? []) call?.span?.sent(this.#nowMs)
         if (output.token === undefined) return this.#connection.publish(subject, output.bytes)
         return this.#asker.ask(subject, output.bytes, output.token)
       }
       case "Settle":
-        output.call.span?.settled(output)
-        if (output.call.span !== undefined) this.#dissents.decided(output.seq, output.call.span.context)
+        output.call.span?.settled(output, this.#nowMs)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
-          this.#metrics.settled(output.call.call, output.outcome, this.#nowMs - output.call.sinceMs)
+          this.#metrics.settled(output.call.call, {
+            outcome: output.outcome,
+            decision: output.decision,
+            sinceMs: output.call.sinceMs,
+            nowMs: this.#nowMs,
+          })
         return settle(output.call, output.outcome)
       case "Fail":
         output.call.span?.failed(output.error)
+        this.#noQuorums.failed(output.error, output.call.span?.context)
         if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
           this.#metrics.failed(output.call.call, output.error, this.#nowMs - output.call.sinceMs)
         calls.set(output.error, { lane: this, call: output.call.call })
         return output.call.reject(output.error)
       case "Refresh":
         return void this.#refresh()
+      case "Late":
+        return this.#calls.late(output)
       case "Dissent":
-        this.#dissents.heard(output)
-        return tell(this.#onDissent, output)
+        this.#calls.heard(output)
+        return tell(this.#onDissent, dissentOf(output))
     }
   }
 }
@@ -227,13 +254,17 @@ interface Waiting {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   /** Where the call is traced. */
-  readonly span: CallSpan | undefined
+  readonly span: WatchedCall | undefined
   /** When it was made; undefined where it was measured before. */
   readonly sinceMs: number | undefined
 }
 
-function appendInput(token: number, result: AppendResult): ClientInput<Waiting> {
-  const nowMs = performance.now()
+/** What the user is told. */
+function dissentOf({ replica, seq, expected, actual }: Dissent): Dissent {
+  return { replica, seq, expected, actual }
+}
+
+function appendInput(token: number, result: AppendResult, nowMs: number): ClientInput<Waiting> {
   switch (result._tag) {
     case "Appended":
       return { _tag: "Appended", token, seq: result.seq }

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto"
-import { setTimeout as sleep } from "node:timers/promises"
 import type { ActorDefinition, Determinism, UncaughtError } from "@lockstep/actor"
 import { genesisRoster, invariant, type Partition, type ReplicaId } from "@lockstep/core"
 import {
@@ -14,7 +13,6 @@ import {
 import {
   type Checkpoint,
   type HaltReport,
-  isNeeded,
   type ReplicaInput,
   type ReplicaOptions,
   type ReplicaOutput,
@@ -23,10 +21,13 @@ import {
   Stage,
   type StagedCheckpoint,
 } from "@lockstep/replication"
+import { departure } from "./departure.ts"
+import { eventOf } from "./events.ts"
 import { hostable } from "./hosting.ts"
 import type { HostEvent, HostOptions } from "./host.ts"
 import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
+import { hearNotices } from "./notices.ts"
 import { type Once, openOnce } from "./once.ts"
 import {
   askSubject,
@@ -39,11 +40,10 @@ import {
   wishSubject,
 } from "./subjects.ts"
 import { Executions } from "./telemetry/executions.ts"
+import type { SeatTimes } from "./telemetry/seat-times.ts"
+import { Replications } from "./telemetry/replications.ts"
 import { Transfers } from "./transfers.ts"
 import { decodeWish, encodeView } from "./wish.ts"
-
-/** So often a replica that is to end looks whether it may, milliseconds. */
-const LOOK_AGAIN_MS = 5
 
 /** The shell around one replica protocol: one partition's log on one side, clients on the other. */
 export class Seat {
@@ -65,6 +65,8 @@ export class Seat {
   readonly #replica: ReplicaId
   readonly #partition: Partition
   readonly #onEvent: (event: HostEvent) => void
+  /** Where anybody measures. */
+  readonly #times: SeatTimes | undefined
   readonly #stops: Array<() => void>
   /** What came while the protocol was at work, and for which protocol, where it is the business of one only. */
   readonly #inputs: Array<{ readonly input: ReplicaInput; readonly by: ReplicaProtocol | undefined }> = []
@@ -81,43 +83,47 @@ export class Seat {
     readonly definitions: ReadonlyMap<string, ActorDefinition>
     readonly options: HostOptions
     readonly determinism: Determinism
+    readonly times: SeatTimes | undefined
   }) {
-    const { connection, group, replica, partition, definitions, options, determinism } = seat
+    const { connection, group, replica, partition, definitions, options, determinism, times } = seat
+    this.#times = times
     this.#connection = connection
     this.#group = group
     this.#replica = replica
     this.#partition = partition
-    this.#onEvent = (event) => tell(options.onEvent, event)
+    const place = { group: group.group, partition, replica }
+    const replications = new Replications(place)
+    this.#onEvent = (event) => {
+      replications.event(event)
+      tell(options.onEvent, event)
+    }
     const [actorClass] = options.actors
     invariant(actorClass !== undefined, "a host has at least one actor class")
     const logId = group.logIds[partition] ?? ""
     const mode = hostable(actorClass, group)
     this.#keepsShards = mode.storage === "shards"
-    const { dataDir } = options
-    const kept = { group: group.group, replica, partition, logId, storage: mode.storage }
+    const { dataDir, actorBytesMax } = options
+    const kept = { ...place, logId, storage: mode.storage, times }
     this.#keeper =
       dataDir === undefined
         ? undefined
         : new Keeper(dataDir, kept, this.#onEvent, (seq) => this.#step({ _tag: "Persisted", seq }))
     this.#truncateMarginEntries = options.truncateMarginEntries
-    const observer = new Executions({ mode, group: group.group, partition, replica })
+    const observer = new Executions({ mode, definitions, ...place }, replications)
     if (mode.execution === "once")
       this.#once = openOnce(
-        { group: group.group, replica, partition, logId, dataDir, definitions, observer },
+        { ...kept, dataDir, definitions, observer, stopwatch: times, replications },
         {
           onJournaled: (write) => this.#step({ _tag: "Journaled", write }),
           onUncaught: (uncaught) => this.#tellUncaught(uncaught),
           onEvent: this.#onEvent,
         },
       )
-    const { actorBytesMax } = options
     this.#make = (begin) =>
       mode.replica({
-        group: group.group,
-        partition,
+        ...place,
         roster: genesisRoster(group.replicas),
         logId,
-        replica,
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
@@ -125,7 +131,8 @@ export class Seat {
         ...this.#keeper?.trial(),
         incarnation: randomUUID(),
         observer,
-        ...(this.#once && { journal: this.#once.journal.records() }),
+        ...(times && { stopwatch: times }),
+        ...this.#once?.begin(),
         ...(actorBytesMax !== undefined && { actorBytesMax }),
         ...begin,
       })
@@ -143,11 +150,8 @@ export class Seat {
       () => undefined, // the protocol says it again when the log does not show it
     )
     this.#tail = this.#openTail()
-    this.#transfers = new Transfers(
-      connection,
-      { group: group.group, partition, replica },
-      this.#keeper,
-      (from, answer) => this.#step({ _tag: "Answer", from, answer }),
+    this.#transfers = new Transfers(connection, place, this.#keeper, (from, answer) =>
+      this.#step({ _tag: "Answer", from, answer }),
     )
     const timer = setInterval(() => this.#step({ _tag: "Tick", nowMs: performance.now() }), mode.tickMs)
     const hear = (subject: string, bytes: Uint8Array): void => {
@@ -158,6 +162,7 @@ export class Seat {
       () => this.#tail.close(),
       () => clearInterval(timer),
       () => this.#transfers.close(),
+      hearNotices(connection, place, observer),
       connection.subscribe(askSubject(group.group, partition, replica), (_, bytes) =>
         this.#step({ _tag: "Message", bytes }),
       ),
@@ -179,6 +184,16 @@ export class Seat {
     return this.#protocol.status
   }
 
+  /** Entries of the log that are still to come, as its server said last. */
+  get pending(): number {
+    return this.#tail.pending
+  }
+
+  /** Bytes of the files that hold its checkpoints, where it keeps any. */
+  get keptBytes(): number | undefined {
+    return this.#keeper?.bytes
+  }
+
   get live(): boolean {
     return !this.#failed && this.#protocol.status.halted === undefined
   }
@@ -194,13 +209,12 @@ export class Seat {
   }
 
   async #close(): Promise<void> {
-    const sinceMs = performance.now()
-    while (!this.#failed && isNeeded(this.status.reign, performance.now() - sinceMs)) {
-      this.#step({ _tag: "Leave" })
-      await sleep(LOOK_AGAIN_MS)
-    }
+    await departure({
+      reign: () => (this.#failed ? undefined : this.status.reign),
+      leave: () => this.#step({ _tag: "Leave" }),
+    })
     for (const stop of this.#stops) stop()
-    await this.#once?.journal.close()
+    await this.#once?.close()
     this.#attestations.close()
     this.#keeper?.close()
   }
@@ -222,7 +236,10 @@ export class Seat {
   #take(input: ReplicaInput): void {
     if (this.#failed) return
     try {
-      for (const output of this.#protocol.step(input, performance.now())) this.#carryOut(output)
+      const nowMs = performance.now()
+      this.#times?.turn(nowMs)
+      for (const output of this.#protocol.step(input, nowMs)) this.#carryOut(output)
+      if (input._tag === "Entries" && this.#caughtUp) this.#times?.applied(input.entries, nowMs)
     } catch (cause) {
       this.#failed = true
       this.#onEvent({ event: "failed", partition: this.#partition, error: String(cause) })
@@ -342,8 +359,6 @@ export class Seat {
           this.#step({ _tag: "Executed", executed }, protocol),
         )
       }
-      case "Reign":
-        return this.#onEvent({ event: "reign", partition: this.#partition, ...output.report })
       case "Persist":
         return this.#keeper?.keep(output.changes)
       case "Attest":
@@ -360,20 +375,11 @@ export class Seat {
         return this.#transfers.ask(output.to, output.request)
       case "Install":
         return this.#install(output.checkpoint)
-      case "Membership": {
-        const { epoch, voters, standbys } = output.roster
-        const { role } = output
-        return this.#onEvent({
-          event: "membership",
-          partition: this.#partition,
-          epoch,
-          role,
-          voters,
-          standbys,
-        })
-      }
+      case "Reign":
+      case "Notice":
+      case "Membership":
       case "Waits":
-        return this.#onEvent({ event: "waits", partition: this.#partition, detail: output.detail })
+        return this.#onEvent(eventOf(output, this.#partition))
       case "Reattach":
         if (output.complaint === undefined) return this.#tail.reattach()
         this.#onEvent({ event: "log-suspect", partition: this.#partition, ...output.complaint })

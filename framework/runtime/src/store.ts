@@ -186,6 +186,14 @@ export class CheckpointStore implements Shelf, Library {
     return size
   }
 
+  /** Bytes of its files. */
+  fileBytes(): number {
+    let bytes = 0
+    for (const ending of ["", "-wal"])
+      bytes += statSync(`${this.#file}${ending}`, { throwIfNoEntry: false })?.size ?? 0
+    return bytes
+  }
+
   close(): void {
     this.#database.close()
   }

@@ -45,6 +45,11 @@ export function reignSubject(group: GroupName, partition: Partition, replica: st
   return `reign.${group}.${partition}.${replica}`
 }
 
+/** Clients ask all replicas of a partition to tell of calls that were not sampled: they have heard a dissent about them. */
+export function noticeSubject(group: GroupName, partition: Partition): string {
+  return `dissent.${group}.${partition}`
+}
+
 /** What one replica tells another while a checkpoint is fetched. */
 export function transferSubject(group: GroupName, partition: Partition, to: string, from: string): string {
   return `transfer.${group}.${partition}.${to}.${from}`

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { openConnection } from "@lockstep/nats"
 import { ReplicaId } from "@lockstep/core"
-import type { ReignStatus } from "@lockstep/replication"
+import type { ReignBegun, ReignStatus } from "@lockstep/replication"
 import { handOver, HandOverUnfinished, type Host, host, type HostEvent, Query, Replicated } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
@@ -87,8 +87,17 @@ function reign(master: string, given: Partial<ReignStatus> = {}): ReignStatus {
     lag: new Map(),
     truncated: 0,
     degradedCommands: 0,
+    failovers: 0,
+    margin: undefined,
     ...given,
   }
+}
+
+/** Says of this master that it was elected just now, and is another replica. */
+function reportOf(replica: string): ReignBegun {
+  const { epoch, master, inSync, acknowledgements, degraded, position, lossWindow } = reign(replica)
+  const report = { epoch, master, inSync, acknowledgements, degraded, position, lossWindow }
+  return { ...report, cause: "first", before: undefined, isMaster: false }
 }
 
 const bytes = (text: string) => Buffer.from(text)
@@ -167,8 +176,7 @@ describe("a seat of a mode in which one replica executes", () => {
   it("carries out all that one input came to before the next input, also one that comes of it", async () => {
     await using r0 = await start("r0")
     await using _ = await start("r1")
-    const { epoch, master, inSync, acknowledgements, degraded, position, lossWindow } = reign("r0")
-    const report = { epoch, master, inSync, acknowledgements, degraded, position, lossWindow }
+    const report = reportOf("r0")
     onEvent = ({ event }) => event === "reign" && r0.handOver({ to: "r1" })
     const say = (text: string) => ({ _tag: "Tell", bytes: bytes(text) }) as const
     protocolOf("r0").answer = ({ _tag }) => {
@@ -185,8 +193,7 @@ describe("a seat of a mode in which one replica executes", () => {
 
   it("tells of another master in an event", async () => {
     await using _ = await start("r0")
-    const { epoch, master, inSync, acknowledgements, degraded, position, lossWindow } = reign("r1")
-    const report = { epoch, master, inSync, acknowledgements, degraded, position, lossWindow }
+    const report = reportOf("r1")
     protocolOf("r0").answer = ({ _tag }) => (_tag === "Message" ? [{ _tag: "Reign", report }] : [])
     await prompt("r0")
     await expect.poll(() => events.at(-1), soon).toEqual({ event: "reign", partition: 0, ...report })

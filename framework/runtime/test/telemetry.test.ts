@@ -48,6 +48,10 @@ describe("docs/telemetry.md", () => {
   it("shows every kind of span", () => {
     for (const name of [
       SPANS.replay,
+      SPANS.replicate,
+      SPANS.failover,
+      SPANS.send("ask.bank.0"),
+      SPANS.process("ask.bank.0"),
       SPANS.send("cmd.bank.0"),
       SPANS.process("cmd.bank.0"),
       SPANS.call("bank/Account", "deposit"),

@@ -9,6 +9,7 @@ import type {
   ReplicationMode,
 } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
+import { traceOf } from "./naming.ts"
 import type { Network } from "./network.ts"
 import type { Random } from "./random.ts"
 import type { Schedule } from "./schedule.ts"
@@ -91,7 +92,8 @@ export class SimulatedClient {
       member: command.member,
       key: command.key,
       args: command.args,
-      trace: command.id,
+      // where one replica executes, nobody votes
+      trace: this.#options.mode.execution === "everywhere" ? traceOf(command.id) : command.id,
       ...(command.reads !== undefined && { reads: command.reads }),
       nowMs: this.#nowMs(),
     })
@@ -154,6 +156,8 @@ export class SimulatedClient {
         return this.#refresh()
       case "Dissent":
         return this.#options.onDissent(output.replica)
+      case "Late":
+        return undefined
     }
   }
 

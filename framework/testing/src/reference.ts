@@ -15,6 +15,7 @@ import {
   type SessionId,
   type SessionLimits,
 } from "@lockstep/core"
+import { idOf } from "./naming.ts"
 import type { Builds } from "./upgrade.ts"
 
 /** Where a command stands in the log, and what it must come to. */
@@ -121,7 +122,8 @@ export class Reference {
       const member = method && definition?.members.get(method.member)
       if (definition === undefined || member === undefined) continue
       const { key } = command
-      const id = batch.traces[command.trace] ?? `${seq}/${index}`
+      const trace = batch.traces[command.trace]
+      const id = trace === undefined ? `${seq}/${index}` : idOf(trace)
       const actor = this.#actor(definition, key)
       const nowMs = Number(this.#timeNs / 1_000_000n)
       const { client: caller, session, number: first } = batch

@@ -168,9 +168,7 @@ export class SimulatedReplica {
     this.#receive("a wish", () => this.#step(input))
   }
 
-  #receive(what: string, happen: () => void): void {
-    this.#process.receive(what, happen)
-  }
+  readonly #receive = (what: string, happen: () => void): void => this.#process.receive(what, happen)
 
   #step(input: ReplicaInput): void {
     if (this.#protocol === undefined || this.failure !== undefined) return
@@ -278,6 +276,7 @@ export class SimulatedReplica {
         this.#consumer?.close()
         this.#consumer = undefined
         return
+      case "Notice":
       case "Uncaught":
         return
     }

@@ -20,6 +20,7 @@ import { SimulatedDisk } from "./disk.ts"
 import { Liar } from "./liar.ts"
 import { SimulatedLog } from "./log.ts"
 import { ROBS } from "./margin.ts"
+import { naming } from "./naming.ts"
 import { Nemesis } from "./nemesis.ts"
 import { Network } from "./network.ts"
 import { Once } from "./once.ts"
@@ -148,6 +149,7 @@ export class Simulation {
           definitions: this.#buildsOf(i),
           settings: {
             determinism: workload.determinism,
+            observer: naming(replica),
             sessionLimits: scenario.sessionLimits,
             actorBytesMax: scenario.actorBytesMax,
             ...(scenario.checkpointEveryBatches > 0 && {

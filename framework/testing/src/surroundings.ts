@@ -39,7 +39,7 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly definitions: () => ReadonlyMap<string, ActorDefinition>
   readonly settings: Pick<
     ReplicaOptions,
-    "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "sessionLimits"
+    "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "observer" | "sessionLimits"
   >
   readonly disk: SimulatedDisk
   readonly random: Random

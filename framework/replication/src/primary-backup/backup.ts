@@ -27,6 +27,8 @@ export class Backup {
   /** After this renewal of this epoch it has offered to take over: nothing is acknowledged to that primary any more. */
   #promise: { readonly epoch: number; readonly after: number } | undefined
   #heardAtMs: number
+  /** When it did hear of one; before that, when it first offered to take over. */
+  #silentSinceMs: number | undefined
   /** When the log was read that somebody has the lease. */
   #leaseAtMs: number
   #saidAtMs = Number.NEGATIVE_INFINITY
@@ -41,6 +43,11 @@ export class Backup {
     this.#heardAtMs = this.#leaseAtMs = ground.nowMs
   }
 
+  /** When it last heard of a primary; where it heard of none, when it first offered to be it. */
+  get silentSinceMs(): number {
+    return this.#silentSinceMs ?? this.#ground.nowMs
+  }
+
   /** The log names another primary, or the same one has renewed its lease. */
   reigned(change: "elected" | "renewed"): void {
     this.#leaseAtMs = this.#ground.nowMs
@@ -53,7 +60,7 @@ export class Backup {
     const { epoch, master } = reigns.current
     const isPrimary = master?.replica === from && master.incarnation === ship.incarnation
     if (ship.epoch !== epoch || !isPrimary) return undefined
-    this.#heardAtMs = nowMs
+    this.#heardAtMs = this.#silentSinceMs = nowMs
     if (this.#hasPromised) return undefined
     // what an earlier life was told may be less than what that one acknowledged
     if (ship.to !== life.incarnation) {
@@ -196,6 +203,7 @@ export class Backup {
     const { reigns, ledger, life, nowMs, rules, say } = this.#ground
     const { epoch, number } = reigns.current
     this.#bidAtMs = nowMs
+    this.#silentSinceMs ??= nowMs
     this.#promise = { epoch, after: number }
     // an asynchronous group elects at the first bid after a short time
     if (reigns.hasBid(life) && rules.replication !== "asynchronous") return

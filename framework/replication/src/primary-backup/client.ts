@@ -4,7 +4,6 @@ import {
   encodeOpening,
   type LockstepError,
   Malformed,
-  NoQuorum,
   NotEnoughReplicas,
   type Outcome,
   OutcomeUnknown,
@@ -22,6 +21,7 @@ import type {
   Reads,
 } from "../mode.ts"
 import type { Draft, Outbox } from "../outbox.ts"
+import { Answers } from "./answers.ts"
 import { Locator } from "./locator.ts"
 import { Outboxes } from "./outboxes.ts"
 import {
@@ -56,7 +56,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   #token = 0
   /** The last position that this client was told of: what it reads is not older. */
   #known = 0
-  #counts = { batches: 0, commands: 0, matched: 0, strangers: 0, appendedAgain: 0, asked: 0 }
+  #counts = { batches: 0, commands: 0, strangers: 0, appendedAgain: 0, asked: 0 }
+  readonly #answers = new Answers()
   #outputs: Array<ClientOutput<Call>> = []
 
   constructor(options: ClientOptions) {
@@ -71,7 +72,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   }
 
   get counts(): ClientCounts {
-    return { ...this.#counts, dissents: new Map() }
+    return { ...this.#counts, ...this.#answers.counts, ...this.#outboxes.counts }
   }
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
@@ -174,8 +175,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       const isBounded = reads !== "linearizable" && pending.sends === 1
       const maxStalenessMs = isBounded ? reads.maxStalenessMs : undefined
       const atLeast = this.#known
-      const question = { _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope } as const
-      return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, encodeQuestion(question))
+      const question = encodeQuestion({ _tag: "Read", client, epoch, maxStalenessMs, atLeast, envelope })
+      return this.#ask(isBounded ? this.#locator.anyBackup(primary) : primary, question, pending.calls)
     }
     const { sentIn, isRetried } = pending
     const isFirst = sentIn === undefined || sentIn === epoch || isRetried || kind === "opening"
@@ -188,8 +189,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     this.#outputs.push({ _tag: "Ask", replica: primary, bytes, token, calls: pending.calls })
   }
 
-  #ask(replica: ReplicaId, bytes: Uint8Array): void {
-    this.#outputs.push({ _tag: "Ask", replica, bytes })
+  #ask(replica: ReplicaId, bytes: Uint8Array, calls: Pending<Call>["calls"] = []): void {
+    this.#outputs.push({ _tag: "Ask", replica, bytes, calls })
   }
 
   /** Every number below it is settled, so replicas may forget those answers. */
@@ -253,7 +254,8 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     switch (reply._tag) {
       case "Answered": {
         const outcomes = isOutdated(pending, reply.epoch) ? undefined : wholeOf(pending, vote)
-        if (outcomes !== undefined) this.#answered(pending, reply, outcomes, nowMs)
+        const from = vote.replica
+        if (outcomes !== undefined) this.#answered(pending, reply, { bytes: outcomes, from }, nowMs)
         return
       }
       case "Elsewhere":
@@ -272,7 +274,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   #answered(
     pending: Pending<Call>,
     reply: Reply & { readonly _tag: "Answered" },
-    bytes: Buffer,
+    { bytes, from }: { readonly bytes: Buffer; readonly from: ReplicaId },
     nowMs: number,
   ): void {
     if (pending.kind === "opening") {
@@ -281,7 +283,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
     } else {
       const outcomes = decodeOutcomes(bytes, pending.calls.length)
       this.#forget(pending)
-      this.#counts.matched++
+      this.#answers.add(from)
       const [first] = outcomes
       if (first?._tag === "Refused" && first.reason === "SessionExpired") this.#expired(pending)
       else this.#settle(pending, outcomes, reply.position)
@@ -328,7 +330,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
       if (pending.sends >= LOST_SENDS) this.#seek(nowMs)
       if (nowMs >= pending.againAtMs) this.#send(pending, nowMs)
     }
-    const unsent = (): LockstepError => this.#unreachable()
+    const unsent = (): LockstepError => this.#locator.unreachable()
     this.#failDrafts(this.#outboxes.drop(nowMs), unsent)
     this.#dispatch(nowMs)
   }
@@ -336,13 +338,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
   #expire(pending: Pending<Call>): void {
     if (mayBeExecuted(pending)) return this.#giveUp(pending, TOO_LATE)
     this.#forget(pending)
-    for (const call of pending.calls) if (call !== undefined) this.#fail(call, this.#unreachable())
-  }
-
-  /** Nothing was executed: no primary took it. */
-  #unreachable(): NoQuorum {
-    const [missing, detail] = [this.#locator.voters, "No primary answered before the deadline."]
-    return new NoQuorum({ needed: 1, testimonies: [], missing, command: undefined, seq: undefined, detail })
+    for (const call of pending.calls) if (call !== undefined) this.#fail(call, this.#locator.unreachable())
   }
 
   /** Nobody can say whether it was executed; it is remembered for a while, so that the caller can have it executed. */

@@ -1,7 +1,10 @@
 import type { Life, ReplicaId } from "@lockstep/core"
+import type { Departure } from "../reign.ts"
 import type { Ground } from "./ground.ts"
 import { type Acknowledgement, encodeShip } from "./message.ts"
-import type { Reign } from "./reigns.ts"
+import type { JournalRecord } from "./record.ts"
+import { isSame, type Reign } from "./reigns.ts"
+import { Shipments } from "./shipments.ts"
 
 /** Bytes of one message, about. */
 const SHIP_BYTES_MAX = 256 * 1024
@@ -41,10 +44,12 @@ export class Followers {
   readonly #ground: Ground
   readonly #epoch: number
   readonly #followers = new Map<ReplicaId, Follower>()
+  readonly #shipments: Shipments
 
   constructor(ground: Ground, epoch: number) {
     this.#ground = ground
     this.#epoch = epoch
+    this.#shipments = new Shipments(ground.options.shipments)
   }
 
   get all(): Iterable<Follower> {
@@ -55,6 +60,31 @@ export class Followers {
   get(life: Life): Follower | undefined {
     const follower = this.#followers.get(life.replica)
     return follower?.life.incarnation === life.incarnation ? follower : undefined
+  }
+
+  /** Whether it is known, in any life. */
+  isThere(replica: ReplicaId): boolean {
+    return this.#followers.has(replica)
+  }
+
+  /** This primary has made a record: those that are in sync are to have it. */
+  recorded(record: JournalRecord): void {
+    if (record.traces.length === 0) return
+    const { reigns, life } = this.#ground
+    this.#shipments.recorded(
+      record,
+      reigns.current.inSync.filter((other) => !isSame(other, life)),
+    )
+  }
+
+  /** The log says that it is in sync no more. */
+  left(life: Life, why: Departure): void {
+    this.#shipments.left(life, why)
+  }
+
+  /** Another one is the primary. */
+  end(why: Departure): void {
+    this.#shipments.end(why)
   }
 
   hear(from: ReplicaId, message: Acknowledgement): void {
@@ -76,6 +106,7 @@ export class Followers {
         isLeaving: false,
       }
       this.#followers.set(from, follower)
+      this.#shipments.lives(life)
     }
     follower.heardAtMs = nowMs
     follower.clock = Math.max(follower.clock, message.clock)
@@ -89,6 +120,7 @@ export class Followers {
     if (message.position > follower.acknowledged) {
       follower.acknowledged = message.position
       follower.progressAtMs = nowMs
+      this.#shipments.held(follower.life, message.position)
     }
     if (message.received > follower.received) {
       follower.received = message.received
@@ -139,6 +171,7 @@ export class Followers {
   #send(follower: Follower, records: ReadonlyArray<Buffer>, committed: number, fresh: boolean): void {
     const bytes = this.#ship(follower, records, committed, fresh)
     follower.sent += records.length
+    if (records.length > 0) this.#shipments.sent(follower.life, follower.sent)
     this.#ground.say({ _tag: "Tell", to: follower.life.replica, bytes })
   }
 

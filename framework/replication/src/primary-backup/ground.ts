@@ -24,6 +24,8 @@ export interface Ground {
   truncated: number
   /** Commands that were acknowledged by fewer backups than the class asks for. */
   degradedCommands: number
+  /** Primaries that were elected, since this replica began, because the one before was silent. */
+  failovers: number
   /** Where what it says is gathered. */
   readonly say: (...outputs: ReadonlyArray<ReplicaOutput>) => void
 }

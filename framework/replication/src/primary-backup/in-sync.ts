@@ -51,6 +51,18 @@ export class InSync {
       : `${heard} backups are there, and a write is acknowledged by ${rules.acknowledgements}`
   }
 
+  /** How many of those in sync, this primary among them, are there beyond those without whom writes are refused, or nobody is left. */
+  get margin(): number {
+    const { reigns, rules, nowMs, life } = this.#ground
+    const isThere = (other: Life): boolean => {
+      const follower = this.#followers.get(other)
+      return follower?.isLeaving === false && nowMs - follower.heardAtMs <= rules.backupTimeoutMs
+    }
+    return (
+      reigns.current.inSync.filter((other) => isSame(other, life) || isThere(other)).length - this.#sizeMin
+    )
+  }
+
   /** Nobody in sync needs the log below this position. */
   logBelow(inSync: ReadonlyArray<Life>): number {
     const { ledger, life } = this.#ground

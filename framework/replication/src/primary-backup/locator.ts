@@ -1,4 +1,4 @@
-import type { ReplicaId, Roster } from "@lockstep/core"
+import { NoQuorum, type ReplicaId, type Roster } from "@lockstep/core"
 import { Rumour } from "../rumour.ts"
 import type { Reply } from "./request.ts"
 
@@ -54,6 +54,12 @@ export class Locator {
     this.#askAtMs = nowMs + (this.#primary === undefined ? LOCATE_MS : DOUBT_MS)
     const needsRoster = ++this.#asked > FRUITLESS && this.#rumour.heard(nowMs)
     return { voters: this.#voters, needsRoster }
+  }
+
+  /** What to tell callers whose commands no primary took: nothing was executed. */
+  unreachable(): NoQuorum {
+    const [missing, detail] = [this.#voters, "No primary answered before the deadline."]
+    return new NoQuorum({ needed: 1, testimonies: [], missing, command: undefined, seq: undefined, detail })
   }
 
   /** Whether there is another primary than was known. An answer to a query that may be old says nothing of that. */

@@ -1,4 +1,5 @@
-import type { ClientLimits, Reads } from "../mode.ts"
+import type { ClientLimits } from "../limits.ts"
+import type { Reads } from "../mode.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 
 /** What is not sent yet: commands, and queries by what they may miss, because they go to different replicas. */
@@ -18,6 +19,15 @@ export class Outboxes<Call> {
 
   get isEmpty(): boolean {
     return this.#all.every(({ isEmpty }) => isEmpty)
+  }
+
+  get counts(): { readonly waiting: number; readonly unsent: number } {
+    let [waiting, unsent] = [0, 0]
+    for (const { counts } of this.#all) {
+      waiting += counts.waiting
+      unsent += counts.unsent
+    }
+    return { waiting, unsent }
   }
 
   /** Where a call goes: a query says what it may miss. */

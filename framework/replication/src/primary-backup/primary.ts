@@ -8,12 +8,15 @@ import {
   type ReplicaId,
   SessionId,
 } from "@lockstep/core"
+import type { Departure } from "../reign.ts"
 import { Followers } from "./followers.ts"
 import type { Ground } from "./ground.ts"
 import type { Acknowledgement } from "./message.ts"
+import { type Accession, Notices } from "./notices.ts"
 import { encodeRecord, type JournalRecord } from "./record.ts"
 import { encodeReply, type Question, type Reply } from "./request.ts"
 import { Tenure } from "./tenure.ts"
+import { Refused } from "./refused.ts"
 import { Turns } from "./turns.ts"
 import { envelopeOf, isQuery, keyIn, keyOf, refusals, workOf } from "./work.ts"
 
@@ -21,8 +24,6 @@ import { envelopeOf, isQuery, keyIn, keyOf, refusals, workOf } from "./work.ts"
 const EXECUTING_MAX = 4096
 /** Records that are not acknowledged, at most. */
 const UNACKNOWLEDGED_MAX = 16_384
-/** Refusals that are remembered: a copy of the same batch, that comes late, is refused as well. */
-const REFUSED_MAX = 4096
 /** A batch that is on its way through this primary. */
 interface Underway {
   readonly batch: Batch
@@ -47,23 +48,25 @@ export class Primary {
   readonly #ground: Ground
   readonly #followers: Followers
   readonly #tenure: Tenure
+  readonly #notices: Notices
   readonly #turns = new Turns()
   readonly #sinceMs: number
   /** What is executed, by token: what to do with what it comes to. */
   readonly #executing = new Map<number, (executed: Executed) => void>()
   /** Batches and openings that are not acknowledged, by client, session and number. */
   readonly #underway = new Map<string, Underway>()
-  readonly #refused = new Set<string>()
+  readonly #refused = new Refused()
   #reads: Array<Answered> = []
   #held: Array<Exclude<Question, { _tag: "Locate" }>> = []
   #beatAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(ground: Ground) {
+  constructor(ground: Ground, accession: Accession) {
     invariant(ground.ledger.history.last === ground.reigns.current.start, "who is elected is where it said")
     this.#ground = ground
     this.epoch = ground.reigns.current.epoch
     this.#followers = new Followers(ground, this.epoch)
     this.#tenure = new Tenure(ground, this.#followers)
+    this.#notices = new Notices(ground, this.#followers, accession)
     this.#sinceMs = ground.nowMs
     const { history } = ground.ledger
     // the log says so
@@ -82,6 +85,10 @@ export class Primary {
   /** Whether it may answer reads by itself. */
   get leased(): boolean {
     return this.#tenure.leased
+  }
+
+  get margin(): number {
+    return this.#tenure.margin
   }
 
   get hasSuccessor(): boolean {
@@ -130,6 +137,7 @@ export class Primary {
   /** The log shows a renewal of this primary. */
   renewed(): void {
     this.#tenure.renewed()
+    this.#notices.inSync()
     this.#goOn()
     this.#moveOn()
   }
@@ -150,6 +158,11 @@ export class Primary {
       this.#followers.beat(ledger.committed, this.#isFresh)
     }
     this.#moveOn()
+  }
+
+  /** Another one is the primary. */
+  end(why: Departure): void {
+    this.#followers.end(why)
   }
 
   /** What waited for it to step down. */
@@ -216,7 +229,7 @@ export class Primary {
     const isDone = how === "Execute" && this.#refused.has(key) // its caller has been told so
     const refusal = isDone ? REFUSED_BEFORE : this.#refusal()
     if (refusal !== undefined) {
-      if (how === "Execute") this.#remember(key)
+      if (how === "Execute") this.#refused.add(key)
       return this.#refuse(client, number, refusal)
     }
     const underway: Underway = { batch, position: 0 }
@@ -283,6 +296,7 @@ export class Primary {
     const { ledger, say } = this.#ground
     say(ledger.append([{ record, bytes: encodeRecord(record) }]))
     ledger.show(record)
+    this.#followers.recorded(record)
     this.#followers.ship(ledger.committed, this.#isFresh)
     this.#moveOn()
   }
@@ -304,7 +318,10 @@ export class Primary {
       this.#reads = this.#reads.filter((read) => read.position > ledger.committed)
       for (const { client, reply, outcomes } of ready) this.#reply(client, reply, outcomes)
     }
-    if (this.#isFresh) this.#goOn()
+    if (this.#isFresh) {
+      this.#notices.serves()
+      this.#goOn()
+    }
     this.#followers.ship(ledger.committed, this.#isFresh)
     this.#tenure.moveOn({ isBusy: this.#executing.size > 0 })
   }
@@ -337,15 +354,6 @@ export class Primary {
     refusal: { readonly reason: "NotEnoughReplicas" | "Overloaded"; readonly detail: string },
   ): void {
     this.#reply(client, { _tag: "Refused", epoch: this.epoch, number, ...refusal })
-  }
-
-  #remember(key: string): void {
-    this.#refused.add(key)
-    if (this.#refused.size <= REFUSED_MAX) return
-    for (const oldest of this.#refused) {
-      this.#refused.delete(oldest)
-      return
-    }
   }
 
   #answer(

@@ -1,24 +1,12 @@
 import { encodePeerReport, type Schema } from "@lockstep/core"
-import type { ReignReport, ReignStatus } from "../reign.ts"
+import type { ReplicaRole } from "../mode.ts"
+import type { ReignStatus } from "../reign.ts"
 import type { Backup } from "./backup.ts"
 import type { Ground } from "./ground.ts"
 import { Primary } from "./primary.ts"
+import { reignReport } from "./reign-report.ts"
 
-/** What the log says of the current primary. */
-export function reignReport({ reigns, rules }: Ground): ReignReport {
-  const { epoch, master, inSync, acknowledgements, start, lossWindow } = reigns.current
-  return {
-    epoch,
-    master: master?.replica,
-    inSync: inSync.map(({ replica }) => replica),
-    acknowledgements,
-    degraded: rules.replication === "semi-synchronous" && acknowledgements < rules.acknowledgements,
-    position: start,
-    lossWindow,
-  }
-}
-
-/** The same, and what this replica has to do with it. */
+/** What the log says of the current primary, and what this replica has to do with it. */
 export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus {
   const isPrimary = role instanceof Primary
   return {
@@ -30,7 +18,16 @@ export function reignStatus(ground: Ground, role: Primary | Backup): ReignStatus
     lag: isPrimary ? role.lag : new Map(),
     truncated: ground.truncated,
     degradedCommands: ground.degradedCommands,
+    failovers: ground.failovers,
+    margin: isPrimary ? role.margin : undefined,
   }
+}
+
+/** What the roster makes of this replica. */
+export function standingOf({ reigns, options }: Ground): ReplicaRole {
+  const { voters, standbys } = reigns.roster
+  if (voters.includes(options.replica)) return "voter"
+  return standbys.includes(options.replica) ? "standby" : "unlisted"
 }
 
 /** What this replica could execute. */

@@ -6,7 +6,6 @@ import type {
   ReplicaOptions,
   ReplicaOutput,
   ReplicaProtocol,
-  ReplicaRole,
   ReplicaStatus,
 } from "../mode.ts"
 import { type Broken, Past } from "../past.ts"
@@ -16,9 +15,11 @@ import type { Ground } from "./ground.ts"
 import { Ledger } from "./ledger.ts"
 import { decodeMessage, encodeOffer } from "./message.ts"
 import type { Rules } from "./mode.ts"
+import type { Accession } from "./notices.ts"
 import { Primary } from "./primary.ts"
 import { isSame, Reigns } from "./reigns.ts"
-import { peerReport, reignReport, reignStatus, schemaOf } from "./reign-status.ts"
+import { begunReport } from "./reign-report.ts"
+import { peerReport, reignStatus, schemaOf, standingOf } from "./reign-status.ts"
 import { decodeQuestion, encodeReply, type Question } from "./request.ts"
 import { encodeSnapshot } from "./snapshot.ts"
 import { Stray } from "./stray.ts"
@@ -72,6 +73,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       executed: 0,
       truncated: 0,
       degradedCommands: 0,
+      failovers: 0,
       say: (...outputs) => void this.#outputs.push(...outputs),
     }
     this.#role = new Backup(this.#ground)
@@ -80,7 +82,6 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
   get status(): ReplicaStatus {
     const { seq: applied, chain } = this.#past
     const { shelved, actors, sessions } = this.#ledger
-    const { voters } = this.#reigns.roster
     return {
       applied,
       chain,
@@ -94,7 +95,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       stable: shelved.position,
       durable: shelved.position,
       roster: this.#reigns.roster,
-      role: this.#standing(voters),
+      role: standingOf(this.#ground),
       onProbation: this.#options.probation === "open",
       probation: this.#options.probation,
       schema: schemaOf(this.#ground),
@@ -163,7 +164,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     this.#stray = isBehind ? new Stray(log.firstSeq) : undefined
     this.#replayUntil ??= log.lastSeq
     if (!isBehind) this.#past.attached(log)
-    else if (this.#role instanceof Primary) this.#resign(this.#role)
+    else if (this.#role instanceof Primary) this.#resign(this.#role, "failover")
   }
 
   #tick(nowMs: number): void {
@@ -201,23 +202,24 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
   #read(entry: Entry): void {
     const envelope = authentic(entry)
     const { timeNs } = this.#past
+    const before = this.#reigns.current
     switch (envelope?._tag) {
       case "Renewal": {
         const change = this.#reigns.renew(envelope, timeNs)
-        if (change === "elected" || change === "renewed") this.#reigned(change)
+        if (change === "elected" || change === "renewed")
+          this.#reigned(change, { before, cause: "hand-over" })
         return
       }
-      case "Bid":
-        if (this.#reigns.bid(envelope, timeNs) === "elected") this.#reigned("elected")
-        return
+      case "Bid": {
+        if (this.#reigns.bid(envelope, timeNs) !== "elected") return
+        const cause = before.epoch === 0 ? "first" : "failover"
+        const isNew = this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY)
+        if (isNew && cause === "failover") this.#ground.failovers++
+        return this.#reigned("elected", { before, cause })
+      }
       case "Reconfiguration":
         if (this.#reigns.reconfigure(envelope.roster, entry.source, timeNs) === "nothing") this.#malformed++
-        else
-          this.#ground.say({
-            _tag: "Membership",
-            roster: envelope.roster,
-            role: this.#standing(envelope.roster.voters),
-          })
+        else this.#ground.say({ _tag: "Membership", roster: envelope.roster, role: standingOf(this.#ground) })
         return
       default:
         this.#malformed++
@@ -225,7 +227,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
   }
 
   /** The log names a primary: perhaps this one, perhaps no longer. */
-  #reigned(change: "elected" | "renewed"): void {
+  #reigned(change: "elected" | "renewed", how: Omit<Accession, "silentSinceMs">): void {
     const { life } = this.#ground
     const { master } = this.#reigns.current
     const role = this.#role
@@ -233,21 +235,26 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     this.#ground.say({ _tag: "Truncatable", below: this.#reigns.current.logBelow })
     if (change === "renewed" && role instanceof Primary) return isPrimary ? role.renewed() : undefined
     if (change === "elected") {
-      this.#ground.say({ _tag: "Reign", report: reignReport(this.#ground) })
-      if (role instanceof Primary) this.#resign(role)
+      this.#ground.say({
+        _tag: "Reign",
+        report: begunReport(this.#ground, { ...how, isMaster: isPrimary }),
+      })
+      const backup = role instanceof Primary ? this.#resign(role, how.cause) : role
       if (isPrimary) {
-        this.#role = new Primary(this.#ground)
+        this.#role = new Primary(this.#ground, { ...how, silentSinceMs: backup.silentSinceMs })
         return
       }
     }
     if (this.#role instanceof Backup) this.#role.reigned(change)
   }
 
-  #resign(role: Primary): void {
+  #resign(role: Primary, cause: Accession["cause"]): Backup {
+    role.end(cause === "hand-over" ? cause : "failover")
     this.#formerly = role
     this.#ledger.hide()
-    this.#role = new Backup(this.#ground)
+    const backup = (this.#role = new Backup(this.#ground))
     for (const question of role.held) this.#elsewhere(question)
+    return backup
   }
 
   #ask(bytes: Uint8Array): void {
@@ -365,12 +372,6 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       this.#ledger.wantsCheckpoint = true
     const changes = this.#ledger.checkpoint(this.#past.position, this.#reigns)
     if (changes !== undefined) this.#ground.say({ _tag: "Persist", changes })
-  }
-
-  #standing(voters: ReadonlyArray<ReplicaId>): ReplicaRole {
-    const { replica } = this.#options
-    if (voters.includes(replica)) return "voter"
-    return this.#reigns.roster.standbys.includes(replica) ? "standby" : "unlisted"
   }
 
   /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */

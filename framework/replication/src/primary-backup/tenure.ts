@@ -72,6 +72,11 @@ export class Tenure {
     return this.#inSync.shortage
   }
 
+  /** How many more replicas may fail. */
+  get margin(): number {
+    return this.#inSync.margin
+  }
+
   /**
    * The position that is acknowledged. Every set that counts, or may count already, must hold it: the one that the log shows, and those that
    * were sent and may be there unseen. An asynchronous primary must have said in the log that it goes so far.

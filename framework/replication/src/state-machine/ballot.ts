@@ -5,10 +5,12 @@ import {
   type Digest,
   type Outcome,
   type ReplicaId,
+  splitOutcomes,
   type Standing,
   Tally,
   type Testimony,
   type Vote,
+  type VoteSpans,
 } from "@lockstep/core"
 import type { Decision } from "../decision.ts"
 
@@ -21,6 +23,7 @@ export class Ballot {
   readonly #count: number
   readonly #tally: Tally
   readonly #bodies = new Map<ReplicaId, Body>()
+  readonly #spans = new Map<ReplicaId, VoteSpans>()
   #outcomes: Buffer | undefined
   #firstVoteMs = 0
 
@@ -55,7 +58,9 @@ export class Ballot {
   add(vote: Vote, seq: number, nowMs = 0): ReturnType<Tally["add"]> {
     if (this.#tally.votes.size === 0) this.#firstVoteMs = nowMs
     const result = this.#tally.add(vote.replica, vote.statement, seq)
-    if (vote.parts > 0 && (result === "counted" || result === "repeated")) this.#collect(vote)
+    if (result !== "counted" && result !== "repeated") return result
+    if (vote.parts > 0) this.#collect(vote)
+    if (vote.spans !== undefined) this.#spans.set(vote.replica, vote.spans)
     return result
   }
 
@@ -88,7 +93,7 @@ export class Ballot {
   get decision(): Decision {
     const match = this.holders
     const dissent = [...this.#tally.votes.keys()].filter((replica) => !match.includes(replica))
-    return { firstVoteMs: this.#firstVoteMs, match, dissent, missing: this.missing }
+    return { firstVoteMs: this.#firstVoteMs, match, dissent, missing: this.missing, spans: this.#spans }
   }
 
   /** Votes for something else than the decision. */
@@ -98,6 +103,22 @@ export class Ballot {
     return [...this.#tally.votes]
       .filter(([, statement]) => statement !== standing.statement)
       .map(([replica, statement]) => ({ replica, actual: decodeStatement(statement).outcomes }))
+  }
+
+  /** The commands whose outcomes this replica said otherwise, by index; none where its bytes did not come. */
+  differing(replica: ReplicaId): ReadonlyArray<number> {
+    const [said, decided] = [this.#bodies.get(replica)?.whole(), this.decided]
+    const statement = this.#tally.votes.get(replica)
+    if (said === undefined || decided === undefined || statement === undefined) return []
+    if (digest(said) !== decodeStatement(statement).outcomes) return []
+    try {
+      const right = splitOutcomes(decided, this.#count)
+      return splitOutcomes(said, this.#count).flatMap((bytes, index) =>
+        right[index]?.equals(bytes) === true ? [] : [index],
+      )
+    } catch {
+      return [] // a liar may send anything
+    }
   }
 
   /** What each replica said of one command of the batch. */

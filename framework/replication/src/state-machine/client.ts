@@ -7,7 +7,6 @@ import {
   type LockstepError,
   type Outcome,
   Overloaded,
-  type ReplicaId,
   type Roster,
   SessionExpired,
   SessionId,
@@ -17,7 +16,7 @@ import {
 import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
 import { Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "../outbox.ts"
-import { Pending } from "./pending.ts"
+import { floorOf, Pending, type Quorum } from "./pending.ts"
 import { Rumour } from "../rumour.ts"
 import { dropFirst, Verdicts } from "./verdicts.ts"
 
@@ -39,7 +38,7 @@ const REFRESH_ASKS = 3
  */
 export class StateMachineClient<Call> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
-  #quorum: { readonly needed: number; readonly replicas: ReadonlyArray<ReplicaId> }
+  #quorum: Quorum
   #epoch: number
   readonly #rumour = new Rumour()
   readonly #outbox: Outbox<Call>
@@ -69,8 +68,11 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   }
 
   get counts(): ClientCounts {
-    const { matched, dissents } = this.#verdicts
-    return { ...this.#counts, matched, dissents }
+    return { ...this.#counts, ...this.#verdicts.counts, ...this.#outbox.counts }
+  }
+
+  margin(nowMs: number): number | undefined {
+    return this.#verdicts.margin(this.#quorum, nowMs)
   }
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
@@ -134,7 +136,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
         client: this.#options.client,
         session,
         number,
-        settledBelow: Math.min(number, this.#floor()),
+        settledBelow: floorOf(number, this.#inFlight, this.#undecided),
       })
       this.#counts.batches++
       this.#counts.commands += draft.calls.length
@@ -165,15 +167,6 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     this.#inFlight.set(pending.number, pending)
     const { number: token, payload: bytes, calls } = pending
     this.#outputs.push({ _tag: "Append", token, bytes, calls })
-  }
-
-  /** Every number below it is settled, so replicas may forget those answers. */
-  #floor(): number {
-    let floor = this.#number
-    for (const number of this.#inFlight.keys()) floor = Math.min(floor, number)
-    for (const [number, pending] of this.#undecided)
-      if (pending.ballot.decided === undefined) floor = Math.min(floor, number)
-    return floor
   }
 
   #appended(token: number, seq: number): void {
@@ -260,7 +253,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     const { ballot } = pending
     const standing = ballot.standing
     invariant(standing._tag === "Decided", "only a decided batch is settled")
-    this.#outputs.push(...this.#verdicts.decided(pending.number, ballot))
+    this.#outputs.push(...this.#verdicts.decided(pending.number, ballot, nowMs))
     const statement = decodeStatement(standing.statement)
     if (pending.isOpening) {
       this.#session ??= statement.session
@@ -276,7 +269,7 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     for (const [i, call] of pending.calls.entries()) {
       const outcome = outcomes[i]
       invariant(outcome !== undefined, "a batch has an outcome for each command")
-      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, decision })
+      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, index: i, decision })
     }
   }
 

@@ -4,6 +4,7 @@ import {
   isSampled,
   type Observer,
   type Position,
+  type Stopwatch,
   type Target,
 } from "@lockstep/actor"
 import {
@@ -14,6 +15,9 @@ import {
   type Refusal,
   SessionId,
   type SessionTable,
+  SPAN_ID_LENGTH_MAX,
+  VOTE_SPANS_MAX,
+  type VoteSpans,
   writeRefused,
 } from "@lockstep/core"
 import type { Past } from "../past.ts"
@@ -25,7 +29,10 @@ export class Execution {
   readonly #actors: Actors
   readonly #sessions: SessionTable
   readonly #observer: Observer | undefined
+  readonly #stopwatch: Stopwatch | undefined
   readonly #outcomes = new ByteWriter(64 * 1024)
+  /** Of answers to commands that are traced. Another replica has others: they stand beside what is replicated. */
+  readonly #spans = new WeakMap<Answer, VoteSpans>()
   #executed = 0
   #repeated = 0
 
@@ -35,12 +42,14 @@ export class Execution {
     readonly actors: Actors
     readonly sessions: SessionTable
     readonly observer: Observer | undefined
+    readonly stopwatch: Stopwatch | undefined
   }) {
     this.#log = options.log
     this.#past = options.past
     this.#actors = options.actors
     this.#sessions = options.sessions
     this.#observer = options.observer
+    this.#stopwatch = options.stopwatch
   }
 
   /** Commands that were executed. */
@@ -51,6 +60,11 @@ export class Execution {
   /** Batches that had been executed before. */
   get repeated(): number {
     return this.#repeated
+  }
+
+  /** Where this replica tells of the commands that the answer is to. */
+  spansOf(answer: Answer): VoteSpans | undefined {
+    return this.#spans.get(answer)
   }
 
   /** A session, whose id is this position. */
@@ -65,7 +79,11 @@ export class Execution {
     const admission = this.#sessions.admit(batch, this.#past.seq)
     switch (admission._tag) {
       case "Fresh": {
-        const answer = this.#apply(batch, isReplayed ? undefined : this.#observer)
+        const answer = this.#apply(
+          batch,
+          isReplayed ? undefined : this.#observer,
+          isReplayed ? undefined : this.#stopwatch,
+        )
         this.#sessions.record(answer)
         return answer
       }
@@ -82,12 +100,14 @@ export class Execution {
     }
   }
 
-  #apply(batch: Batch, observer: Observer | undefined): Answer {
+  #apply(batch: Batch, observer: Observer | undefined, stopwatch: Stopwatch | undefined): Answer {
     const writer = this.#outcomes
     writer.reset()
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
     const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
     const log = this.#log
+    observer?.batchBegins?.(this.#past.seq, nowMs)
+    let spans: Map<number, string> | undefined
     for (const [index, command] of batch.commands.entries()) {
       const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
       if (typeof target === "string") {
@@ -102,19 +122,28 @@ export class Execution {
       const { seq } = this.#past
       const position: Position = { log, seq, index, nowMs, caller, session, number: number + index }
       const trace = observer && batch.traces[command.trace]
+      const { definition, member } = target
+      const lap = stopwatch?.start()
+      const start = writer.length
       if (observer === undefined || trace === undefined || !isSampled(trace)) {
         this.#actors.execute(writer, target, command.key, command.args, position)
+        lap?.(definition.type, member, writer.view().subarray(start))
         continue
       }
-      const { definition, member } = target
       const traced = { trace, type: definition.type, member: member.name, key: command.key }
       const observation = observer.begin({ ...traced, seq, orderedMs: nowMs })
-      const start = writer.length
       observation.run(() => this.#actors.execute(writer, target, command.key, command.args, position))
+      lap?.(definition.type, member, writer.view().subarray(start))
       observation.end(writer.view().subarray(start))
+      if (!isNamed(observation.span)) continue
+      spans ??= new Map()
+      if (spans.size < VOTE_SPANS_MAX) spans.set(index, observation.span)
     }
     this.#executed += batch.commands.length
-    return this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+    const answer = this.#answerHere(batch.session, batch.number, batch.commands.length, writer.take())
+    if (spans !== undefined) this.#spans.set(answer, spans)
+    observer?.batchEnds?.(answer.outcomes, answer.count)
+    return answer
   }
 
   #refuse(batch: Batch, reason: Refusal, detail: string): Answer {
@@ -127,6 +156,10 @@ export class Execution {
   #answerHere(session: SessionId, number: number, count: number, outcomes: Buffer): Answer {
     return { seq: this.#past.seq, chain: this.#past.chain, session, number, count, outcomes }
   }
+}
+
+function isNamed(span: string | undefined): span is string {
+  return span !== undefined && span.length > 0 && span.length <= SPAN_ID_LENGTH_MAX
 }
 
 const NO_OUTCOMES = Buffer.alloc(0)

@@ -6,6 +6,7 @@ import {
   encodeVote,
   objectionTo,
   type Roster,
+  type VoteSpans,
 } from "@lockstep/core"
 import type { Probation, ReplicaOptions, ReplicaRole } from "../mode.ts"
 
@@ -77,7 +78,12 @@ export class Mandate {
    * The messages of this replica's vote on an answer; none where it has no vote. They bind the epoch in which they are cast, not
    * the one in which the batch was executed: so a client that follows a change of roster can have everything said once more.
    */
-  vote(client: ClientId, answer: Answer, send: "designated" | "bytes"): ReadonlyArray<Buffer> {
+  vote(
+    client: ClientId,
+    answer: Answer,
+    send: "designated" | "bytes",
+    spans: VoteSpans | undefined,
+  ): ReadonlyArray<Buffer> {
     if (!this.maySpeak) return []
     const { group, partition, replica } = this.#options
     const { epoch, voters } = this.#roster
@@ -94,6 +100,6 @@ export class Mandate {
       send === "bytes" ||
       outcomes.length <= INLINE_BYTES_MAX ||
       voters[answer.seq % voters.length] === replica
-    return encodeVote(replica, statement, sendsBytes ? outcomes : undefined)
+    return encodeVote(replica, statement, sendsBytes ? outcomes : undefined, spans)
   }
 }

@@ -137,7 +137,20 @@ export class Pending<Call> {
   }
 }
 
-interface Quorum {
+/** Every number below it is settled, so replicas may forget those answers. */
+export function floorOf<Call>(
+  next: number,
+  inFlight: ReadonlyMap<number, Pending<Call>>,
+  undecided: ReadonlyMap<number, Pending<Call>>,
+): number {
+  let floor = next
+  for (const number of inFlight.keys()) floor = Math.min(floor, number)
+  for (const [number, { ballot }] of undecided)
+    if (ballot.decided === undefined) floor = Math.min(floor, number)
+  return floor
+}
+
+export interface Quorum {
   readonly needed: number
   readonly replicas: ReadonlyArray<ReplicaId>
 }

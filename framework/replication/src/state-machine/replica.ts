@@ -79,7 +79,8 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#sessions = new SessionTable(options.sessionLimits)
     this.#past = new Past(options.logId)
     const [log, past, actors, sessions] = [options.logId, this.#past, this.#actors, this.#sessions]
-    this.#execution = new Execution({ log, past, actors, sessions, observer: options.observer })
+    const { observer, stopwatch } = options
+    this.#execution = new Execution({ log, past, actors, sessions, observer, stopwatch })
     this.#checkpoints = new Checkpoints(options, holding, this.#mandate, this.#actors, this.#sessions)
     const { restore, shardOf } = options
     const kept = restore?.header ?? shardOf
@@ -358,7 +359,7 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   #vote(client: ClientId, answer: Answer, outputs: Array<ReplicaOutput>, send: "designated" | "bytes"): void {
     if (!this.#isSure) return
-    for (const bytes of this.#mandate.vote(client, answer, send))
+    for (const bytes of this.#mandate.vote(client, answer, send, this.#execution.spansOf(answer)))
       outputs.push({ _tag: "Send", to: client, bytes })
   }
 

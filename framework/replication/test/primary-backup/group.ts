@@ -20,7 +20,9 @@ import {
   type ClientInput,
   type ClientOutput,
   type Reads,
+  type ReignNotice,
   type ReplicaInput,
+  type ReplicaOptions,
   type ReplicaOutput,
   type ReplicaProtocol,
   type ReplicationMode,
@@ -65,16 +67,20 @@ export class Group {
   readonly asked: Array<ReplicaId> = []
   #sides: ReadonlyArray<ReadonlyArray<string>> = []
   readonly reigns: Array<ReplicaOutput & { _tag: "Reign" }> = []
+  /** What masters told operators. */
+  readonly notices: Array<{ readonly from: ReplicaId; readonly notice: ReignNotice }> = []
+  /** What the caller's next calls are traced by. */
+  trace: string | undefined
   readonly client
   readonly #mode: ReplicationMode
-  readonly #how: { readonly checkpointEveryBatches?: number }
+  readonly #how: Pick<ReplicaOptions, "checkpointEveryBatches" | "shipments">
   #queue: Array<() => void> = []
   #lives = 0
   /** How far each has read the log. */
   readonly #read = new Map<ReplicaId, number>()
   #isRunning = false
 
-  constructor(mode: ReplicationMode, how: { readonly checkpointEveryBatches?: number } = {}) {
+  constructor(mode: ReplicationMode, how: Pick<ReplicaOptions, "checkpointEveryBatches" | "shipments"> = {}) {
     this.#mode = mode
     this.#how = how
     this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
@@ -151,7 +157,7 @@ export class Group {
   call(member: string, args: ReadonlyArray<unknown>, reads: Reads = "linearizable"): Call {
     const call: Call = {}
     const query = member === "get" ? { reads } : {}
-    const command = { type: "Counter", member, key: "a", args: encode(args), trace: undefined }
+    const command = { type: "Counter", member, key: "a", args: encode(args), trace: this.trace }
     this.#clientStep({ _tag: "Submit", call, ...command, ...query, nowMs: this.nowMs })
     this.#clientStep({ _tag: "Flush", nowMs: this.nowMs })
     this.run()
@@ -254,6 +260,9 @@ export class Group {
         return
       case "Reign":
         this.reigns.push(output)
+        return
+      case "Notice":
+        this.notices.push({ from: name, notice: output.notice })
         return
       default:
         return

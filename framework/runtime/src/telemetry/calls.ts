@@ -1,22 +1,30 @@
 import type { Call, Member } from "@lockstep/actor"
-import type { GroupName, LockstepError, Outcome, Partition } from "@lockstep/core"
-import type { Decision, ReplicationMode } from "@lockstep/replication"
+import type { ClientId, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import type { LateVote, ReplicationMode } from "@lockstep/replication"
 import {
   type Attributes,
-  context,
   type Context,
-  ProxyTracerProvider,
-  type Span,
-  type SpanOptions,
-  type Tracer,
+  ROOT_CONTEXT,
+  type SpanContext,
   SpanKind,
-  SpanStatusCode,
   trace,
   TraceFlags,
+  type Tracer,
 } from "@opentelemetry/api"
-import { ATTRIBUTES, MESSAGING_SYSTEM, SCOPE, SPANS, SYSTEM } from "./names.ts"
+import { baggageText } from "./baggage.ts"
+import { CallSpan, type Method, type Spanning } from "./call-span.ts"
+import { registeredTracer } from "./in-commands.ts"
+import { surroundings } from "./joining.ts"
+import { ATTRIBUTES, MESSAGING_SYSTEM, SPANS, SYSTEM } from "./names.ts"
+import { decodeTold } from "./notice.ts"
+import { OpenVotes } from "./open-votes.ts"
 import { destinationOf } from "./place.ts"
-import { traceparentOf } from "./traceparent.ts"
+import { Dissents, type Heard } from "./records.ts"
+import { traceOf } from "./traceparent.ts"
+import { UnsampledCall, UnsampledCalls } from "./unsampled.ts"
+
+/** A call that is traced, or may be once it is over. */
+export type WatchedCall = CallSpan | UnsampledCall
 
 /** Spans of the calls that one client makes to one partition. */
 export class Calls {
@@ -24,16 +32,27 @@ export class Calls {
   #tracer: Tracer | undefined
   readonly #about: Attributes
   readonly #methods = new Map<Member, Method>()
-  readonly #destination: string
-  readonly #sending: Attributes
+  readonly #sending: Spanning["sending"]
+  readonly #baggage: ReadonlyArray<string>
+  readonly #votes = new OpenVotes()
+  readonly #dissents: Dissents
+  /** Where replicas vote: there may be a dissent. */
+  readonly #unsampled: UnsampledCalls | undefined
+  readonly #keep = (dissent: Heard): Context | undefined => this.#unsampled?.keep(dissent)
 
   constructor(lane: {
     readonly mode: ReplicationMode
     readonly group: GroupName
     readonly partition: Partition
+    readonly client: ClientId
     readonly replicas: number
+    /** Names of the entries that travel. */
+    readonly baggage: ReadonlyArray<string>
+    /** Sends a notice to the replicas of the partition. */
+    readonly notify: (notice: Uint8Array) => void
   }) {
-    const { mode, group, partition, replicas } = lane
+    const { mode, group, partition, client, replicas, notify } = lane
+    this.#baggage = lane.baggage
     this.#about = {
       [ATTRIBUTES.rpcSystem]: SYSTEM,
       [ATTRIBUTES.group]: group,
@@ -43,40 +62,87 @@ export class Calls {
       [ATTRIBUTES.replicas]: replicas,
     }
     const { template, destination } = destinationOf(mode, { group, partition })
-    this.#destination = destination
-    this.#sending = {
+    const attributes = {
       [ATTRIBUTES.messagingSystem]: MESSAGING_SYSTEM,
       [ATTRIBUTES.messagingOperation]: "send",
       [ATTRIBUTES.messagingTemplate]: template,
-      [ATTRIBUTES.messagingDestination]: this.#destination,
+      [ATTRIBUTES.messagingDestination]: destination,
     }
+    this.#sending = { name: SPANS.send(destination), options: { kind: SpanKind.PRODUCER, attributes } }
+    this.#dissents = new Dissents({ group, partition })
+    if (mode.execution === "everywhere") this.#unsampled = new UnsampledCalls({ client, notify })
   }
 
   /** Looks whether the program has registered a tracer: once for all calls of a turn of the event loop, because each is but a microsecond. */
   turn(): void {
-    const provider = trace.getTracerProvider()
-    this.#tracer =
-      provider instanceof ProxyTracerProvider ? provider.getDelegateTracer(SCOPE) : provider.getTracer(SCOPE)
+    this.#tracer = registeredTracer()
   }
 
-  /** Begins to watch a call; undefined where nobody wants to see it: then nothing travels with it either. */
-  begin({ definition, member }: Call): CallSpan | undefined {
+  /** Begins to watch a call; undefined where nobody will want to see it. Nothing travels with one that is not sampled. */
+  begin({ definition, member }: Call, nowMs: number): WatchedCall | undefined {
     const tracer = this.#tracer
     if (tracer === undefined) return undefined
-    const parent = context.active()
+    const parent = surroundings()
     const above = trace.getSpanContext(parent)
+    const method = this.#methodOf(definition.type, member)
     // sampling is decided once, at the root
-    if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0) return undefined
-    const { name, options, vote } = this.#methodOf(definition.type, member)
-    const call = tracer.startSpan(name, options, parent)
-    if (!call.isRecording()) return undefined
-    const within = trace.setSpan(parent, call)
-    const send = tracer.startSpan(
-      SPANS.send(this.#destination),
-      { kind: SpanKind.PRODUCER, attributes: this.#sending },
-      within,
-    )
-    return new CallSpan({ tracer, call, send, within, vote })
+    if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0)
+      return this.#overlook({ tracer, method, above, nowMs })
+    const call = tracer.startSpan(method.name, method.options, parent)
+    if (!call.isRecording()) return this.#overlook({ tracer, method, above: call.spanContext(), nowMs })
+    const spanning = this.#spanning(tracer, method)
+    const baggage = baggageText(parent, this.#baggage)
+    return new CallSpan(spanning, { call, within: trace.setSpan(parent, call), baggage }, this.#dissents)
+  }
+
+  /** What travels where no SDK says anything of the call here: the span that it is made in, if another tracer has made it, and sampled it. */
+  passOn(): string | undefined {
+    if (this.#tracer !== undefined) return undefined
+    const parent = surroundings()
+    const above = parent === ROOT_CONTEXT ? undefined : trace.getSpan(parent)
+    if (above === undefined || (above.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return undefined
+    return traceOf(above, baggageText(parent, this.#baggage))
+  }
+
+  /** A replica has voted on something that was decided. */
+  late(vote: LateVote): void {
+    this.#votes.late(vote)
+    this.#unsampled?.late(vote)
+  }
+
+  heard(dissent: Heard): void {
+    this.#dissents.heard(dissent)
+  }
+
+  /** A replica says where it tells of calls that were not sampled. */
+  told(replica: string, bytes: Uint8Array): void {
+    const told = decodeTold(bytes)
+    if (told !== undefined) this.#votes.told(replica as ReplicaId, told) // only who votes is looked for
+  }
+
+  /** All that was decided together is known: what was heard of it is told. */
+  tell(): void {
+    this.#dissents.tell(this.#keep)
+  }
+
+  close(): void {
+    this.#votes.close()
+  }
+
+  #overlook(call: {
+    readonly tracer: Tracer
+    readonly method: Method
+    readonly above: SpanContext
+    readonly nowMs: number
+  }): UnsampledCall | undefined {
+    const { tracer, method, above, nowMs } = call
+    return this.#unsampled && new UnsampledCall(this.#unsampled, this.#spanning(tracer, method), above, nowMs)
+  }
+
+  #spanning(tracer: Tracer, method: Method): Spanning {
+    if (method.spanning?.tracer !== tracer)
+      method.spanning = { tracer, method, sending: this.#sending, votes: this.#votes }
+    return method.spanning
   }
 
   #methodOf(type: string, member: Member): Method {
@@ -84,100 +150,16 @@ export class Calls {
     if (method === undefined) {
       const name = SPANS.call(type, member.name)
       const attributes = { ...this.#about, [ATTRIBUTES.rpcMethod]: name }
-      method = { name, options: { kind: SpanKind.CLIENT, attributes }, vote: SPANS.vote(type, member.name) }
+      method = {
+        type,
+        member: member.name,
+        name,
+        options: { kind: SpanKind.CLIENT, attributes },
+        vote: SPANS.vote(type, member.name),
+        spanning: undefined,
+      }
       this.#methods.set(member, method)
     }
     return method
-  }
-}
-
-/** What is said of every call of one method. */
-interface Method {
-  readonly name: string
-  readonly options: SpanOptions
-  readonly vote: string
-}
-
-/** One call that is traced. */
-export class CallSpan {
-  readonly traceparent: string | undefined
-  readonly #tracer: Tracer
-  readonly #call: Span
-  readonly #send: Span
-  readonly #within: Context
-  readonly #vote: string
-  #isSent = false
-
-  constructor(of: {
-    readonly tracer: Tracer
-    readonly call: Span
-    readonly send: Span
-    readonly within: Context
-    readonly vote: string
-  }) {
-    this.#tracer = of.tracer
-    this.#call = of.call
-    this.#send = of.send
-    this.#within = of.within
-    this.#vote = of.vote
-    // replicas hang what they do below what was sent to them
-    this.traceparent = traceparentOf(of.send)
-  }
-
-  /** Where what happens to the call belongs. */
-  get context(): Context {
-    return this.#within
-  }
-
-  /** It is handed to the log, or to the primary; perhaps once more. */
-  sent(): void {
-    if (!this.#isSent) this.#send.end()
-    this.#isSent = true
-  }
-
-  settled({
-    outcome,
-    seq,
-    decision,
-  }: {
-    outcome: Outcome
-    seq: number
-    decision?: Decision | undefined
-  }): void {
-    this.sent()
-    this.#call.setAttribute(ATTRIBUTES.logSeq, seq)
-    if (decision !== undefined) this.#voted(decision)
-    // what an actor throws is an answer; a refusal says that there is none
-    if (outcome._tag === "Threw") this.#call.setAttribute(ATTRIBUTES.errorType, outcome.code)
-    if (outcome._tag === "Refused") this.#fail(outcome.reason, outcome.detail)
-    this.#call.end()
-  }
-
-  failed(error: LockstepError): void {
-    this.sent()
-    this.#fail(error._tag, error.message)
-    this.#call.end()
-  }
-
-  #fail(type: string, message: string): void {
-    this.#call.setAttribute(ATTRIBUTES.errorType, type)
-    this.#call.setStatus({ code: SpanStatusCode.ERROR, message })
-  }
-
-  /** A dissent that a quorum has outvoted is no error of the call. */
-  #voted({ firstVoteMs, match, dissent, missing }: Decision): void {
-    const votes = {
-      [ATTRIBUTES.votesMatch]: match.length,
-      [ATTRIBUTES.votesDissent]: dissent.length,
-      [ATTRIBUTES.votesMissing]: missing.length,
-    }
-    const startTime = performance.timeOrigin + firstVoteMs
-    const span = this.#tracer.startSpan(
-      this.#vote,
-      { kind: SpanKind.INTERNAL, startTime, attributes: votes },
-      this.#within,
-    )
-    span.end()
-    this.#call.setAttributes(votes)
   }
 }

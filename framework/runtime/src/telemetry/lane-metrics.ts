@@ -1,41 +1,44 @@
-import type { Call, Member } from "@lockstep/actor"
+import type { Call } from "@lockstep/actor"
 import type { GroupName, LockstepError, Outcome, Partition, ReplicaId } from "@lockstep/core"
-import type { ClientCounts } from "@lockstep/replication"
+import type { ClientCounts, Decision } from "@lockstep/replication"
 import type { Attributes, Histogram, Meter } from "@opentelemetry/api"
 import { totalOf } from "../counts.ts"
-import { observe, type Observe, registeredMeter } from "./instruments.ts"
-import { METRICS } from "./metrics.ts"
-import { ATTRIBUTES, SPANS, SYSTEM } from "./names.ts"
+import { durations, observe, type Observe, registeredMeter } from "./instruments.ts"
+import { errorOf, Methods } from "./methods.ts"
+import { ATTRIBUTES } from "./names.ts"
 
-/** Those of the semantic conventions, and three below: a call inside one machine room takes less than five milliseconds. */
-const BOUNDARIES_S = [
-  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
-]
-
-/** Codes of errors that are told apart, for each method: actors may make them up as they go. */
-const ERROR_TYPES_MAX = 64
-/** As the semantic conventions call the others. */
-const OTHER_ERROR = "_OTHER"
+/** Batches that are remembered until the log acknowledges them: it may never do so. */
+const UNACKNOWLEDGED_MAX = 1024
 
 interface WatchedLane {
   readonly group: GroupName
   readonly partition: Partition
   readonly voters: ReadonlyArray<ReplicaId>
   readonly counts: () => ClientCounts
+  /** How many more voters may fail, if that is known. */
+  readonly margin: () => number | undefined
 }
 
 /** Metrics of the calls that one client makes to one partition. */
 export class LaneMetrics {
-  readonly #group: GroupName
+  readonly #lane: Attributes
+  readonly #methods: Methods
   readonly #durations: Histogram
-  readonly #methods = new Map<Member, MethodAttributes>()
+  readonly #votes: Histogram
+  readonly #appends: Histogram
+  /** When batches were sent to the log that it has not acknowledged, by token. */
+  readonly #sentMs = new Map<number, number>()
+  /** The last one that was told of: all calls of a batch are decided together. */
+  #told: Decision | undefined
   readonly #end: () => void
 
   private constructor(meter: Meter, lane: WatchedLane) {
-    const { name, unit, meaning: description } = METRICS.callDuration
-    const advice = { explicitBucketBoundaries: BOUNDARIES_S }
-    this.#group = lane.group
-    this.#durations = meter.createHistogram(name, { unit, description, advice })
+    const { group, partition } = lane
+    this.#methods = new Methods({ [ATTRIBUTES.group]: group })
+    this.#lane = { [ATTRIBUTES.group]: group, [ATTRIBUTES.partition]: partition }
+    this.#durations = durations(meter, "callDuration", "coarse")
+    this.#votes = durations(meter, "voteDuration", "coarse")
+    this.#appends = durations(meter, "appendDuration", "coarse")
     this.#end = watch(meter, lane)
   }
 
@@ -45,12 +48,47 @@ export class LaneMetrics {
     return meter && new LaneMetrics(meter, lane)
   }
 
-  settled(call: Call, outcome: Outcome, durationMs: number): void {
-    this.#record(call, errorOf(outcome), durationMs)
+  settled(
+    call: Call,
+    {
+      outcome,
+      decision,
+      sinceMs,
+      nowMs,
+    }: {
+      readonly outcome: Outcome
+      readonly decision: Decision | undefined
+      readonly sinceMs: number
+      readonly nowMs: number
+    },
+  ): void {
+    this.#record(call, errorOf(outcome), nowMs - sinceMs)
+    if (decision === undefined || decision === this.#told) return
+    this.#told = decision
+    this.#votes.record(seconds(nowMs - decision.firstVoteMs), this.#lane)
   }
 
   failed(call: Call, error: LockstepError, durationMs: number): void {
     this.#record(call, error._tag, durationMs)
+  }
+
+  /** A batch goes to the log, perhaps once more. */
+  appending(token: number, nowMs: number): void {
+    if (this.#sentMs.has(token)) return
+    this.#sentMs.set(token, nowMs)
+    if (this.#sentMs.size <= UNACKNOWLEDGED_MAX) return
+    for (const oldest of this.#sentMs.keys()) {
+      this.#sentMs.delete(oldest)
+      return
+    }
+  }
+
+  /** The log has it. */
+  appended(token: number, nowMs: number): void {
+    const sentMs = this.#sentMs.get(token)
+    if (sentMs === undefined) return
+    this.#sentMs.delete(token)
+    this.#appends.record(seconds(nowMs - sentMs), this.#lane)
   }
 
   close(): void {
@@ -58,48 +96,12 @@ export class LaneMetrics {
   }
 
   #record({ definition, member }: Call, errorType: string | undefined, durationMs: number): void {
-    let method = this.#methods.get(member)
-    if (method === undefined) {
-      method = new MethodAttributes({
-        [ATTRIBUTES.rpcSystem]: SYSTEM,
-        [ATTRIBUTES.rpcMethod]: SPANS.call(definition.type, member.name),
-        [ATTRIBUTES.group]: this.#group,
-      })
-      this.#methods.set(member, method)
-    }
-    this.#durations.record(Math.max(0, durationMs) / 1000, method.of(errorType))
+    this.#durations.record(seconds(durationMs), this.#methods.of(definition.type, member, errorType))
   }
 }
 
-/** What is said of every call of one method, made once. */
-class MethodAttributes {
-  readonly #answered: Attributes
-  readonly #failed = new Map<string, Attributes>()
-
-  constructor(about: Attributes) {
-    this.#answered = about
-  }
-
-  of(errorType: string | undefined): Attributes {
-    if (errorType === undefined) return this.#answered
-    const known = this.#failed.get(errorType)
-    if (known !== undefined) return known
-    if (this.#failed.size >= ERROR_TYPES_MAX && errorType !== OTHER_ERROR) return this.of(OTHER_ERROR)
-    const attributes = { ...this.#answered, [ATTRIBUTES.errorType]: errorType }
-    this.#failed.set(errorType, attributes)
-    return attributes
-  }
-}
-
-function errorOf(outcome: Outcome): string | undefined {
-  switch (outcome._tag) {
-    case "Returned":
-      return undefined
-    case "Threw":
-      return outcome.code
-    case "Refused":
-      return outcome.reason
-  }
+function seconds(durationMs: number): number {
+  return Math.max(0, durationMs) / 1000
 }
 
 /**
@@ -135,16 +137,20 @@ class Lanes {
     const counts = totalOf([this.#closed, ...[...this.#open].map((lane) => lane.counts())])
     tell("batches", counts.batches, this.#about)
     tell("commands", counts.commands, this.#about)
-    tell("votesMatched", counts.matched, this.#about)
     tell("votesStrange", counts.strangers, this.#about)
     tell("appendsRepeated", counts.appendedAgain, this.#about)
     tell("votesAsked", counts.asked, this.#about)
     // from 0: whoever watches how much it grows would miss the first dissent
-    for (const replica of new Set([...this.#voters, ...counts.dissents.keys()]))
-      tell("votesDissented", counts.dissents.get(replica) ?? 0, {
-        ...this.#about,
-        [ATTRIBUTES.replica]: replica,
-      })
+    for (const replica of new Set([...this.#voters, ...counts.matches.keys(), ...counts.dissents.keys()])) {
+      const about = { ...this.#about, [ATTRIBUTES.replica]: replica }
+      tell("votesMatched", counts.matches.get(replica) ?? 0, about)
+      tell("votesDissented", counts.dissents.get(replica) ?? 0, about)
+    }
+    tell("waiting", counts.waiting, this.#about)
+    tell("unsent", counts.unsent, this.#about)
+    // each client knows what it was told: the least that one of them knows of
+    const margins = [...this.#open].flatMap((lane) => lane.margin() ?? [])
+    if (margins.length > 0) tell("margin", Math.min(...margins), this.#about)
   }
 }
 

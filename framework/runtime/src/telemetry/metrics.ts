@@ -24,6 +24,50 @@ export const METRICS = {
     meaning: "from a call to its answer, or its error",
     attributes: [rpcSystem, rpcMethod, group, errorType],
   },
+  serverDuration: {
+    name: "rpc.server.call.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning:
+      "one replica's execution of a command: each replica that executes it says so. No more than the first 2,000 within a second: `lockstep.replica.commands` counts all",
+    attributes: [rpcSystem, rpcMethod, ...SEAT, errorType],
+  },
+  voteDuration: {
+    name: "lockstep.client.vote.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning: "from the first vote to the decision, where replicas vote; one value for all calls of a batch",
+    attributes: LANE,
+  },
+  appendDuration: {
+    name: "lockstep.client.append.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning: "from sending a batch to the log until the log says that it has it; one value for each batch",
+    attributes: LANE,
+  },
+  waiting: {
+    name: "lockstep.client.commands.waiting",
+    kind: "gauge",
+    unit: "{command}",
+    meaning: "commands that wait for their answers, those included that are not sent yet",
+    attributes: LANE,
+  },
+  unsent: {
+    name: "lockstep.client.batches.unsent",
+    kind: "gauge",
+    unit: "{batch}",
+    meaning: "batches that are gathered, and not sent yet",
+    attributes: LANE,
+  },
+  margin: {
+    name: "lockstep.client.margin",
+    kind: "gauge",
+    unit: "{replica}",
+    meaning:
+      "how many more voters may fail before decisions lack votes: those whose last vote was right, and who owe none for over a second, less those that decide",
+    attributes: LANE,
+  },
   batches: {
     name: "lockstep.client.batches",
     kind: "counter",
@@ -42,8 +86,9 @@ export const METRICS = {
     name: "lockstep.client.votes.matched",
     kind: "counter",
     unit: "{vote}",
-    meaning: "votes that were equal to what was decided; where there is a primary, its answers",
-    attributes: LANE,
+    meaning:
+      "votes of this replica that were equal to what was decided; where there is a primary, its answers",
+    attributes: SEAT,
   },
   votesDissented: {
     name: "lockstep.client.votes.dissented",
@@ -92,6 +137,29 @@ export const METRICS = {
     kind: "gauge",
     unit: "{position}",
     meaning: "the last position that was executed",
+    attributes: SEAT,
+  },
+  pending: {
+    name: "lockstep.replica.pending",
+    kind: "gauge",
+    unit: "{entry}",
+    meaning: "entries of the log that are still to come, as its server said with the last one that came",
+    attributes: SEAT,
+  },
+  applyDuration: {
+    name: "lockstep.replica.apply.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning:
+      "what the replica does about entries of the log, until the answers are on their way; one value for all that came together, none before it has caught up",
+    attributes: SEAT,
+  },
+  applyLag: {
+    name: "lockstep.replica.apply.lag",
+    kind: "histogram",
+    unit: "s",
+    meaning:
+      "from the log's time of an entry until the replica is done with it, by two clocks; one value for all that came together, of the last, none before it has caught up",
     attributes: SEAT,
   },
   executed: {
@@ -150,6 +218,34 @@ export const METRICS = {
     meaning: "the last checkpoint that f+1 replicas hold on their disks",
     attributes: SEAT,
   },
+  checkpointDuration: {
+    name: "lockstep.replica.checkpoint.duration",
+    kind: "histogram",
+    unit: "s",
+    meaning: "until what a checkpoint changes is on the disk; nothing else happens in the process meanwhile",
+    attributes: SEAT,
+  },
+  checkpointWritten: {
+    name: "lockstep.replica.checkpoint.written",
+    kind: "counter",
+    unit: "By",
+    meaning: "what checkpoints have changed: bytes of their headers and rows that were written to the disk",
+    attributes: SEAT,
+  },
+  checkpointSize: {
+    name: "lockstep.replica.checkpoint.size",
+    kind: "gauge",
+    unit: "By",
+    meaning: "the files that hold the checkpoints",
+    attributes: SEAT,
+  },
+  checkpointAge: {
+    name: "lockstep.replica.checkpoint.age",
+    kind: "gauge",
+    unit: "s",
+    meaning: "since a checkpoint was put on the disk; before the first, since the replica began",
+    attributes: SEAT,
+  },
   events: {
     name: "lockstep.replica.events",
     kind: "counter",
@@ -169,6 +265,14 @@ export const METRICS = {
     kind: "gauge",
     unit: "{reign}",
     meaning: "masters so far: each failover and hand-over adds one",
+    attributes: SEAT,
+  },
+  reignFailovers: {
+    name: "lockstep.reign.failovers",
+    kind: "counter",
+    unit: "{failover}",
+    meaning:
+      "masters that were elected because the one before was silent, since the replica began: every replica counts them",
     attributes: SEAT,
   },
   reignMaster: {
@@ -197,6 +301,14 @@ export const METRICS = {
     kind: "gauge",
     unit: "{position}",
     meaning: "the last position that is acknowledged, as far as the replica knows",
+    attributes: SEAT,
+  },
+  reignMargin: {
+    name: "lockstep.reign.margin",
+    kind: "gauge",
+    unit: "{replica}",
+    meaning:
+      "how many more replicas may fail before writes are refused, or nobody is left, by whom the master has heard of lately; the master alone says so",
     attributes: SEAT,
   },
   reignLag: {

@@ -3,6 +3,8 @@
 
 /** Of the instrumentation itself. */
 export const SCOPE = "lockstep"
+/** Of instruments that never measure. */
+export const PROBE_SCOPE = "lockstep/probe"
 
 /** Attributes of spans, by what they are for. */
 export const ATTRIBUTES = {
@@ -27,6 +29,8 @@ export const ATTRIBUTES = {
   votesMatch: "lockstep.votes.match",
   votesDissent: "lockstep.votes.dissent",
   votesMissing: "lockstep.votes.missing",
+  /** What one replica's vote was to the decision: `match`, `dissent`, or `late`. */
+  vote: "lockstep.vote",
   /** Digest of the bytes of the command's outcome: equal on replicas that agree. */
   outputDigest: "lockstep.output.digest",
   /** What was decided, and what a replica said instead: digests of the outcomes of a batch. */
@@ -41,7 +45,7 @@ export const ATTRIBUTES = {
   role: "lockstep.role",
   /** The name of a `HostEvent`. */
   event: "lockstep.event",
-  /** Why a replica began anew: one of those of a `HaltReport`. */
+  /** Why a replica began anew, or halted: one of those of a `HaltReport`. Why a backup is counted on no more: a `Departure`. */
   reason: "lockstep.reason",
   /** What a replica executed once more when it started: after this position, up to that one, so many commands. */
   replayFrom: "lockstep.replay.from",
@@ -53,6 +57,10 @@ export const ATTRIBUTES = {
   lossWindow: "lockstep.loss.window",
   /** One that follows a master. */
   backup: "lockstep.backup",
+  /** Who was the master before. */
+  masterBefore: "lockstep.master.before",
+  /** How many replicas are in sync, the master included. */
+  inSync: "lockstep.in_sync",
 } as const
 
 /** Names of spans. */
@@ -69,6 +77,10 @@ export const SPANS = {
   replay: "replay",
   /** INTERNAL: the command runs. Spans of the actor's own hang below it. */
   apply: (type: string, member: string): string => `apply ${type}/${member}`,
+  /** INTERNAL: what a command came to is on its way from the primary to one backup, until that has it on its disk. */
+  replicate: "replicate",
+  /** INTERNAL, and the root of its trace: nobody is heard of as the master, until another replica serves as one. */
+  failover: "failover",
 } as const
 
 /** Names of log records: what happened, and somebody should know of. */
@@ -85,8 +97,20 @@ export const EVENTS = {
   halted: "lockstep.replica.halted",
   /** ERROR: the log, as its server shows it, is not what it was. */
   logIntegrity: "lockstep.log.integrity",
-  /** INFO, or WARN where acknowledged writes may be lost or fewer replicas hold them than the class asks for: another master, or others in sync. */
-  reign: "lockstep.reign",
+  /** WARN: it is the master, and the one before did not hand over. */
+  failover: "lockstep.failover",
+  /** INFO: it is the master, because the one before named it. */
+  handOver: "lockstep.hand_over",
+  /** WARN, or INFO where it was meant to be: the master counts on this backup no more. */
+  outOfSync: "lockstep.backup.out_of_sync",
+  /** INFO: it counts on this one from here on. */
+  inSync: "lockstep.backup.in_sync",
+  /** WARN: fewer replicas hold what is acknowledged than the class asks for. */
+  degraded: "lockstep.replication.degraded",
+  /** INFO: as many as it asks for, again. */
+  restored: "lockstep.replication.restored",
+  /** WARN, or ERROR where more replicas are wrong than the group can mask; in the trace of the call: too few votes were equal. */
+  noQuorum: "lockstep.no_quorum",
 } as const
 
 /** Where commands are sent: one of these for each partition. */

@@ -4,6 +4,7 @@ import { observe, type Observe, registeredMeter } from "./instruments.ts"
 import { REPLICA_STATES } from "./metrics.ts"
 import { ATTRIBUTES } from "./names.ts"
 import { aboutPlace, type Place } from "./place.ts"
+import { SeatTimes } from "./seat-times.ts"
 
 type About = Readonly<Record<string, string | number>>
 
@@ -11,6 +12,8 @@ type About = Readonly<Record<string, string | number>>
 interface WatchedSeat {
   readonly status: ReplicaStatus
   readonly live: boolean
+  readonly pending: number
+  readonly keptBytes: number | undefined
 }
 
 /** Metrics of one replica in one partition: what it says of itself anyway, read when somebody collects. */
@@ -19,10 +22,13 @@ export class SeatMetrics {
   // all from 0: whoever watches how much one grows would miss the first
   readonly #events: Record<HostEvent["event"], number> = { ...NO_EVENTS }
   readonly #rejoins: Record<HaltReport["reason"], number> = { ...NO_REJOINS }
+  /** Undefined where nobody measures. */
+  readonly times: SeatTimes | undefined
   #end: (() => void) | undefined
 
   constructor(place: Place) {
     this.#about = aboutPlace(place)
+    this.times = SeatTimes.of(place)
   }
 
   /** Counts what it hears, and passes it on. */
@@ -57,6 +63,8 @@ export class SeatMetrics {
     tell("sessions", status.sessions, about)
     tell("checkpointStable", status.stable, about)
     tell("checkpointDurable", status.durable, about)
+    tell("pending", seat.pending, about)
+    this.#tellKept(tell, seat.keptBytes)
     const state = stateOf(seat)
     for (const each of REPLICA_STATES)
       tell("state", each === state ? 1 : 0, { ...about, [ATTRIBUTES.state]: each })
@@ -67,6 +75,14 @@ export class SeatMetrics {
     for (const [reason, count] of Object.entries(this.#rejoins))
       tell("rejoins", count, { ...about, [ATTRIBUTES.reason]: reason })
     if (status.reign !== undefined) tellReign(tell, about, status.reign)
+  }
+
+  /** Of what is on its disk. */
+  #tellKept(tell: Observe, bytes: number | undefined): void {
+    if (bytes === undefined || this.times === undefined) return
+    tell("checkpointSize", bytes, this.#about)
+    tell("checkpointWritten", this.times.writtenBytes, this.#about)
+    tell("checkpointAge", this.times.checkpointAge, this.#about)
   }
 }
 
@@ -79,6 +95,8 @@ function tellReign(tell: Observe, about: About, reign: ReignStatus): void {
   tell("reignTruncated", reign.truncated, about)
   tell("reignDegraded", reign.degraded ? 1 : 0, about)
   tell("reignDegradedCommands", reign.degradedCommands, about)
+  if (reign.margin !== undefined) tell("reignMargin", reign.margin, about)
+  tell("reignFailovers", reign.failovers, about)
   tell("reignLossWindow", reign.lossWindow, about)
   for (const [backup, lag] of reign.lag) tell("reignLag", lag, { ...about, [ATTRIBUTES.backup]: backup })
 }
@@ -105,6 +123,8 @@ export const NO_EVENTS: Readonly<Record<HostEvent["event"], number>> = {
   membership: 0,
   waits: 0,
   reign: 0,
+  "in-sync": 0,
+  serves: 0,
   "journal-failed": 0,
   "journal-cut": 0,
   "truncation-failed": 0,

@@ -43,7 +43,9 @@ export function choose(processes: ReadonlyArray<ResourceSpans>, outage: Outage):
     .filter(({ span }) => span.kind === CLIENT && span.status.code !== ERROR)
     .map(treeOf)
     .toSorted(byBegin)
-  const slowest = calls.toSorted((a, b) => durationMs(b.span) - durationMs(a.span))[0]
+  // those that are traced because of a dissent hang below a span that was not sampled
+  const sampled = calls.filter(({ span }) => (span.parentSpanId ?? "") === "")
+  const slowest = sampled.toSorted((a, b) => durationMs(b.span) - durationMs(a.span))[0]
   const others = calls.filter((call) => call !== slowest)
   const dissented = others.filter((call) => votes(call, "dissent") > 0)
   const duringOutage = others.filter(
@@ -56,12 +58,12 @@ export function choose(processes: ReadonlyArray<ResourceSpans>, outage: Outage):
   return [
     {
       title: "The slowest call",
-      why: `The slowest of the ${calls.length.toLocaleString("en-US")} sampled calls that got an answer. A call that was not sampled may have been slower.`,
+      why: `The slowest of the ${sampled.length.toLocaleString("en-US")} sampled calls that got an answer. A call that was not sampled may have been slower.`,
       call: slowest,
     },
     {
       title: "A call that a replica answered wrongly",
-      why: `The first of ${dissented.length.toLocaleString("en-US")} sampled calls for which a wrong answer had come when the vote was decided (lockstep.votes.dissent above 0). A wrong answer that comes later is not counted there.`,
+      why: `The first of ${dissented.length.toLocaleString("en-US")} traced calls that a replica was known to have answered wrongly when their spans were made (lockstep.votes.dissent above 0). Most of them were not sampled: they are traced because of the wrong answer.`,
       call: dissented[0],
     },
     {

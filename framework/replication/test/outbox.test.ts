@@ -1,0 +1,50 @@
+import { decodeEnvelope, ClientId, InvalidArgument, SessionId } from "@lockstep/core"
+import { describe, expect, it } from "vitest"
+import { CLIENT_LIMITS } from "../src/limits.ts"
+import { Outbox } from "../src/outbox.ts"
+
+const BATCH_BYTES_MAX = 8192
+
+const header = { client: ClientId("c"), session: SessionId(1), number: 1, settledBelow: 1 }
+
+function outbox() {
+  const box = new Outbox<string>({ ...CLIENT_LIMITS, batchBytesMax: BATCH_BYTES_MAX })
+  const add = (argsBytes: number, trace: string | undefined) =>
+    box.add({
+      _tag: "Submit",
+      call: "call",
+      type: "bank/Account",
+      member: "deposit",
+      key: "alice",
+      args: Buffer.alloc(argsBytes),
+      trace,
+      nowMs: 0,
+    })
+  const sealed = (): ReadonlyArray<{ readonly bytes: number; readonly traces: number }> => {
+    const batches: Array<{ bytes: number; traces: number }> = []
+    for (let draft = box.take(); draft !== undefined; draft = box.take()) {
+      const bytes = box.seal(draft, header)
+      const batch = decodeEnvelope(bytes)
+      batches.push({ bytes: bytes.length, traces: batch._tag === "Batch" ? batch.traces.length : 0 })
+    }
+    return batches
+  }
+  return { add, sealed }
+}
+
+describe("a batch with traces", () => {
+  it("is within its bound, whatever travels with its commands", () => {
+    const { add, sealed } = outbox()
+    for (let i = 0; i < 20; i++) expect(add(100, `${i} ${"é".repeat(1000)}`)).toBeUndefined()
+    const batches = sealed()
+    expect(batches.reduce((sum, { traces }) => sum + traces, 0)).toBe(20)
+    for (const { bytes } of batches) expect(bytes).toBeLessThanOrEqual(BATCH_BYTES_MAX)
+  })
+
+  it("goes without a trace that leaves no room for the command", () => {
+    const { add, sealed } = outbox()
+    expect(add(6000, "t".repeat(200))).toBeUndefined()
+    expect(sealed()).toMatchObject([{ traces: 0 }])
+    expect(add(8000, undefined)).toBeInstanceOf(InvalidArgument)
+  })
+})

@@ -1,0 +1,91 @@
+import { context, logs, SeverityNumber, SpanStatusCode, trace, TraceFlags } from "@opentelemetry/api"
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
+import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs"
+import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace"
+import { Diverged, NoQuorum } from "lockstep"
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
+import { LedgerGroup } from "./group.ts"
+import { Ledger } from "./ledger.ts"
+
+vi.setConfig({ testTimeout: 60_000 })
+const limits = { deadlineMs: 1000 }
+const exporter = new InMemorySpanExporter()
+const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] })
+const contexts = new AsyncLocalStorageContextManager()
+const records = new InMemoryLogRecordExporter()
+const logger = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: records })] })
+beforeAll(() => {
+  context.setGlobalContextManager(contexts.enable())
+  trace.setGlobalTracerProvider(provider)
+  logs.setGlobalLoggerProvider(logger)
+})
+beforeEach(() => {
+  exporter.reset()
+  records.reset()
+})
+afterAll(async () => {
+  trace.disable()
+  logs.disable()
+  context.disable()
+  await provider.shutdown()
+  await logger.shutdown()
+})
+
+const told = () =>
+  records.getFinishedLogRecords().filter(({ eventName }) => eventName === "lockstep.no_quorum")
+const unseen = trace.setSpanContext(context.active(), {
+  traceId: "0af7651916cd43dd8448eb211c80319c",
+  spanId: "b7ad6b7169203331",
+  traceFlags: TraceFlags.NONE,
+})
+
+describe("a call that too few replicas answer alike", () => {
+  it("is told of in its trace, with how many did; those that are not traced, together", async () => {
+    await using group = await LedgerGroup.start()
+    await using client = await group.connect({ limits })
+    const ledger = client.actor(Ledger, "key")
+    expect(await ledger.record("answered")).toBe(0)
+    await group.replica(0).kill()
+    await group.replica(1).kill()
+    await expect(ledger.record("traced")).rejects.toThrow(NoQuorum)
+    const call = exporter.getFinishedSpans().find(({ status }) => status.code === SpanStatusCode.ERROR)
+    const [traced, ...others] = told()
+    expect(others).toEqual([])
+    expect(traced?.severityNumber).toBe(SeverityNumber.WARN)
+    expect(traced?.spanContext?.spanId).toBe(call?.spanContext().spanId)
+    expect(call?.name).toBe("test/Ledger/record")
+    expect(traced?.attributes).toEqual({
+      "lockstep.group": "main",
+      "lockstep.partition": 0,
+      "error.type": "NoQuorum",
+      "lockstep.quorum.required": 2,
+      "lockstep.votes.match": 1,
+      "lockstep.votes.dissent": 0,
+      "lockstep.votes.missing": 2,
+      "lockstep.log.seq": 3,
+    })
+    records.reset()
+    const calls = Array.from({ length: 10 }, (_, i) => context.with(unseen, () => ledger.record(`${i}`)))
+    const ended = await Promise.allSettled(calls)
+    expect(ended.map(({ status }) => status)).toEqual(Array(10).fill("rejected"))
+    expect(told().map(({ spanContext }) => spanContext)).toEqual([undefined])
+  })
+
+  it("because more are wrong than can be masked, is an error", async () => {
+    await using group = await LedgerGroup.start({ r0: "value", r1: "error" })
+    await using client = await group.connect({ limits })
+    const ledger = client.actor(Ledger, "key")
+    for (let i = 0; i < 100; i++) await ledger.record(`entry ${i}`)
+    expect(told()).toEqual([])
+    await expect(ledger.record("entry 100")).rejects.toThrow(Diverged)
+    const [{ severityNumber, attributes } = {}, ...others] = told()
+    expect(others).toEqual([])
+    expect(severityNumber).toBe(SeverityNumber.ERROR)
+    expect(attributes).toMatchObject({
+      "error.type": "Diverged",
+      "lockstep.votes.match": 1,
+      "lockstep.votes.dissent": 2,
+      "lockstep.votes.missing": 0,
+    })
+  })
+})
