@@ -8,15 +8,23 @@ import type { Contender } from "./contender.ts"
 const PROGRAM = new URL("floor-replica.ts", import.meta.url).pathname
 const BATCH_COMMANDS_MAX = 512
 
+/** The stream that it publishes to. */
+export const FLOOR_STREAM = "FLOOR"
+
 /**
  * The limit of the design, by hand: publish to a stream, three tails, two equal replies. Calls of one turn of the event loop are
- * packed into batches, and every caller gets its own answer; nothing is checked, digested, chained or remembered.
+ * packed into batches, and every caller gets its own answer; nothing is checked, digested, chained or remembered. Each of the
+ * replicas has a server to itself where there are three; the caller is on the last one.
  */
-export async function startFloor(servers: string, copies: number): Promise<Contender> {
-  const nats = await connect({ servers })
+export async function startFloor(
+  servers: string | ReadonlyArray<string>,
+  copies: number,
+): Promise<Contender> {
+  const urls = [servers].flat()
+  const nats = await connect({ servers: urls.at(-1) ?? "" })
   const { streams } = await jetstreamManager(nats)
-  await streams.add({ name: "FLOOR", subjects: ["floor.in"], storage: "file", num_replicas: copies })
-  const replicas = await Promise.all([0, 1, 2].map(() => startReplica(servers)))
+  await streams.add({ name: FLOOR_STREAM, subjects: ["floor.in"], storage: "file", num_replicas: copies })
+  const replicas = await Promise.all([0, 1, 2].map((i) => startReplica(urls[i % urls.length] ?? "")))
   const floor = new Floor(nats)
   return {
     name: "plain code: publish, three tails, two replies",
@@ -98,7 +106,7 @@ class Floor {
 }
 
 async function startReplica(servers: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [...process.execArgv, PROGRAM, servers, "FLOOR"], {
+  const child = spawn(process.execPath, [...process.execArgv, PROGRAM, servers, FLOOR_STREAM], {
     stdio: ["ignore", "pipe", "inherit"],
   })
   endWithUs(child)

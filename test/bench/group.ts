@@ -6,10 +6,10 @@ import { GroupName, Partition } from "@lockstep/core"
 import { openConnection, streamName } from "@lockstep/nats"
 import { ReplicaProcess } from "@lockstep/replica-service/process"
 import { jetstreamManager } from "@nats-io/jetstream"
-import { type Client, connect, createGroup, handOver } from "lockstep"
+import { type Client, connect, type ConnectOptions, createGroup, handOver } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
+import type { LogServers } from "./log-servers.ts"
 
-const NAMES = ["r0", "r1", "r2"]
 /** A call may take as long as it takes: a slow machine is no error. */
 const DEADLINE_MS = 3_600_000
 
@@ -20,50 +20,65 @@ export interface BenchGroupOptions {
   readonly checkpointEveryBatches: number
   /** For the module: how it is to replicate, for instance. */
   readonly env?: Readonly<Record<string, string>>
+  /** How many there are. Default: three. */
+  readonly replicas?: number
   /** One that others use too, and that they end. Default: one of its own. */
   readonly server?: Server
+  /** In place of one server: as many as there are copies of the log. Others end them. */
+  readonly log?: LogServers
   /** Default: `"main"`. */
   readonly group?: string
   /** Default: 8 GiB. */
   readonly logBytesMax?: number
+  /** Of the client. Default: a call may take as long as it takes. */
+  readonly limits?: NonNullable<ConnectOptions["limits"]>
 }
 
-/** A nats-server and three replica processes, each with a folder of its own, as in production. */
+/** A nats-server and replica processes, each with a folder of its own, as in production. */
 export class BenchGroup implements AsyncDisposable {
-  readonly #server: Server
+  /** Of its own, if it has one. */
+  readonly #server: Server | undefined
+  readonly #urls: ReadonlyArray<string>
   readonly #options: BenchGroupOptions
   readonly #group: string
   readonly #directory = mkdtempSync(join(tmpdir(), "lockstep-bench-"))
   readonly #replicas = new Map<string, ReplicaProcess>()
   #client: Client | undefined
 
-  private constructor(server: Server, options: BenchGroupOptions) {
+  readonly names: ReadonlyArray<string>
+
+  private constructor(server: Server | undefined, urls: ReadonlyArray<string>, options: BenchGroupOptions) {
     this.#server = server
+    this.#urls = urls
     this.#options = options
     this.#group = options.group ?? "main"
+    this.names = Array.from({ length: options.replicas ?? 3 }, (_, i) => `r${i}`)
   }
 
   static async start(options: BenchGroupOptions): Promise<BenchGroup> {
-    const group = new BenchGroup(options.server ?? (await startServer()), options)
+    const { server: given, log } = options
+    const own = given === undefined && log === undefined ? await startServer() : undefined
+    const urls = log?.urls ?? [given ?? own].flatMap((server) => server?.url ?? [])
+    const group = new BenchGroup(own, urls, options)
     await createGroup({
-      servers: group.#server.url,
+      servers: urls,
       group: group.#group,
-      replicas: NAMES,
+      replicas: group.names,
       checkpointEveryBatches: options.checkpointEveryBatches,
-      log: { copies: 1, maxBytes: options.logBytesMax ?? 8 * 1024 ** 3, maxEntryBytes: 1024 ** 2 },
+      log: {
+        copies: log?.copies ?? 1,
+        maxBytes: options.logBytesMax ?? 8 * 1024 ** 3,
+        maxEntryBytes: 1024 ** 2,
+      },
       accept: ["single-copy-log", "sync-interval"],
     })
     await group.startReplicas()
     return group
   }
 
-  get names(): ReadonlyArray<string> {
-    return NAMES
-  }
-
   /** Makes this replica the primary, as an operator does. */
   async handOver(to: string): Promise<void> {
-    await handOver({ servers: this.#server.url, group: this.#group, to })
+    await handOver({ servers: this.#urls, group: this.#group, to })
   }
 
   /** Resolves with the name of the primary when everybody is in sync with it. */
@@ -73,7 +88,7 @@ export class BenchGroup implements AsyncDisposable {
       const reigns = statuses.flatMap(({ reign }) => reign ?? [])
       const leased = reigns.find((reign) => reign.leased)
       const isWhole = reigns.every(
-        ({ epoch, inSync }) => epoch === leased?.epoch && inSync.length === NAMES.length,
+        ({ epoch, inSync }) => epoch === leased?.epoch && inSync.length === this.names.length,
       )
       found = leased?.master ?? ""
       return isWhole && found !== ""
@@ -83,21 +98,24 @@ export class BenchGroup implements AsyncDisposable {
 
   async connect(): Promise<Client> {
     this.#client ??= await connect({
-      servers: this.#server.url,
+      servers: this.#urls,
       group: this.#group,
-      limits: { deadlineMs: DEADLINE_MS },
+      limits: this.#options.limits ?? { deadlineMs: DEADLINE_MS },
     })
     return this.#client
   }
 
   /** Starts replicas, or starts them again with other settings. */
-  async startReplicas(settings: Readonly<Record<string, number>> = {}, names = NAMES): Promise<void> {
+  async startReplicas(
+    settings: Readonly<Record<string, number>> = {},
+    names: ReadonlyArray<string> = this.names,
+  ): Promise<void> {
     await Promise.all(
       names.map(async (replica) => {
         await this.#replicas.get(replica)?.kill()
         const started = new ReplicaProcess(
           {
-            servers: this.#server.url,
+            servers: this.#urls.join(","),
             group: this.#group,
             replica,
             module: new URL(this.#options.module, import.meta.url).pathname,
@@ -152,7 +170,7 @@ export class BenchGroup implements AsyncDisposable {
 
   /** The log: its bytes as the server counts them, and its entries. */
   async log(): Promise<{ readonly bytes: number; readonly entries: number; readonly lastSeq: number }> {
-    const connection = await openConnection({ servers: this.#server.url, name: "lockstep-bench" })
+    const connection = await openConnection({ servers: this.#urls, name: "lockstep-bench" })
     try {
       const manager = await jetstreamManager(connection.nats)
       const { state } = await manager.streams.info(streamName(GroupName(this.#group), Partition(0)))
@@ -181,7 +199,7 @@ export class BenchGroup implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client?.close()
     await Promise.all([...this.#replicas.values()].map((replica) => replica.kill()))
-    if (this.#options.server === undefined) await this.#server.stop()
+    await this.#server?.stop()
     rmSync(this.#directory, { recursive: true, force: true })
   }
 

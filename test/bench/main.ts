@@ -1,24 +1,31 @@
+import { writeFileSync } from "node:fs"
 import { cpus, release, totalmem } from "node:os"
+import { parseArgs } from "node:util"
 import { NatsServerMissing } from "lockstep"
 import { measureCheckpointCost } from "./checkpoint-cost.ts"
 import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
 import { measureComparison } from "./comparison.ts"
+import { measureFaults } from "./faults.ts"
 import { measureIdleActors } from "./idle-actors.ts"
 import { measureModes } from "./modes.ts"
 import { measurePeers } from "./peers.ts"
 import { measureRecovery } from "./recovery.ts"
+import { drawResults, type Outcome, type Results } from "./results.ts"
 import type { Scale } from "./scale.ts"
 import { measureSizes } from "./sizes.ts"
 import { measureTracing } from "./tracing.ts"
+import { measureVariants } from "./variants.ts"
 import { bytes, render, type Table } from "./table.ts"
 
 /**
- * npm run bench [-- --quick] [-- --json] [-- comparison sizes …]: what the framework costs, one table for each subject; all of them
- * where none is named. The figures are this machine's: quote ratios. Nothing fails on a slow machine.
+ * npm run bench [-- --quick] [-- --json] [-- --svg FILE] [-- comparison sizes …]: what the framework costs, one table for each
+ * subject; all of them where none is named. The figures are this machine's: quote ratios. Nothing fails on a slow machine.
  */
 const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   comparison: measureComparison,
   peers: measurePeers,
+  variants: measureVariants,
+  faults: measureFaults,
   modes: measureModes,
   tracing: measureTracing,
   sizes: measureSizes,
@@ -29,18 +36,26 @@ const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
 }
 
 async function run(args: ReadonlyArray<string>): Promise<void> {
-  const scale: Scale = args.includes("--quick") ? "quick" : "full"
-  const json = args.includes("--json")
-  const names = args.filter((arg) => !arg.startsWith("--"))
+  const { values, positionals: names } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      svg: { type: "string" },
+    },
+  })
+  const { json, svg } = values
+  const scale: Scale = values.quick ? "quick" : "full"
   const unknown = names.find((name) => !(name in SUBJECTS))
   if (unknown !== undefined)
     throw new Error(`there is no subject ${unknown}: there are ${Object.keys(SUBJECTS).join(", ")}`)
-  const settings = {
+  const settings: Results["settings"] = {
     scale,
     machine: machine(),
-    log: "one nats-server, one copy, file storage, sync_interval always",
+    log: "one nats-server, one copy, file storage, sync_interval always, where a subject says nothing else",
   }
-  const tables: Record<string, Table | { readonly skipped: string }> = {}
+  const tables: Record<string, Outcome> = {}
   if (!json) print(Object.entries(settings).map(([name, value]) => `  ${name.padEnd(24)}${value}`))
   for (const [name, measure] of Object.entries(SUBJECTS)) {
     if (names.length > 0 && !names.includes(name)) continue
@@ -50,13 +65,11 @@ async function run(args: ReadonlyArray<string>): Promise<void> {
     if (!json) print(["skipped" in table ? `  ${name} is skipped: ${table.skipped}` : render(table)])
   }
   if (json) print([JSON.stringify({ settings, tables }, undefined, 2)])
+  if (svg !== undefined) writeFileSync(svg, drawResults([{ settings, tables }]))
 }
 
 /** What needs something that is not on this machine says what. */
-async function measured(
-  measure: (scale: Scale) => Promise<Table>,
-  scale: Scale,
-): Promise<Table | { readonly skipped: string }> {
+async function measured(measure: (scale: Scale) => Promise<Table>, scale: Scale): Promise<Outcome> {
   try {
     return await measure(scale)
   } catch (cause) {

@@ -2,11 +2,12 @@ import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { startCluster } from "@lockstep/nats"
 import { startServer } from "lockstep/develop"
+import { Audit } from "./audit.ts"
 import { callFor } from "./callers.ts"
 import type { Contender, Peer, Terms } from "./contender.ts"
 import { startFloor } from "./floor.ts"
 import { startFramework } from "./framework.ts"
-import { median, percentile, spread } from "./measure.ts"
+import { median, spread } from "./measure.ts"
 import { startEtcd } from "./peers/etcd.ts"
 import { startNats } from "./peers/nats.ts"
 import { startPostgres } from "./peers/postgres.ts"
@@ -148,39 +149,26 @@ function noFigures() {
 class Subject {
   readonly peer: Peer
   readonly figures: Figures = noFigures()
-  readonly #counters: ReadonlyArray<() => Promise<number>>
-  readonly #acknowledged = KEYS.map(() => 0)
+  readonly #audit: Audit
 
   constructor(peer: Peer) {
     this.peer = peer
-    this.#counters = KEYS.map((key) => peer.counter(key))
+    this.#audit = new Audit(KEYS.map((key) => peer.counter(key)))
   }
 
   async measure(forMs: number, figures: Figures): Promise<void> {
-    const tookMs: Array<number> = []
-    const alone = await callFor({ forMs, open: 1 }, async (i) => {
-      const start = performance.now()
-      await this.#add(i)
-      tookMs.push(performance.now() - start)
-    })
-    const sorted = tookMs.toSorted((a, b) => a - b)
-    figures.p50Ms.push(percentile(sorted, 0.5))
-    figures.p99Ms.push(percentile(sorted, 0.99))
-    figures.alone.push(alone)
-    figures.oneKey.push(await callFor({ forMs, open: 64 }, () => this.#add(0)))
-    figures.some.push(await callFor({ forMs, open: 64 }, (i) => this.#add(i)))
-    figures.many.push(await callFor({ forMs, open: 1000 }, (i) => this.#add(i)))
+    const onAllKeys = (i: number): Promise<void> => this.#audit.add(i % KEYS.length)
+    const alone = await callFor({ forMs, open: 1 }, onAllKeys)
+    figures.p50Ms.push(alone.p50Ms)
+    figures.p99Ms.push(alone.p99Ms)
+    figures.alone.push(alone.perSecond)
+    figures.oneKey.push((await callFor({ forMs, open: 64 }, () => this.#audit.add(0))).perSecond)
+    figures.some.push((await callFor({ forMs, open: 64 }, onAllKeys)).perSecond)
+    figures.many.push((await callFor({ forMs, open: 1000 }, onAllKeys)).perSecond)
   }
 
-  /** One more add to each counter says what it was. */
-  async check(): Promise<void> {
-    const wrong: Array<string> = []
-    for (const [i, counter] of this.#counters.entries()) {
-      const acknowledged = this.#acknowledged[i] ?? 0
-      const before = (await counter()) - 1
-      if (before !== acknowledged) wrong.push(`${KEYS[i]} was ${before} after ${acknowledged} acknowledged`)
-    }
-    if (wrong.length > 0) throw new Error(`${this.peer.name} miscounts: ${wrong.slice(0, 5).join("; ")}`)
+  check(): Promise<void> {
+    return this.#audit.check(this.peer.name)
   }
 
   row(): Row {
@@ -193,12 +181,6 @@ class Subject {
       name: this.peer.name,
       figures: { ...Object.fromEntries(figures), syncedRank: SYNCED.indexOf(synced), copies, executed },
     }
-  }
-
-  async #add(index: number): Promise<void> {
-    const i = index % this.#counters.length
-    await this.#counters[i]?.()
-    this.#acknowledged[i] = (this.#acknowledged[i] ?? 0) + 1
   }
 }
 

@@ -1,3 +1,5 @@
+import type { Chart } from "./chart.ts"
+
 /** What one subject of the bench found: one table, and all that is in it as numbers. */
 export interface Table {
   readonly title: string
@@ -7,6 +9,8 @@ export interface Table {
   readonly rows: ReadonlyArray<Row>
   /** What the figures say in a sentence, and what was not measured, and why. */
   readonly notes?: ReadonlyArray<string>
+  /** What of it is worth a picture. */
+  readonly charts?: ReadonlyArray<Chart>
 }
 
 export interface Column {
