@@ -5,6 +5,7 @@ import { SINGLE_MASTER_MUTANTS } from "./single-master-mutants.ts"
 import { UPGRADE_MUTANTS } from "./upgrade-mutants.ts"
 
 const CLIENT = "replication/src/state-machine/client.ts"
+const PENDING = "replication/src/state-machine/pending.ts"
 const INBOX = "replication/src/state-machine/inbox.ts"
 const OVERLAP = "replication/src/overlap.ts"
 const REPLICA = "replication/src/state-machine/replica.ts"
@@ -78,8 +79,8 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
   {
     name: "settles-what-is-open",
     bug: "a client says that it knows answers which it still waits for",
-    file: CLIENT,
-    find: "for (const number of this.#inFlight.keys()) floor = Math.min(floor, number)",
+    file: PENDING,
+    find: "for (const number of inFlight.keys()) floor = Math.min(floor, number)",
     replace: "",
     seedsMax: 300,
   },
