@@ -17,7 +17,7 @@ export interface BarGroup {
 }
 
 export interface Bar {
-  /** {@link LOCKSTEP} and {@link PLAIN} have a colour of their own in all charts. */
+  /** {@link LOCKSTEP} and {@link PLAIN} have a colour of their own in all charts, also where more follows. */
   readonly name: string
   readonly value: number
   /** Half of the rounds lay as far from the value, or less: a share of it. */

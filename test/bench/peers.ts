@@ -4,6 +4,7 @@ import { startCluster } from "@lockstep/nats"
 import { startServer } from "lockstep/develop"
 import { Audit } from "./audit.ts"
 import { callFor } from "./callers.ts"
+import type { Bar, BarGroup } from "./chart.ts"
 import type { Contender, Peer, Terms } from "./contender.ts"
 import { startFloor } from "./floor.ts"
 import { startFramework } from "./framework.ts"
@@ -33,6 +34,7 @@ export async function measurePeers(scale: Scale): Promise<Table> {
     }
   process.stderr.write("\n")
   for (const subject of subjects) await subject.check()
+  const rows = subjects.map((subject) => subject.row())
   return {
     title: "One counter per key",
     settings: {
@@ -42,7 +44,7 @@ export async function measurePeers(scale: Scale): Promise<Table> {
       copies: "that have an answered add on a disk, or in a log; executed: how many times an add is",
     },
     columns: COLUMNS,
-    rows: subjects.map((subject) => subject.row()),
+    rows,
     notes: [
       "Medians of rounds (spread). At the end each counter was what had been acknowledged.",
       ...subjects.map(({ peer: { name, terms } }) => `${name}: ${terms.about}`),
@@ -50,7 +52,37 @@ export async function measurePeers(scale: Scale): Promise<Table> {
       "Lockstep divided by the other: below 1 its latency, above 1 its throughput is the better one.",
       ...subjects.flatMap((subject) => comparisonOf(subject, subjects)),
     ],
+    charts: [
+      {
+        title: "One counter per key: 1,000 callers",
+        ...PER_SECOND,
+        groups: bars(rows, "many", "manySpread"),
+      },
+      {
+        title: "One counter for all: 64 callers",
+        ...PER_SECOND,
+        groups: bars(rows, "oneKey", "oneKeySpread"),
+      },
+      {
+        title: "One counter per key: one caller, p50",
+        unit: "milliseconds",
+        better: "less",
+        scale: "linear",
+        groups: bars(rows, "p50Ms", "p50Spread"),
+      },
+    ],
   }
+}
+
+const PER_SECOND = { unit: "calls per second", better: "more", scale: "linear" } as const
+
+function bars(rows: ReadonlyArray<Row>, figure: string, spreadFigure: string): ReadonlyArray<BarGroup> {
+  const barOf = ({ name, figures }: Row): Bar => ({
+    name,
+    value: figures[figure] ?? Number.NaN,
+    spread: figures[spreadFigure] ?? 0,
+  })
+  return [{ bars: rows.map(barOf) }]
 }
 
 const COLUMNS: Table["columns"] = [
@@ -89,7 +121,7 @@ async function startAll(
     async lockstep() {
       const about = "three replica processes, two equal votes; one client"
       const one = await startFramework(server.url, 1)
-      const three = await startFramework(cluster.urls.join(","), 3)
+      const three = await startFramework(cluster.urls, 3)
       return [
         named(`${LOCKSTEP}voted, log of one copy`, one, {
           ...log,

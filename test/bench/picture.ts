@@ -10,15 +10,13 @@ export function draw(
   { title, subtitle }: { readonly title: string; readonly subtitle: string },
   charts: ReadonlyArray<Chart>,
 ): string {
-  const names = charts.flatMap(({ groups }) => groups.flatMap(({ bars }) => bars.map(({ name }) => name)))
-  const left = Math.min(360, PADDING + LETTER * Math.max(0, ...names.map(({ length }) => length)) + 10)
   const parts: Array<string> = []
   let y = PADDING + 22
   parts.push(text(PADDING, y, "h1", title))
   for (const line of [subtitle, KEY]) parts.push(text(PADDING, (y += 20), "quiet", line))
   y += 18
   for (const chart of charts) {
-    const { svg, height } = drawChart(chart, { top: y, left })
+    const { svg, height } = drawChart(chart, y)
     parts.push(svg)
     y += height
   }
@@ -35,11 +33,10 @@ export function draw(
   ].join("\n")
 }
 
-function drawChart(
-  chart: Chart,
-  { top, left }: { readonly top: number; readonly left: number },
-): { readonly svg: string; readonly height: number } {
+function drawChart(chart: Chart, top: number): { readonly svg: string; readonly height: number } {
   const { title, groups, unit, better, scale } = chart
+  const names = groups.flatMap(({ bars }) => bars.map(({ name }) => name))
+  const left = Math.max(LEFT_MIN, PADDING + LETTER * Math.max(0, ...names.map(({ length }) => length)) + 10)
   const axis = axisOf(chart)
   const x = (value: number): number => Math.round(10 * (left + axis.place(value) * (RIGHT - left))) / 10
   const parts: Array<string> = []
@@ -106,8 +103,10 @@ function drawBar(
 
 /** Who is in many charts has a colour; others are told apart within their group, where it has a name for what they are of. */
 function colourOf({ name }: Bar, index: number, group: BarGroup): string {
+  const isOurs = (bar: Bar): boolean => bar.name.startsWith(LOCKSTEP)
   if (name === PLAIN) return "c0"
-  if (name === LOCKSTEP || group.name === undefined) return "c1"
+  if (name.startsWith(LOCKSTEP)) return "c1"
+  if (group.name === undefined) return group.bars.some(isOurs) ? "c2" : "c1"
   return `c${2 + (index % (COLOURS.length - 2))}`
 }
 
@@ -134,6 +133,8 @@ function escape(content: string): string {
 
 const WIDTH = 880
 const PADDING = 24
+/** Where bars begin, where their names are short. */
+const LEFT_MIN = 130
 /** Where the longest bar ends: values are written behind it. */
 const RIGHT = 700
 const BAR = 16
