@@ -7,15 +7,15 @@ import { promisify } from "node:util"
 import { guard, Nondeterminism } from "@lockstep/actor"
 import { beforeAll, beforeEach, describe, expect, it } from "vitest"
 
-let { nextTick } = process
+let guarded: PropertyDescriptor = {}
 
 beforeAll(() => {
   guard.install()
-  ;({ nextTick } = process)
+  guarded = Object.getOwnPropertyDescriptor(process, "nextTick") ?? {}
 })
 // vitest puts its own in place whenever it reports; where it reports twice in one turn, that one stays (seen on a busy machine)
 beforeEach(() => {
-  process.nextTick = nextTick
+  Object.defineProperty(process, "nextTick", guarded)
 })
 
 const date = new Date(Date.UTC(2020, 5, 1, 12))
