@@ -1,6 +1,8 @@
-import { context, SpanStatusCode, trace } from "@opentelemetry/api"
+import { context, logs, SpanStatusCode, trace } from "@opentelemetry/api"
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
+import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-proto"
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto"
+import { BatchLogRecordProcessor, LoggerProvider } from "@opentelemetry/sdk-logs"
 import {
   BatchSpanProcessor,
   InMemorySpanExporter,
@@ -9,7 +11,7 @@ import {
 } from "@opentelemetry/sdk-trace"
 import { afterEach, describe, expect, it } from "vitest"
 import { METRICS } from "../../framework/runtime/src/telemetry/metrics.ts"
-import { ATTRIBUTES } from "../../framework/runtime/src/telemetry/names.ts"
+import { ATTRIBUTES, EVENTS } from "../../framework/runtime/src/telemetry/names.ts"
 import { Collector, findCollector } from "../telemetry/collector.ts"
 import { Receiver } from "../telemetry/receiver.ts"
 import { LedgerGroup } from "./group.ts"
@@ -27,25 +29,30 @@ function tracedTo(url: string) {
       new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url: `${url}/v1/traces` }) }),
     ],
   })
+  const logger = new LoggerProvider({
+    processors: [new BatchLogRecordProcessor({ exporter: new OTLPLogExporter({ url: `${url}/v1/logs` }) })],
+  })
+  logs.setGlobalLoggerProvider(logger)
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
   trace.setGlobalTracerProvider(provider)
   return {
     calls: () => memory.getFinishedSpans().filter(({ name }) => name === "test/Ledger/record"),
-    flush: () => provider.forceFlush(),
-    [Symbol.asyncDispose]: () => provider.shutdown(),
+    flush: () => Promise.all([provider.forceFlush(), logger.forceFlush()]),
+    [Symbol.asyncDispose]: () => Promise.all([provider.shutdown(), logger.shutdown()]).then(() => undefined),
   }
 }
 
 afterEach(() => {
   trace.disable()
   context.disable()
+  logs.disable()
 })
 
 describe("a collector that runs infra/otel/collector.yaml", () => {
   it.skipIf(
     file === "", // none is built (infra/otel/README.md): the title says why
   )(
-    `keeps traces with a dissent or an error, and none of the rest where it is to; and all metrics ${why}`,
+    `keeps traces with a dissent or an error, and none of the rest where it is to; and all metrics and log records ${why}`,
     async () => {
       await using receiver = await Receiver.start()
       await using collector = await Collector.start(file, { to: receiver.url, keptPercent: 0 })
@@ -93,12 +100,17 @@ describe("a collector that runs infra/otel/collector.yaml", () => {
       expect(new Set(kept().map(({ spanId }) => spanId)).size).toBe(kept().length)
       for (const replica of ["r0", "r1", "r2"])
         await expect.poll(() => receiver.metrics.get(replica), soon).toEqual(new Set(SEATS))
+      const dissents = () => receiver.records.filter(({ record }) => record.eventName === EVENTS.dissent)
+      await expect.poll(() => new Set(dissents().map(({ record }) => record.traceId)).size, soon).toBe(3)
       expect([receiver.contentTypes, receiver.refused]).toEqual([new Set(["application/x-protobuf"]), []])
     },
   )
 })
 
+/** What is measured of checkpoints on disks: these replicas have no folders. */
+const KEPT = /checkpoint\.(?:age|duration|size|written)$/
 /** What replicas that vote measure. */
 const SEATS = Object.values(METRICS)
   .map(({ name }) => name)
-  .filter((name) => name.startsWith("lockstep.replica."))
+  .filter((name) => name.startsWith("lockstep.replica.") || name.startsWith("rpc.server."))
+  .filter((name) => !KEPT.test(name))

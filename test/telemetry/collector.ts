@@ -49,6 +49,7 @@ export class Collector implements AsyncDisposable {
           ...process.env,
           LOCKSTEP_TRACES_URL: `${to}/v1/traces`,
           LOCKSTEP_METRICS_URL: `${to}/v1/metrics`,
+          LOCKSTEP_LOGS_URL: `${to}/v1/logs`,
           LOCKSTEP_KEPT_PERCENT: `${keptPercent}`,
         },
       },
