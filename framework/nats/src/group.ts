@@ -84,16 +84,19 @@ export async function createGroup(
     throw new RangeError(
       `checkpointEveryBatches must be a whole number from 1, not ${options.checkpointEveryBatches}`,
     )
-  const existing = await readLog(connection, group, Partition(0), options)
-  if (existing !== undefined) checkSame(group, existing, replicas, partitions)
-  for (let index = 0; index < partitions; index++) {
-    const config = logConfig(group, Partition(index), log, {
+  const configs = Array.from({ length: partitions }, (_, index) =>
+    logConfig(group, Partition(index), log, {
       log_id: randomUUID(),
       [GENESIS_KEY]: replicas.join(","),
       [META.partitions]: String(partitions),
       [META.checkpoints]: String(options.checkpointEveryBatches),
-    })
-    checkLog(config as Parameters<typeof checkLog>[0], options) // what was just made up is complete
+    }),
+  )
+  // what is unsafe is refused whether or not the log is to be had at this moment
+  for (const config of configs) checkLog(config as Parameters<typeof checkLog>[0], options) // what was just made up is complete
+  const existing = await readLog(connection, group, Partition(0), options)
+  if (existing !== undefined) checkSame(group, existing, replicas, partitions)
+  for (const config of configs) {
     if ((await streamInfo(connection, config.name)) !== undefined) continue
     await addStream(connection, config)
   }

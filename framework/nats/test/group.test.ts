@@ -7,6 +7,7 @@ import {
   GroupMismatch,
   openConnection,
   readRoster,
+  startCluster,
   type Server,
   startServer,
   statedRoster,
@@ -62,6 +63,15 @@ describe("a group", () => {
     await expect(smaller).rejects.toThrow(GroupMismatch)
     await expect(smaller).rejects.toThrow(/replicas r0,r1,r2, and r0,r1 was asked for/)
     await expect(createGroup(connection, wanted("fixed", { partitions: 3 }))).rejects.toThrow(/partitions 2/)
+  })
+
+  it("is refused where its settings are unsafe, also while no server leads the others", async () => {
+    await using cluster = await startCluster()
+    for (const other of cluster.servers.slice(1)) await other.stop()
+    const [url = ""] = cluster.urls
+    await using alone = await openConnection({ servers: [url], name: "test" })
+    const made = createGroup(alone, wanted("unsafe", { environment: "production" }))
+    await expect(made).rejects.toThrow(UnsafeSetting)
   })
 
   it("has the roster that was copied beside its log, and is the same group for those who made it", async () => {
