@@ -1,4 +1,4 @@
-import { createServer, type AddressInfo } from "node:net"
+import { freePorts } from "@lockstep/nats"
 import type { Random } from "@lockstep/testing"
 import { type Direction, OPEN, type Passage, TcpProxy } from "./proxy.ts"
 
@@ -112,15 +112,4 @@ export class Network implements AsyncDisposable {
     const lines = [...(scope === "servers" ? [] : others), ...(scope === "others" ? [] : servers)]
     return lines.filter((line): line is Line => line.proxy !== undefined)
   }
-}
-
-/** Ports that were free a moment ago: a server keeps its port over restarts, so it cannot choose one itself. */
-async function freePorts(count: number): Promise<ReadonlyArray<number>> {
-  const probes = Array.from({ length: count }, () => createServer())
-  await Promise.all(
-    probes.map((probe) => new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve))),
-  )
-  const ports = probes.map((probe) => (probe.address() as AddressInfo).port) // they listen on TCP
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
-  return ports
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { createServer, type AddressInfo } from "node:net"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { freePorts } from "@lockstep/nats"
 import { endWithUs } from "lockstep/develop"
 import { root } from "../source.ts"
 
@@ -30,7 +30,7 @@ export class Collector implements AsyncDisposable {
     file: string,
     { to, keptPercent }: { readonly to: string; readonly keptPercent: number },
   ): Promise<Collector> {
-    const [http, grpc] = await freePorts()
+    const [http, grpc] = await freePorts(2)
     const over = [
       `receivers::otlp::protocols::http::endpoint: 127.0.0.1:${http}`,
       `receivers::otlp::protocols::grpc::endpoint: 127.0.0.1:${grpc}`,
@@ -79,15 +79,4 @@ export class Collector implements AsyncDisposable {
       return false // not yet
     }
   }
-}
-
-/** Free a moment ago. */
-async function freePorts(): Promise<readonly [number, number]> {
-  const probes = [createServer(), createServer()] as const
-  await Promise.all(
-    probes.map((probe) => new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve))),
-  )
-  const [first, second] = probes.map((probe) => (probe.address() as AddressInfo).port) // they listen on TCP
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
-  return [first ?? 0, second ?? 0]
 }

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
-import { createServer, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { SERVER_VERSION_MIN } from "./connection.ts"
 import { DEVELOPMENT_CONFIG } from "./development.ts"
 import { endWithUs } from "./end-with-us.ts"
+import { freePorts } from "./free-ports.ts"
 
 /** A nats-server of our own, for development and tests. */
 export interface Server extends AsyncDisposable {
@@ -66,7 +66,7 @@ export function findServer(): string {
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const directory = await mkdtemp(join(tmpdir(), "lockstep-nats-"))
   const storeDir = options.storeDir ?? join(directory, "store")
-  const port = options.port ?? (await freePort())
+  const [port = 0] = options.port === undefined ? await freePorts(1) : [options.port]
   const base =
     options.configFile === undefined
       ? DEVELOPMENT_CONFIG.replace(
@@ -102,7 +102,7 @@ export interface Cluster extends AsyncDisposable {
 export async function startCluster(
   options: ServerOptions & { readonly nodes?: number } = {},
 ): Promise<Cluster> {
-  const ports = await Promise.all(Array.from({ length: options.nodes ?? 3 }, freePort))
+  const ports = await freePorts(options.nodes ?? 3)
   const routes = ports.map((port) => `nats://127.0.0.1:${port}`)
   const list = routes.map((route) => JSON.stringify(route)).join(", ")
   const servers = await Promise.all(
@@ -207,15 +207,6 @@ class ServerProcess implements Server {
       await sleep(10)
     }
   }
-}
-
-/** A port that was free a moment ago: a server keeps its port over restarts, so it cannot choose one itself. */
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve))
-  const { port } = probe.address() as AddressInfo // it listens on TCP
-  await new Promise((resolve) => probe.close(resolve))
-  return port
 }
 
 function ancestors(directory: string): ReadonlyArray<string> {

@@ -2,7 +2,8 @@ import { join } from "node:path"
 import { Etcd3, type IKeyValue } from "etcd3"
 import type { Peer } from "../contender.ts"
 import { Gathering } from "./gathering.ts"
-import { findProgram, freePorts, startProgram, versionOf } from "./program.ts"
+import { freePorts } from "@lockstep/nats"
+import { findProgram, startProgram, versionOf } from "./program.ts"
 
 const NODES = 3
 

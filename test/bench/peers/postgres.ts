@@ -3,7 +3,8 @@ import { chown, mkdir, realpath } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { Pool } from "pg"
 import type { Peer } from "../contender.ts"
-import { findProgram, freePorts, startProgram, versionOf } from "./program.ts"
+import { freePorts } from "@lockstep/nats"
+import { findProgram, startProgram, versionOf } from "./program.ts"
 
 const CONNECTIONS = 32
 /** Nobody: PostgreSQL will not be started by root. */

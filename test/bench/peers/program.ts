@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { existsSync, readdirSync, rmSync } from "node:fs"
 import { chmod, mkdtemp } from "node:fs/promises"
-import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -42,17 +41,6 @@ export function versionOf(program: string, pattern: RegExp): string {
   return (
     pattern.exec(spawnSync(program, ["--version"], { encoding: "utf8" }).stdout)?.[1] ?? "of unknown version"
   )
-}
-
-/** Ports on loopback that were free a moment ago. */
-export async function freePorts(count: number): Promise<ReadonlyArray<number>> {
-  const probes = Array.from({ length: count }, () => createServer())
-  await Promise.all(
-    probes.map((probe) => new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve))),
-  )
-  const ports = probes.map((probe) => (probe.address() as AddressInfo).port) // they listen on TCP
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
-  return ports
 }
 
 /** A temporary folder, which goes when we go, by a signal too. */

@@ -3,7 +3,8 @@ import { join } from "node:path"
 import { Redis } from "ioredis"
 import type { Peer } from "../contender.ts"
 import { Gathering } from "./gathering.ts"
-import { findProgram, freePorts, startProgram, versionOf } from "./program.ts"
+import { freePorts } from "@lockstep/nats"
+import { findProgram, startProgram, versionOf } from "./program.ts"
 
 const GROUP_CALLS_MAX = 4096
 const WAIT_MS_MAX = 10_000

@@ -1,16 +1,9 @@
+import { freePorts } from "@lockstep/nats"
 import { existsSync } from "node:fs"
 import { type ClientHttp2Session, connect } from "node:http2"
 import { join } from "node:path"
 import type { Peer } from "../contender.ts"
-import {
-  findProgram,
-  freePorts,
-  PeerMissing,
-  PEERS_DIR,
-  startProgram,
-  startScript,
-  versionOf,
-} from "./program.ts"
+import { findProgram, PeerMissing, PEERS_DIR, startProgram, startScript, versionOf } from "./program.ts"
 
 const SDK = join(PEERS_DIR, "node_modules/@restatedev/restate-sdk/dist/index.js")
 const SESSIONS = 4
