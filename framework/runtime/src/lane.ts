@@ -26,11 +26,13 @@ import type {
   Reads,
   ReplicationMode,
 } from "@lockstep/replication"
+import type { Context } from "@opentelemetry/api"
 import { tell } from "./listener.ts"
 import { askSubject, noticeSubject, voter, votesSubject } from "./subjects.ts"
 import { Calls, type WatchedCall } from "./telemetry/calls.ts"
 import { NoQuorums } from "./telemetry/no-quorums.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
+import { surroundings } from "./telemetry/joining.ts"
 import { isTold } from "./telemetry/notice.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
@@ -49,8 +51,9 @@ export class Lane {
   /** Where anybody measures. */
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
-  #flushing = false
-  /** When the turn began in which calls are gathered. */
+  /** Calls of this turn. */
+  #gathered: Array<Gathered> = []
+  /** When the turn began in which they are gathered. */
   #turnMs = 0
   /** When the last input came. */
   #nowMs = 0
@@ -118,17 +121,25 @@ export class Lane {
   /** Sends one call. Calls of one turn of the event loop share a message, and a time. */
   invoke(call: LaneCall): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      if (!this.#flushing) {
-        this.#flushing = true
+      if (this.#gathered.length === 0) {
         this.#turnMs = performance.now()
-        this.#calls.turn()
         queueMicrotask(() => {
-          this.#flushing = false
+          this.#submit()
           this.#step({ _tag: "Flush", nowMs: performance.now() })
         })
       }
+      this.#gathered.push({ call, resolve, reject, parent: surroundings() })
+    })
+  }
+
+  /** Hands what was gathered to the protocol. */
+  #submit(): void {
+    const gathered = this.#gathered
+    this.#gathered = []
+    const spans = this.#calls.begin(gathered, this.#turnMs)
+    for (const [i, { call, resolve, reject }] of gathered.entries()) {
       const { definition, member, key, args, reads } = call
-      const span = this.#calls.begin(call, this.#turnMs)
+      const span = spans[i]
       this.#step({
         _tag: "Submit",
         call: { call, resolve, reject, span, sinceMs: this.#turnMs },
@@ -136,11 +147,11 @@ export class Lane {
         member: member.name,
         key,
         args,
-        trace: span === undefined ? this.#calls.passOn() : span.travels,
+        trace: span?.travels,
         ...(reads !== undefined && { reads }),
         nowMs: this.#turnMs,
       })
-    })
+    }
   }
 
   /** Waits again for a call that ended undecided. */
@@ -157,6 +168,7 @@ export class Lane {
   }
 
   close(): void {
+    this.#submit()
     this.#step({ _tag: "Close", nowMs: performance.now() })
     clearTimeout(this.#timer)
     this.#appender.close()
@@ -247,6 +259,12 @@ const calls = new WeakMap<LockstepError, { readonly lane: Lane; readonly call: L
 /** A call, and what it may miss where it is a query. */
 export interface LaneCall extends Call {
   readonly reads?: Reads
+}
+
+/** A call that is not yet submitted. */
+interface Gathered extends Pick<Waiting, "call" | "resolve" | "reject"> {
+  /** Where it was made. */
+  readonly parent: Context
 }
 
 interface Waiting {

@@ -56,18 +56,22 @@ function lane() {
       notices.push(notice)
     },
   })
-  calls.turn()
+  const begun = (count: number, nowMs: number) =>
+    calls.begin(
+      Array.from({ length: count }, () => ({ call, parent: context.active() })),
+      nowMs,
+    )
   return {
     calls,
     notices,
-    begin: (nowMs = 10): WatchedCall | undefined => calls.begin(call, nowMs),
+    begin: (nowMs = 10): WatchedCall | undefined => begun(1, nowMs)[0],
     /** A batch of so many calls is made, sent and decided. */
     decide: (
       seq: number,
       of: { readonly count?: number; readonly decision?: Decision; readonly outcome?: Outcome } = {},
     ): void => {
       const { count = 1, outcome = RETURNED } = of
-      const made = Array.from({ length: count }, () => calls.begin(call, 10))
+      const made = begun(count, 10)
       for (const one of made) one?.sent(15)
       for (const one of made) one?.sent(99)
       for (const [index, one] of made.entries())

@@ -21,6 +21,8 @@ export interface Method {
   readonly member: string
   readonly name: string
   readonly options: SpanOptions
+  /** What is said of the calls that are sampled. */
+  readonly about: Attributes
   readonly vote: string
   /** As it was needed last. */
   spanning: Spanning | undefined
@@ -63,6 +65,7 @@ export class CallSpan {
     this.#call = call
     this.#within = within
     this.#dissents = dissents
+    call.setAttributes(spanning.method.about)
     const { name, options } = spanning.sending
     this.#send = spanning.tracer.startSpan(name, options, within)
     this.travels = traceOf(this.#send, baggage)

@@ -22,6 +22,7 @@ export function joining<Result>(
   run: () => Result,
 ): Result {
   const span = { traceId, spanId, isRemote, traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE }
+  isUsed = true
   const active = context.active()
   // where it is known already, more may be known of it
   if (!isSpanContextValid(span) || trace.getSpanContext(active)?.spanId === spanId) return run()
@@ -32,6 +33,13 @@ export function joining<Result>(
     return joined.run(parent, run)
   })
 }
+
+/** Whether any call has joined a span in this way. */
+export function isJoining(): boolean {
+  return isUsed
+}
+
+let isUsed = false
 
 /** Where a call is made. */
 export function surroundings(): Context {

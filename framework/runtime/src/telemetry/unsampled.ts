@@ -145,6 +145,7 @@ function tellOf(call: UnsampledCall, seq: number, { decision, late }: Batch): st
   const endTime = wallMs(settledMs)
   const span = tracer.startSpan(method.name, { ...method.options, startTime }, parent)
   if (!span.isRecording()) return undefined
+  span.setAttributes(method.about)
   const within = trace.setSpan(parent, span)
   const send = tracer.startSpan(sending.name, { ...sending.options, startTime }, within)
   send.end(wallMs(sentMs))
