@@ -62,16 +62,29 @@ export function within<Result>(parent: Context, run: () => Result): Result {
 let surrounding: Context | undefined
 
 export function admitTracer(tracer: Tracer): void {
+  if (!isNew(tracer)) return
   guard.admit(tracer, ["startSpan"], startSpan)
   guard.admit(tracer, ["startActiveSpan"], startActiveSpan)
 }
 
 export function admitSpan<Some extends Span>(span: Some): Some {
+  if (!isNew(span)) return span
   guard.admit(span, SPAN_METHODS, ({ self, isSilent, original }) =>
     isSilent || surrounding === undefined ? self : (attempt(original) ?? self),
   )
   return span
 }
+
+/** Whether its methods may not be admitted yet: those of another object of its class are its own. */
+function isNew(owner: object): boolean {
+  const ofClass: unknown = Object.getPrototypeOf(owner)
+  if (typeof ofClass !== "object" || ofClass === null || ofClass === Object.prototype) return true
+  if (classes.has(ofClass)) return false
+  classes.add(ofClass)
+  return true
+}
+
+const classes = new WeakSet<object>()
 
 const SPAN_METHODS: ReadonlyArray<keyof Span> = [
   "setAttribute",

@@ -4,6 +4,7 @@ import {
   isSpanContextValid,
   ROOT_CONTEXT,
   type Span,
+  type SpanContext,
   trace,
   type TraceState,
 } from "@opentelemetry/api"
@@ -13,7 +14,8 @@ const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
 /** Characters of a tracestate, at most: what W3C Trace Context asks everybody to pass on. */
 const TRACESTATE_LENGTH_MAX = 512
 const TRACESTATE = /^[ -~]+$/
-const TRACE_LENGTH_MAX = 55 + 1 + TRACESTATE_LENGTH_MAX + 1 + BAGGAGE_LENGTH_MAX
+const TRACEPARENT_LENGTH = 55
+const TRACE_LENGTH_MAX = TRACEPARENT_LENGTH + 1 + TRACESTATE_LENGTH_MAX + 1 + BAGGAGE_LENGTH_MAX
 
 /**
  * What travels with a traced call, inside the envelope: the W3C traceparent of a span, mostly that alone; then its tracestate and baggage, a line each.
@@ -39,16 +41,25 @@ export function traceparentOf(span: Span | undefined): string | undefined {
  * too long is not there.
  */
 export function contextOf(text: string): Context | undefined {
+  // mostly it is that alone, and was read from the log a moment ago: what follows it costs more than all the rest
+  if (text.length === TRACEPARENT_LENGTH) {
+    const parent = parentOf(text)
+    return parent && trace.setSpanContext(ROOT_CONTEXT, parent)
+  }
   if (text.length > TRACE_LENGTH_MAX) return undefined
   const [traceparent = "", tracestate = "", baggage = "", ...others] = text.split("\n")
-  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent) ?? []
-  if (traceId === undefined || spanId === undefined || flags === undefined || others.length > 0)
-    return undefined
-  const parent = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true }
-  if (!isSpanContextValid(parent)) return undefined
+  const parent = parentOf(traceparent)
+  if (parent === undefined || others.length > 0) return undefined
   const traceState = createTraceState(isTracestate(tracestate) ? tracestate : "")
   const spanContext = traceState.serialize() === "" ? parent : { ...parent, traceState }
   return withBaggage(trace.setSpanContext(ROOT_CONTEXT, spanContext), baggage)
+}
+
+function parentOf(traceparent: string): SpanContext | undefined {
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent) ?? []
+  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined
+  const parent = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true }
+  return isSpanContextValid(parent) ? parent : undefined
 }
 
 function tracestateOf(state: TraceState | undefined): string {
