@@ -1,54 +1,23 @@
-import { context, logs, type SpanContext, SpanKind, trace, TraceFlags } from "@opentelemetry/api"
-import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
-import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs"
+import { context, type SpanContext, SpanKind, trace, TraceFlags } from "@opentelemetry/api"
 import {
   AlwaysOffSampler,
-  InMemorySpanExporter,
   ParentBasedSampler,
   type ReadableSpan,
-  SimpleSpanProcessor,
   TracerProvider,
 } from "@opentelemetry/sdk-trace"
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
+import { inMemory, isBelow } from "../telemetry/in-memory.ts"
 import type { ReceivedSpan } from "../telemetry/otlp.ts"
 import { Receiver } from "../telemetry/receiver.ts"
 import { LedgerGroup } from "./group.ts"
 import { Ledger } from "./ledger.ts"
 
-const exporter = new InMemorySpanExporter()
-const spanProcessors = [new SimpleSpanProcessor({ exporter })]
-/** Samples every root; the other one none. Both follow a parent. */
-const provider = new TracerProvider({ spanProcessors })
+const { named, records, spanProcessors, spans } = inMemory()
+/** Samples no root; the other one every. Both follow a parent. */
 const choosy = new TracerProvider({
   spanProcessors,
   sampler: new ParentBasedSampler({ root: new AlwaysOffSampler() }),
 })
-const contexts = new AsyncLocalStorageContextManager()
-const records = new InMemoryLogRecordExporter()
-const logger = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: records })] })
-beforeAll(() => {
-  context.setGlobalContextManager(contexts.enable())
-  logs.setGlobalLoggerProvider(logger)
-})
-beforeEach(() => {
-  trace.disable()
-  trace.setGlobalTracerProvider(provider)
-  exporter.reset()
-  records.reset()
-})
-afterAll(async () => {
-  trace.disable()
-  logs.disable()
-  context.disable()
-  await provider.shutdown()
-  await logger.shutdown()
-})
-
-const spans = (): ReadonlyArray<ReadableSpan> => exporter.getFinishedSpans()
-const named = (name: string) => spans().filter((span) => span.name === name)
-const isBelow = (span: ReadableSpan, parent: ReadableSpan | undefined): boolean =>
-  span.parentSpanContext?.spanId === parent?.spanContext().spanId &&
-  span.spanContext().traceId === parent?.spanContext().traceId
 
 const millisOf = ([seconds, nanos]: readonly [number, number] = [0, 0]): number =>
   seconds * 1000 + nanos / 1e6

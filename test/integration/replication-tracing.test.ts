@@ -1,41 +1,15 @@
-import { context, logs, SeverityNumber, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api"
-import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
-import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs"
-import {
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace"
+import { context, SeverityNumber, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api"
+import { type ReadableSpan } from "@opentelemetry/sdk-trace"
 import { primaryBackup } from "lockstep"
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { OPEN } from "../chaos/proxy.ts"
 import { walletIn } from "../conformance/wallet.ts"
+import { inMemory, isBelow } from "../telemetry/in-memory.ts"
 import { Lines } from "./lines.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
 const soon = { timeout: 20_000 }
-const exporter = new InMemorySpanExporter()
-const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] })
-const contexts = new AsyncLocalStorageContextManager()
-const records = new InMemoryLogRecordExporter()
-const logger = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: records })] })
-beforeAll(() => {
-  context.setGlobalContextManager(contexts.enable())
-  trace.setGlobalTracerProvider(provider)
-  logs.setGlobalLoggerProvider(logger)
-})
-beforeEach(() => {
-  exporter.reset()
-  records.reset()
-})
-afterAll(async () => {
-  trace.disable()
-  logs.disable()
-  context.disable()
-  await provider.shutdown()
-  await logger.shutdown()
-})
+const { exporter, named, records } = inMemory()
 
 const synchronous = primaryBackup({ replication: "synchronous" })
 const asynchronous = primaryBackup({ replication: "asynchronous" })
@@ -64,10 +38,6 @@ const UNSEEN = trace.setSpanContext(context.active(), {
   traceFlags: 0,
 })
 
-const named = (name: string) => exporter.getFinishedSpans().filter((span) => span.name === name)
-const isBelow = (span: ReadableSpan, parent: ReadableSpan | undefined): boolean =>
-  span.parentSpanContext?.spanId === parent?.spanContext().spanId &&
-  span.spanContext().traceId === parent?.spanContext().traceId
 const backupsOf = (spans: ReadonlyArray<ReadableSpan>) =>
   spans.map(({ attributes }) => String(attributes["lockstep.backup"])).toSorted((a, b) => a.localeCompare(b))
 const atMs = ([seconds, nanoseconds]: ReadableSpan["endTime"]): number => seconds * 1e3 + nanoseconds / 1e6

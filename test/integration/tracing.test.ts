@@ -1,42 +1,16 @@
 import type { ReplicationMode } from "@lockstep/replication"
-import { context, logs, SeverityNumber, SpanKind, trace, TraceFlags } from "@opentelemetry/api"
-import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
-import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs"
-import {
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-  TracerProvider,
-} from "@opentelemetry/sdk-trace"
+import { context, SeverityNumber, SpanKind, trace, TraceFlags } from "@opentelemetry/api"
+import { type ReadableSpan } from "@opentelemetry/sdk-trace"
 import { ActorError, primaryBackup, stateMachine } from "lockstep"
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { describe, expect, it } from "vitest"
 import { Group } from "../conformance/group.ts"
 import { walletIn } from "../conformance/wallet.ts"
+import { inMemory, isBelow } from "../telemetry/in-memory.ts"
 import { Receiver } from "../telemetry/receiver.ts"
 import { LedgerGroup } from "./group.ts"
 import { Ledger } from "./ledger.ts"
 
-const exporter = new InMemorySpanExporter()
-const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] })
-const contexts = new AsyncLocalStorageContextManager()
-const records = new InMemoryLogRecordExporter()
-const logger = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: records })] })
-beforeAll(() => {
-  context.setGlobalContextManager(contexts.enable())
-  trace.setGlobalTracerProvider(provider)
-  logs.setGlobalLoggerProvider(logger)
-})
-beforeEach(() => {
-  exporter.reset()
-  records.reset()
-})
-afterAll(async () => {
-  trace.disable()
-  logs.disable()
-  context.disable()
-  await provider.shutdown()
-  await logger.shutdown()
-})
+const { named, records, spans } = inMemory()
 
 const voted = stateMachine({ faults: 1, faultModel: "byzantine" })
 const once = primaryBackup({ replication: "synchronous" })
@@ -50,11 +24,6 @@ async function begun(mode: ReplicationMode) {
 }
 
 /** What was exported, and what hangs below what. */
-const spans = (): ReadonlyArray<ReadableSpan> => exporter.getFinishedSpans()
-const named = (name: string) => spans().filter((span) => span.name === name)
-const isBelow = (span: ReadableSpan, parent: ReadableSpan | undefined): boolean =>
-  span.parentSpanContext?.spanId === parent?.spanContext().spanId &&
-  span.spanContext().traceId === parent?.spanContext().traceId
 
 describe("a voted call that is traced", () => {
   it("is one trace: the call, what was sent, the vote, and what each replica did", async () => {

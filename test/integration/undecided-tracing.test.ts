@@ -1,35 +1,13 @@
-import { context, logs, SeverityNumber, SpanStatusCode, trace, TraceFlags } from "@opentelemetry/api"
-import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
-import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } from "@opentelemetry/sdk-logs"
-import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace"
+import { context, SeverityNumber, SpanStatusCode, trace, TraceFlags } from "@opentelemetry/api"
 import { Diverged, NoQuorum } from "lockstep"
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
+import { describe, expect, it, vi } from "vitest"
+import { inMemory } from "../telemetry/in-memory.ts"
 import { LedgerGroup } from "./group.ts"
 import { Ledger } from "./ledger.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
 const limits = { deadlineMs: 1000 }
-const exporter = new InMemorySpanExporter()
-const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] })
-const contexts = new AsyncLocalStorageContextManager()
-const records = new InMemoryLogRecordExporter()
-const logger = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: records })] })
-beforeAll(() => {
-  context.setGlobalContextManager(contexts.enable())
-  trace.setGlobalTracerProvider(provider)
-  logs.setGlobalLoggerProvider(logger)
-})
-beforeEach(() => {
-  exporter.reset()
-  records.reset()
-})
-afterAll(async () => {
-  trace.disable()
-  logs.disable()
-  context.disable()
-  await provider.shutdown()
-  await logger.shutdown()
-})
+const { records, spans } = inMemory()
 
 const told = () =>
   records.getFinishedLogRecords().filter(({ eventName }) => eventName === "lockstep.no_quorum")
@@ -48,7 +26,7 @@ describe("a call that too few replicas answer alike", () => {
     await group.replica(0).kill()
     await group.replica(1).kill()
     await expect(ledger.record("traced")).rejects.toThrow(NoQuorum)
-    const call = exporter.getFinishedSpans().find(({ status }) => status.code === SpanStatusCode.ERROR)
+    const call = spans().find(({ status }) => status.code === SpanStatusCode.ERROR)
     const [traced, ...others] = told()
     expect(others).toEqual([])
     expect(traced?.severityNumber).toBe(SeverityNumber.WARN)
