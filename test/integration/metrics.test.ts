@@ -107,7 +107,8 @@ describe("metrics of replicas that vote", () => {
     const calls = Array.from({ length: 5 }, () => wallet.deposit(1n))
     await expect.poll(() => client.counts.batches).toBe(2)
     calls.push(wallet.deposit(1n), wallet.deposit(1n))
-    expect(await values(run.meters, METRICS.waiting)).toEqual({ "": 7 })
+    // those of one turn are handed over at its end
+    await expect.poll(() => values(run.meters, METRICS.waiting)).toEqual({ "": 7 })
     expect(await values(run.meters, METRICS.unsent)).toEqual({ "": 1 })
     await run.group.startAll()
     await Promise.all(calls)
