@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
+import { diag, DiagLogLevel } from "@opentelemetry/api"
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http"
 import { NodeSDK } from "@opentelemetry/sdk-node"
 import { BatchSpanProcessor, ParentBasedSampler } from "@opentelemetry/sdk-trace"
@@ -23,6 +24,8 @@ export interface Session {
   end(): Promise<TraceFiles | undefined>
 }
 
+const ignore = (): void => undefined
+
 /** Exports to where the standard environment variables say. The replicas do so by themselves. */
 export function exportToEndpoint(env: NodeJS.ProcessEnv): Session {
   const isSet = [
@@ -34,6 +37,10 @@ export function exportToEndpoint(env: NodeJS.ProcessEnv): Session {
     throw new Error(
       "--trace exports spans to the endpoint that OTEL_EXPORTER_OTLP_ENDPOINT names, and it is not set. Set it, for example to http://127.0.0.1:4318; or use --trace-out DIR, which needs no server.",
     )
+  // an export that fails while the run goes on is told to the logger, and to nobody else
+  let lost: string | undefined
+  const error = (text: string): void => void (lost ??= /"message":"([^"]*)"/.exec(text)?.[1] ?? text)
+  diag.setLogger({ error, warn: ignore, info: ignore, debug: ignore, verbose: ignore }, DiagLogLevel.ERROR)
   const sampling = new Sampling()
   const stated = env["OTEL_TRACES_SAMPLER"] ?? ""
   const sdk = new NodeSDK({
@@ -48,11 +55,11 @@ export function exportToEndpoint(env: NodeJS.ProcessEnv): Session {
     end: async () => {
       try {
         await sdk.shutdown()
-      } catch (error) {
-        // what the run showed is not lost with its spans
-        const reason = error instanceof Error ? error.message : String(error)
-        process.stderr.write(`  not all spans were exported: ${reason}\n`)
+      } catch (cause) {
+        lost ??= cause instanceof Error ? cause.message : String(cause)
       }
+      // what the run showed is not lost with its spans
+      if (lost !== undefined) process.stderr.write(`  not all spans were exported: ${lost}\n`)
       return undefined
     },
   }
