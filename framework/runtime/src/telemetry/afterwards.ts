@@ -1,9 +1,9 @@
 import type { TracedCommand } from "@lockstep/actor"
 import { type ClientId, digest, Malformed, splitOutcomes } from "@lockstep/core"
-import { ProxyTracerProvider, trace } from "@opentelemetry/api"
 import { wallMs } from "./clock.ts"
 import type { Started } from "./executions.ts"
-import { ATTRIBUTES, SCOPE } from "./names.ts"
+import { registeredTracer } from "./in-commands.ts"
+import { ATTRIBUTES } from "./names.ts"
 import { decodeNotice, encodeTold, type Notice } from "./notice.ts"
 import { Rate } from "./rate.ts"
 import { EXECUTIONS_MAX, type RecentExecution, RecentExecutions } from "./recent-executions.ts"
@@ -41,7 +41,7 @@ export class Afterwards {
 
   batchBegins(seq: number, orderedMs: number): void {
     this.#seq = seq
-    this.#isWatched = isRegistered()
+    this.#isWatched = registeredTracer() !== undefined
     if (!this.#isWatched) return
     this.#recent ??= new RecentExecutions()
     this.#orderedMs = orderedMs
@@ -107,10 +107,4 @@ function outcomesOf({ outcomes, count }: RecentExecution): ReadonlyArray<Uint8Ar
     if (cause instanceof Malformed) return [] // nothing that is only told of may stop a replica
     throw cause
   }
-}
-
-/** Whether the program has registered a tracer. */
-function isRegistered(): boolean {
-  const provider = trace.getTracerProvider()
-  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer(SCOPE) !== undefined
 }

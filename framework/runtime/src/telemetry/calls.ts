@@ -104,7 +104,8 @@ export class Calls {
 
   /**
    * Begins to watch the calls of a turn of the event loop: each, where somebody will want to see it. What they are made in is read for all of them
-   * first: contexts of thousands of requests lie far apart in memory, and one after the other they took half a microsecond each; side by side, a tenth.
+   * first: contexts of thousands of requests lie far apart in memory. One after the other they took about a microsecond each (a CPU profile of 4,096 callers);
+   * side by side, a quarter of that, with all else that is done here.
    */
   begin(calls: ReadonlyArray<MadeCall>, nowMs: number): ReadonlyArray<WatchedCall | undefined> {
     const tracer = registeredTracer()

@@ -1,10 +1,11 @@
 import { ClientId, decode, encode, Malformed, NAME_LENGTH_MAX, SPAN_ID_LENGTH_MAX } from "@lockstep/core"
+import { TRACEPARENT_LENGTH, TRACESTATE_LENGTH_MAX } from "./traceparent.ts"
 
 /** Calls that one notice names, at most. */
 export const NOTICE_CALLS_MAX = 8
 const BYTES_MAX = 8 * 1024
-/** A traceparent and a tracestate. */
-const TRACE_LENGTH_MAX = 55 + 1 + 512
+/** No baggage goes with it. */
+const TRACE_LENGTH_MAX = TRACEPARENT_LENGTH + 1 + TRACESTATE_LENGTH_MAX
 
 /** A client has heard a dissent about calls that were not sampled, and tells replicas where to tell of them after all. */
 export interface Notice {

@@ -12,9 +12,9 @@ import { BAGGAGE_LENGTH_MAX, withBaggage } from "./baggage.ts"
 
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/
 /** Characters of a tracestate, at most: what W3C Trace Context asks everybody to pass on. */
-const TRACESTATE_LENGTH_MAX = 512
+export const TRACESTATE_LENGTH_MAX = 512
 const TRACESTATE = /^[ -~]+$/
-const TRACEPARENT_LENGTH = 55
+export const TRACEPARENT_LENGTH = 55
 const TRACE_LENGTH_MAX = TRACEPARENT_LENGTH + 1 + TRACESTATE_LENGTH_MAX + 1 + BAGGAGE_LENGTH_MAX
 
 /**
