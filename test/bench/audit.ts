@@ -1,3 +1,5 @@
+import { callAll } from "./callers.ts"
+
 /** Calls counters, one for each key, and knows what they must have come to: more than was acknowledged, or less, is a bug. */
 export class Audit {
   readonly #counters: ReadonlyArray<Tallied>
@@ -26,19 +28,24 @@ export class Audit {
 
   /** Throws where a counter is not what was acknowledged. Nothing may be under way. */
   async check(who: string): Promise<void> {
-    await Promise.all(
-      this.#counters.map(async (counter, key) => {
-        const { acknowledged, unknown } = counter
-        const added = (await counter.add()) - 1
-        counter.acknowledged++
-        if (added < acknowledged || added > acknowledged + unknown)
-          throw new Error(
-            `${who}: the counter of key ${key} is ${added}; ${acknowledged} calls were acknowledged, and ${unknown} failed`,
-          )
-      }),
-    )
+    await callAll({ calls: this.keys, open: OPEN }, (key) => this.#checkOne(key, who))
+  }
+
+  async #checkOne(key: number, who: string): Promise<void> {
+    const counter = this.#counters[key]
+    if (counter === undefined) return
+    const { acknowledged, unknown } = counter
+    const added = (await counter.add()) - 1
+    counter.acknowledged++
+    if (added < acknowledged || added > acknowledged + unknown)
+      throw new Error(
+        `${who}: the counter of key ${key} is ${added}; ${acknowledged} calls were acknowledged, and ${unknown} failed`,
+      )
   }
 }
+
+/** Counters that are checked at a time. */
+const OPEN = 1000
 
 interface Tallied {
   readonly add: () => Promise<number>

@@ -42,6 +42,8 @@ export interface Burst {
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** The longest of them. */
+  readonly longestMs: number
 }
 
 /** Calls for so long with so many callers, each of which waits for its answer before it calls again. */
@@ -72,6 +74,7 @@ export async function callFor(
     perSecond: made / (tookMs / 1000),
     p50Ms: percentile(sorted, 0.5),
     p99Ms: percentile(sorted, 0.99),
+    longestMs: sorted.at(-1) ?? Number.NaN,
   }
 }
 

@@ -4,10 +4,11 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { GroupName, Partition } from "@lockstep/core"
 import { openConnection, streamName } from "@lockstep/nats"
-import { ReplicaProcess } from "@lockstep/replica-service/process"
-import { jetstreamManager } from "@nats-io/jetstream"
+import { type LogLine, type PartitionStatus, ReplicaProcess } from "@lockstep/replica-service/process"
+import { jetstreamManager, type StreamState } from "@nats-io/jetstream"
 import { type Client, connect, type ConnectOptions, createGroup, handOver } from "lockstep"
 import { type Server, startServer } from "lockstep/develop"
+import type { Held } from "./held.ts"
 import type { LogServers } from "./log-servers.ts"
 
 /** A call may take as long as it takes: a slow machine is no error. */
@@ -22,6 +23,10 @@ export interface BenchGroupOptions {
   readonly env?: Readonly<Record<string, string>>
   /** How many there are. Default: three. */
   readonly replicas?: number
+  /** Default: one. */
+  readonly partitions?: number
+  /** More settings of the replica program, each time that it starts. */
+  readonly settings?: Readonly<Record<string, number>>
   /** One that others use too, and that they end. Default: one of its own. */
   readonly server?: Server
   /** In place of one server: as many as there are copies of the log. Others end them. */
@@ -64,6 +69,7 @@ export class BenchGroup implements AsyncDisposable {
       servers: urls,
       group: group.#group,
       replicas: group.names,
+      partitions: options.partitions ?? 1,
       checkpointEveryBatches: options.checkpointEveryBatches,
       log: {
         copies: log?.copies ?? 1,
@@ -121,10 +127,11 @@ export class BenchGroup implements AsyncDisposable {
             module: new URL(this.#options.module, import.meta.url).pathname,
             determinism: "guarded",
             dataDir: this.dataDir(replica),
+            ...this.#options.settings,
             ...settings,
           },
           {
-            NODE_OPTIONS: `--import ${new URL("../../infra/scripts/ts-hooks.mjs", import.meta.url).href}`,
+            NODE_OPTIONS: `--expose-gc --import ${at("../../infra/scripts/ts-hooks.mjs")} --import ${at("held.ts")}`,
             ...this.#options.env,
           },
         )
@@ -144,6 +151,19 @@ export class BenchGroup implements AsyncDisposable {
     return join(this.#directory, name)
   }
 
+  /** What a replica's process holds after collections. */
+  async held(name: string): Promise<Held> {
+    const { log, pid } = this.replica(name)
+    const before = log.length
+    process.kill(pid, "SIGUSR2")
+    for (;;) {
+      const line = log.slice(before).find(({ event }) => event === "held")
+      if (line !== undefined) return line as LogLine & Held // what held.ts writes
+      if (!this.replica(name).running) throw new Error(`replica ${name} ended`)
+      await sleep(5)
+    }
+  }
+
   /** Ends a replica, and starts it again. Resolves when it has executed all that was in the log. */
   async restart(
     name: string,
@@ -158,9 +178,10 @@ export class BenchGroup implements AsyncDisposable {
     const caughtUp = log.findLast(({ event }) => event === "caught-up")
     if (attached === undefined || caughtUp === undefined)
       throw new Error(`replica ${name} says that it is ready, and not how`)
-    const has = (wanted: string): boolean => log.some(({ event }) => event === wanted)
+    const began = log.findLast(({ event }) => event === "installed" || event === "restored")
     return {
-      beganAt: has("installed") ? "peer's checkpoint" : has("restored") ? "own checkpoint" : "first entry",
+      beganAt: beginningOf(began?.event),
+      beganAfter: Number(began?.["seq"] ?? 0),
       attachedMs: Date.parse(attached.time) - startedAtMs,
       caughtUpMs: Date.parse(caughtUp.time) - startedAtMs,
       entries: Number(caughtUp["seq"]),
@@ -168,29 +189,28 @@ export class BenchGroup implements AsyncDisposable {
     }
   }
 
-  /** The log: its bytes as the server counts them, and its entries. */
-  async log(): Promise<{ readonly bytes: number; readonly entries: number; readonly lastSeq: number }> {
-    const connection = await openConnection({ servers: this.#urls, name: "lockstep-bench" })
-    try {
-      const manager = await jetstreamManager(connection.nats)
-      const { state } = await manager.streams.info(streamName(GroupName(this.#group), Partition(0)))
-      return { bytes: state.bytes, entries: state.messages, lastSeq: state.last_seq }
-    } finally {
-      await connection.close()
+  /** The log: its bytes as the server counts them, and its entries. Of all partitions, where there are several. */
+  async log(): Promise<{ readonly bytes: number; readonly entries: number }> {
+    const logs = await this.#logs()
+    return {
+      bytes: logs.reduce((sum, log) => sum + log.bytes, 0),
+      entries: logs.reduce((sum, log) => sum + log.messages, 0),
     }
   }
 
-  /** Resolves when every replica has executed all that is in the log just now. */
+  /** Resolves when every replica has executed all that is in the logs just now. */
   async settled(): Promise<void> {
-    const { lastSeq } = await this.log()
-    await this.#until((statuses) => statuses.every(({ applied }) => applied >= lastSeq))
+    const logs = await this.#logs()
+    await this.#until((statuses) =>
+      statuses.every(({ partition, applied }) => applied >= (logs[partition]?.last_seq ?? 0)),
+    )
   }
 
-  /** Makes calls, one at a time, until every replica knows that a checkpoint of all that is in the log now is on the disks. */
+  /** Makes calls, one at a time, until every replica knows that a checkpoint of all that is in the logs now is on the disks. */
   async checkpointed(call: () => Promise<unknown>): Promise<void> {
-    const { lastSeq } = await this.log()
+    const logs = await this.#logs()
     await this.#until(async (statuses) => {
-      if (statuses.every(({ durable }) => durable >= lastSeq)) return true
+      if (statuses.every(({ partition, durable }) => durable >= (logs[partition]?.last_seq ?? 0))) return true
       for (let i = 0; i < 20; i++) await call()
       return false
     })
@@ -203,10 +223,26 @@ export class BenchGroup implements AsyncDisposable {
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
+  /** By partition. */
+  async #logs(): Promise<ReadonlyArray<StreamState>> {
+    const connection = await openConnection({ servers: this.#urls, name: "lockstep-bench" })
+    try {
+      const { streams } = await jetstreamManager(connection.nats)
+      const partitions = Array.from({ length: this.#options.partitions ?? 1 }, (_, i) => Partition(i))
+      return await Promise.all(
+        partitions.map(
+          async (partition) => (await streams.info(streamName(GroupName(this.#group), partition))).state,
+        ),
+      )
+    } finally {
+      await connection.close()
+    }
+  }
+
   async #until(isDone: (statuses: ReadonlyArray<Status>) => boolean | Promise<boolean>): Promise<void> {
     for (;;) {
       const statuses = await Promise.all([...this.#replicas.values()].map((replica) => replica.status()))
-      const all = statuses.flat()
+      const all = statuses.flatMap((status) => status.map((each, partition) => ({ ...each, partition })))
       const halted = all.find((status) => status.halted !== undefined)?.halted
       if (halted !== undefined) throw new Error(`a replica halted: ${halted.reason}: ${halted.detail}`)
       if (await isDone(all)) return
@@ -215,11 +251,20 @@ export class BenchGroup implements AsyncDisposable {
   }
 }
 
-type Status = Awaited<ReturnType<ReplicaProcess["status"]>>[number]
+type Status = PartitionStatus & { readonly partition: number }
+
+const at = (file: string): string => new URL(file, import.meta.url).href
+
+function beginningOf(event: string | undefined): Start["beganAt"] {
+  if (event === "installed") return "peer's checkpoint"
+  return event === "restored" ? "own checkpoint" : "first entry"
+}
 
 /** How a replica started: by its own log, milliseconds after its process. */
 export interface Start {
   readonly beganAt: "first entry" | "own checkpoint" | "peer's checkpoint"
+  /** The position of that checkpoint. */
+  readonly beganAfter: number
   readonly attachedMs: number
   readonly caughtUpMs: number
   /** Where in the log it was then, and the commands that it executed to get there. */

@@ -2,12 +2,14 @@ import { writeFileSync } from "node:fs"
 import { cpus, release, totalmem } from "node:os"
 import { parseArgs } from "node:util"
 import { NatsServerMissing } from "lockstep"
+import { measureActors } from "./actors.ts"
 import { measureCheckpointCost } from "./checkpoint-cost.ts"
 import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
 import { measureComparison } from "./comparison.ts"
 import { measureFaults } from "./faults.ts"
 import { measureIdleActors } from "./idle-actors.ts"
 import { measureModes } from "./modes.ts"
+import { measurePartitions } from "./partitions.ts"
 import { measurePeers } from "./peers.ts"
 import { measureRecovery } from "./recovery.ts"
 import { drawResults, type Outcome, type Results } from "./results.ts"
@@ -30,6 +32,8 @@ const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   tracing: measureTracing,
   sizes: measureSizes,
   recovery: measureRecovery,
+  actors: measureActors,
+  partitions: measurePartitions,
   "checkpoint-cost": measureCheckpointCost,
   "idle-actors": measureIdleActors,
   "coded-checkpoints": measureCodedCheckpoints,
