@@ -4,9 +4,12 @@ import { callAll } from "./callers.ts"
 export class Audit {
   readonly #counters: ReadonlyArray<Tallied>
 
-  /** Each adds one to the counter of a key, and resolves with what that is then. Nobody else calls them. */
-  constructor(adds: ReadonlyArray<() => Promise<number>>) {
-    this.#counters = adds.map((add) => ({ add, acknowledged: 0, unknown: 0 }))
+  /**
+   * Each adds one to the counter of a key, and resolves with what that is then. Nobody else calls them, but for what was added
+   * before: `before` says how often, of each key.
+   */
+  constructor(adds: ReadonlyArray<() => Promise<number>>, before: (key: number) => number = () => 0) {
+    this.#counters = adds.map((add, key) => ({ add, acknowledged: before(key), unknown: 0 }))
   }
 
   get keys(): number {

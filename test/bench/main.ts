@@ -8,6 +8,7 @@ import { measureCodedCheckpoints } from "./coded-checkpoints.ts"
 import { measureComparison } from "./comparison.ts"
 import { measureFaults } from "./faults.ts"
 import { measureIdleActors } from "./idle-actors.ts"
+import { measureLogLength } from "./log-length.ts"
 import { measureModes } from "./modes.ts"
 import { measurePartitions } from "./partitions.ts"
 import { measurePeers } from "./peers.ts"
@@ -34,6 +35,7 @@ const SUBJECTS: Readonly<Record<string, (scale: Scale) => Promise<Table>>> = {
   recovery: measureRecovery,
   actors: measureActors,
   partitions: measurePartitions,
+  "log-length": measureLogLength,
   "checkpoint-cost": measureCheckpointCost,
   "idle-actors": measureIdleActors,
   "coded-checkpoints": measureCodedCheckpoints,

@@ -21,7 +21,7 @@ export async function measurePartitions(scale: Scale): Promise<Table> {
   const sizes = scale === "quick" ? [1, 4] : [1, 4, 16, 64]
   const rounds = scale === "quick" ? 1 : 5
   const forMs = scale === "quick" ? 100 : 1000
-  const idleMs = scale === "quick" ? 500 : 10_000
+  const idleMs = scale === "quick" ? 1000 : 10_000
   await using stack = new AsyncDisposableStack()
   const divisions: Array<Division> = []
   for (const size of sizes) {
