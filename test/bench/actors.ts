@@ -19,13 +19,16 @@ const ACTOR_BYTES_MAX = 4 * 1024 ** 3
 const WEIGHED_FROM = 10_000
 /** Prime to every number of actors, so that calls go round all of them, and not to neighbours. */
 const STRIDE = 611_953
+/** A checkpoint is due after so many commands, in however many batches they were. */
+const CHECKPOINT_COMMANDS_MAX = 250_000
 const STATE_BYTES = encode({ value: 1 }).length
 
 /** Whether anything depends on how many actors there are: latency, throughput, and the memory of each. */
 export async function measureActors(scale: Scale): Promise<Table> {
   const sizes = scale === "quick" ? [1, 100, 20_000] : [1, 1000, 100_000, 1_000_000]
-  const rounds = scale === "quick" ? 1 : 5
-  const forMs = scale === "quick" ? 200 : 2000
+  const rounds = scale === "quick" ? 1 : 3
+  const aloneMs = scale === "quick" ? 200 : 1000
+  const busyMs = scale === "quick" ? 200 : 4000
   const checkpointEveryBatches = scale === "quick" ? 100 : 1000
   const warmUpCalls = scale === "quick" ? 5000 : 100_000
   await using server = await startServer()
@@ -48,7 +51,7 @@ export async function measureActors(scale: Scale): Promise<Table> {
   // the first round warms up, and counts for nothing
   for (let round = 0; round <= rounds; round++) {
     for (const population of round % 2 === 0 ? populations : populations.toReversed())
-      await population.measure(forMs, round === 0 ? "forgotten" : "counted")
+      await population.measure({ aloneMs, busyMs }, round === 0 ? "forgotten" : "counted")
     process.stderr.write(".")
   }
   for (const population of populations) await population.check()
@@ -60,17 +63,18 @@ export async function measureActors(scale: Scale): Promise<Table> {
       replicas: "three processes for each number of actors, with a folder each; one nats-server for all",
       actors: `counters, of which ${STATE_BYTES} bytes are their state; all in memory (actorBytesMax)`,
       checkpoints: `every ${count(checkpointEveryBatches)} batches`,
-      rounds: `${rounds}, in which all take turns: ${count(forMs)} ms with one call at a time, ${count(forMs)} ms with ${count(OPEN)} open, over all actors`,
+      rounds: `${rounds}, in which all take turns: ${count(aloneMs)} ms with one call at a time, ${count(busyMs)} ms with ${count(OPEN)} open, over all actors`,
       "checked at the end": "every counter is what was acknowledged of it",
     },
     columns: [
       { title: "p50", figure: "p50Ms", format: milliseconds },
       { title: "", figure: "p50Spread", format: plusMinus },
       { title: "p99", figure: "p99Ms", format: milliseconds },
-      { title: "longest", figure: "longestMs", format: milliseconds },
       { title: `calls/s, ${count(OPEN)} open`, figure: "perSecond", format: count },
       { title: "", figure: "perSecondSpread", format: plusMinus },
-      { title: "longest", figure: "longestBusyMs", format: milliseconds },
+      { title: "p50", figure: "busyP50Ms", format: milliseconds },
+      { title: "at a checkpoint", figure: "checkpointMs", format: milliseconds },
+      { title: "changed in it", figure: "changed", format: count },
       { title: "heap", figure: "heapBytes", format: bytes },
       { title: "RSS", figure: "rssBytes", format: bytes },
       { title: "heap per actor beyond its state", figure: "beyondStateBytes", format: bytes },
@@ -78,9 +82,9 @@ export async function measureActors(scale: Scale): Promise<Table> {
     ],
     rows: populations.map((population) => population.row()),
     notes: [
-      "Medians of rounds (spread). The longest is of all calls with one at a time, and of those of 64 callers where more are open:",
-      "where a checkpoint is taken meanwhile, the call that waits for it. Memory is the median of three processes, after collections;",
-      "per actor: by how much it grew with the actors. Both are after a checkpoint that holds all of them.",
+      "Medians of rounds (spread). At a checkpoint: the longest call, one at a time, while those are awaited that hold what the calls before have",
+      "changed, at most so many actors: replicas take them at the same entry, and nobody answers meanwhile. Memory is the median of three",
+      "processes, after collections; per actor: by how much it grew with the actors. Both are after a checkpoint that holds all of them.",
       ...(first === undefined || last === undefined ? [] : growth(first, last)),
     ],
     charts: chartsOf(populations),
@@ -92,6 +96,8 @@ class Population {
   readonly size: number
   readonly alone: Array<Burst> = []
   readonly busy: Array<Burst> = []
+  /** The longest call until all that the busy ones changed was in a checkpoint, and how many actors those were, at most. */
+  readonly checkpoints: Array<{ readonly longestMs: number; readonly changed: number }> = []
   readonly #group: BenchGroup
   readonly #audit: Audit
   #calls = 0
@@ -114,15 +120,20 @@ class Population {
     this.#after = await this.#held()
   }
 
-  /** Nothing of it is under way afterwards, and no checkpoint is being written. */
-  async measure(forMs: number, rounds: "counted" | "forgotten"): Promise<void> {
-    const alone = await callFor({ forMs, open: 1 }, () => this.#next())
-    await this.#group.settled()
-    const busy = await callFor({ forMs, open: OPEN }, () => this.#next())
-    await this.#group.settled()
-    if (rounds === "forgotten") return
+  /** Nothing of it is under way afterwards, and no checkpoint is due soon. */
+  async measure(
+    { aloneMs, busyMs }: { readonly aloneMs: number; readonly busyMs: number },
+    round: "counted" | "forgotten",
+  ): Promise<void> {
+    const alone = await callFor({ forMs: aloneMs, open: 1 }, () => this.#next())
+    const before = this.#calls
+    const busy = await callFor({ forMs: busyMs, open: OPEN }, () => this.#next())
+    const changed = Math.min(this.size, this.#calls - before, CHECKPOINT_COMMANDS_MAX)
+    const longestMs = await this.#checkpointed(() => this.#next())
+    if (round === "forgotten") return
     this.alone.push(alone)
     this.busy.push(busy)
+    this.checkpoints.push({ longestMs, changed })
   }
 
   check(): Promise<void> {
@@ -141,10 +152,12 @@ class Population {
         p50Ms: median(of(this.alone, "p50Ms")),
         p50Spread: spread(of(this.alone, "p50Ms")),
         p99Ms: median(of(this.alone, "p99Ms")),
-        longestMs: Math.max(...of(this.alone, "longestMs")),
         perSecond: median(of(this.busy, "perSecond")),
         perSecondSpread: spread(of(this.busy, "perSecond")),
-        longestBusyMs: Math.max(...of(this.busy, "longestMs")),
+        busyP50Ms: median(of(this.busy, "p50Ms")),
+        busyLongestMs: median(of(this.busy, "longestMs")),
+        checkpointMs: median(this.checkpoints.map(({ longestMs }) => longestMs)),
+        changed: median(this.checkpoints.map(({ changed }) => changed)),
         heapBytes: median(this.#after.map(({ heapBytes }) => heapBytes)),
         rssBytes: median(this.#after.map(({ rssBytes }) => rssBytes)),
         ...(this.size >= WEIGHED_FROM && {
@@ -159,8 +172,20 @@ class Population {
     return this.#audit.add((this.#calls++ * STRIDE) % this.size)
   }
 
+  /** Yields the longest of the calls until all that was in the log is in a checkpoint, milliseconds. */
+  async #checkpointed(call: () => Promise<void>): Promise<number> {
+    let longestMs = 0
+    await this.#group.checkpointed(async () => {
+      const calledMs = performance.now()
+      await call()
+      longestMs = Math.max(longestMs, performance.now() - calledMs)
+    })
+    await this.#group.settled()
+    return longestMs
+  }
+
   async #held(): Promise<ReadonlyArray<Held>> {
-    await this.#group.checkpointed(() => this.#audit.add(0))
+    await this.#checkpointed(() => this.#audit.add(0))
     return Promise.all(this.#group.names.map((name) => this.#group.held(name)))
   }
 }
