@@ -1,8 +1,15 @@
+import { existsSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
+import { define } from "@lockstep/actor"
+import { connect, createGroup, host } from "lockstep"
+import { startServer } from "lockstep/develop"
 import { describe, expect, it } from "vitest"
 import { Audit } from "./bench/audit.ts"
 import type { Chart } from "./bench/chart.ts"
+import { cpuMs } from "./bench/cpu.ts"
 import { draw } from "./bench/picture.ts"
+import { Scribe } from "./bench/scribe.ts"
+import { Solo } from "./bench/solo.ts"
 import { callSteadily, noticed, type Sent } from "./bench/steady.ts"
 
 // What the figures of `npm run bench` rest on.
@@ -33,6 +40,53 @@ describe("an audit of counters", () => {
     counter.next = "is doubled"
     await audit.add(0)
     await expect(audit.check("it")).rejects.toThrow("key 0 is 2; 1 calls were acknowledged, and 0 failed")
+  })
+})
+
+describe("an audit of counters that others have called", () => {
+  it("knows what they must have come to before", async () => {
+    const counter = new Counter()
+    for (let i = 0; i < 3; i++) await counter.add()
+    await new Audit([() => counter.add()], () => 3).check("it")
+    await expect(new Audit([() => counter.add()], () => 3).check("it")).rejects.toThrow("key 0 is 4; 3 calls")
+  })
+})
+
+describe("a log that is written by hand", () => {
+  it("is executed as if clients had called, each command once", async () => {
+    await using server = await startServer({ syncInterval: "2m" })
+    const { url: servers } = server
+    const log = { copies: 1, maxBytes: 1024 ** 3, maxEntryBytes: 1024 ** 2 } as const
+    await createGroup({ servers, replicas: ["r0"], log, accept: ["single-copy-log", "sync-interval"] })
+    const keys = ["a", "b", "c", "d"]
+    await using scribe = await Scribe.open([servers], "main", {
+      type: define(Solo).type,
+      member: "visit",
+      keys,
+    })
+    await scribe.write(2000, 3)
+    await scribe.write(5, 7)
+    expect(keys.map((_, key) => scribe.writtenOf(key))).toEqual([1509, 1509, 1509, 1508])
+    await using replica = await host({ servers, replica: "r0", actors: [Solo], determinism: "guarded" })
+    await using client = await connect({ servers })
+    const visits = keys.map((key) => client.actor(Solo, key)).map((actor) => () => actor.visit())
+    await new Audit(visits, (key) => scribe.writtenOf(key)).check("the log")
+    expect(replica.status[0]).toMatchObject({ repeated: 0, malformed: 0 })
+  })
+})
+
+describe("a process's time of a processor", () => {
+  it.runIf(
+    existsSync("/proc/self/stat"), // elsewhere the bench leaves it out
+  )("grows by what it computes, and not while it sleeps", async () => {
+    const before = cpuMs(process.pid) ?? Number.NaN
+    const untilMs = performance.now() + 200
+    while (performance.now() < untilMs);
+    const worked = cpuMs(process.pid) ?? Number.NaN
+    await sleep(200)
+    const slept = cpuMs(process.pid) ?? Number.NaN
+    expect(worked - before).toBeGreaterThan(50)
+    expect(slept - worked).toBeLessThan(worked - before)
   })
 })
 

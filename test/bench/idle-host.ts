@@ -3,8 +3,8 @@ import { host } from "lockstep"
 import { actors } from "./solo.ts"
 
 /**
- * One replica in a process of its own, for the bench of memory: the replica program has neither a setting for `actorBytesMax` nor a
- * way to ask for a collection. Started with --expose-gc; answers each message with what its process holds.
+ * One replica in a process of its own, with a folder or without: the replica program does not say how many actors are in memory.
+ * Started with --expose-gc; answers each message with what its process holds.
  */
 const [, , servers = "", dataDir = "", actorBytesMax = ""] = process.argv
 const replica = await host({

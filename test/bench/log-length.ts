@@ -78,7 +78,8 @@ export async function measureLogLength(scale: Scale): Promise<Table> {
       log: "written as a client would, but without waiting for answers; one nats-server, sync_interval by default",
       commands: `over ${count(KEYS.length)} actors in turn`,
       checkpoints: `every ${count(EVERY_BATCHES.usual)} batches, or where they are rare after ${count(RARELY_COMMANDS)} commands; taken on the way, too`,
-      replica: "one process with a folder, of a group of one (f = 0): each replica of a larger group does the same",
+      replica:
+        "one process with a folder, of a group of one (f = 0): each replica of a larger group does the same",
       rounds: `${rounds}, one where it takes more than ${count(AGAIN_MS_MAX / 1000)} s; nothing is begun that would end more than ${count(BUDGET_MS / 1000)} s after the start`,
       "checked at the end": "every actor has executed all of its commands, once",
     },
@@ -175,7 +176,12 @@ class LongLog implements AsyncDisposable {
     const { bytes: logBytes } = await this.#group.log()
     return {
       name: nameOf(this.#kind, length),
-      figures: { logEntries: length, commandsEach: this.#kind.commandsEach, logBytes, ...figuresOf(length, whole, kept) },
+      figures: {
+        logEntries: length,
+        commandsEach: this.#kind.commandsEach,
+        logBytes,
+        ...figuresOf(length, whole, kept),
+      },
     }
   }
 

@@ -1,5 +1,11 @@
 import { BatchWriter, ClientId, encode, encodeOpening, GroupName, Partition, SessionId } from "@lockstep/core"
-import { type Appender, type AppendResult, type Connection, openAppender, openConnection } from "@lockstep/nats"
+import {
+  type Appender,
+  type AppendResult,
+  type Connection,
+  openAppender,
+  openConnection,
+} from "@lockstep/nats"
 
 /** Entries that are not acknowledged yet, at most. */
 const WINDOW = 1024
@@ -83,7 +89,8 @@ export class Scribe implements AsyncDisposable {
   }
 
   #acknowledged(result: AppendResult): void {
-    if (result._tag !== "Appended") this.#failure = new Error(`the log could not be written: ${result.detail}`)
+    if (result._tag !== "Appended")
+      this.#failure = new Error(`the log could not be written: ${result.detail}`)
     else this.#session ??= SessionId(result.seq)
     this.#unacknowledged--
     this.#woken.resolve()
