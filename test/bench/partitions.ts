@@ -38,7 +38,7 @@ export async function measurePartitions(scale: Scale): Promise<Table> {
     divisions.push(await Division.of(size, group, server))
   }
   for (const division of divisions) await division.weigh()
-  for (const division of divisions) await division.rest(idleMs)
+  await Promise.all(divisions.map((division) => division.rest(idleMs)))
   // the first round warms up, and counts for nothing
   for (let round = 0; round <= rounds; round++) {
     for (const division of round % 2 === 0 ? divisions : divisions.toReversed())
@@ -47,6 +47,7 @@ export async function measurePartitions(scale: Scale): Promise<Table> {
   }
   for (const division of divisions) await division.check()
   process.stderr.write("\n")
+  const rows = divisions.map((division) => division.row())
   return {
     title: "Partitions",
     settings: {
@@ -70,11 +71,12 @@ export async function measurePartitions(scale: Scale): Promise<Table> {
       { title: "idle replica", figure: "idleReplicaShare", format: ofOneCore },
       { title: "idle server", figure: "idleServerShare", format: ofOneCore },
     ],
-    rows: divisions.map((division) => division.row()),
+    rows,
     notes: [
       "Medians of rounds (spread). Memory and idleness are of one replica process: the median of three, before the rounds, after",
       `${count(KEYS)} calls and collections. Calls per entry are those with ${count(OPEN.at(-1) ?? 0)} open: a client packs what is called in one turn, for each partition apart.`,
       ...divisions.slice(1).flatMap((division) => comparison(division, divisions[0])),
+      ...further(rows),
     ],
     charts: chartsOf(divisions),
   }
@@ -186,6 +188,22 @@ function comparison(division: Division, first: Division | undefined): ReadonlyAr
   return [
     `${nameOf(division)} by one: latency p50 ${times(1, "p50Ms")}; throughput with 1,000 open ${times(1000, "perSecond")}, with 4,096 open ${times(4096, "perSecond")}`,
   ]
+}
+
+/** What one more partition takes, by the difference of the fewest and the most. */
+function further(rows: ReadonlyArray<Row>): ReadonlyArray<string> {
+  const [few, many] = [rows[0]?.figures, rows.at(-1)?.figures]
+  const each = (figure: string): number | undefined => {
+    const [from, to] = [few?.[figure], many?.[figure]]
+    if (from === undefined || to === undefined) return undefined
+    return (to - from) / ((many?.["partitions"] ?? 0) - (few?.["partitions"] ?? 0))
+  }
+  const [heap = Number.NaN, replica, server] = ["heapBytes", "idleReplicaShare", "idleServerShare"].map(each)
+  const idle =
+    replica === undefined || server === undefined
+      ? ""
+      : `, and while it is idle ${(1000 * replica).toFixed(2)} ms a second of a processor, and ${(1000 * server).toFixed(2)} ms of the server's`
+  return [`Each further partition takes ${bytes(heap)} of a replica's heap${idle}.`]
 }
 
 function chartsOf(divisions: ReadonlyArray<Division>): ReadonlyArray<Chart> {
