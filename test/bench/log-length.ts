@@ -20,7 +20,7 @@ const BEHIND_ENTRIES = 5000
 const KEEPING_MS = 500
 const LOG_BYTES_MAX = 32 * 1024 ** 3
 /** What takes longer is done once. */
-const AGAIN_MS_MAX = 20_000
+const AGAIN_MS_MAX = 10_000
 /** Of a full run. What would take longer than what is left of it is left out, and said. */
 const BUDGET_MS = 480_000
 
