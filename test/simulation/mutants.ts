@@ -209,7 +209,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "actors-forgotten",
     bug: "an actor begins anew with every command",
     file: ACTORS,
-    find: "      instances.set(key, instance)\n",
+    find: "  residents.set(resident.key, resident)\n",
     replace: "",
     seedsMax: 20,
   },

@@ -1,6 +1,5 @@
 import {
   decodeOutcomes,
-  decodeStatement,
   encodeAsk,
   encodeOpening,
   invariant,
@@ -10,11 +9,10 @@ import {
   type Roster,
   SessionExpired,
   SessionId,
-  type Statement,
-  type Vote,
 } from "@lockstep/core"
 import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
-import { Inbox } from "./inbox.ts"
+import type { Decision } from "../decision.ts"
+import { type Heard, Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 import { floorOf, Pending, type Quorum } from "./pending.ts"
 import { Rumour } from "../rumour.ts"
@@ -201,14 +199,14 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       this.#counts.strangers++
       return
     }
-    const { vote, statement } = heard
+    const { statement } = heard
     const pending = this.#inFlight.get(statement.number)
-    if (pending === undefined) return this.#lateVote(statement, vote)
+    if (pending === undefined) return this.#lateVote(heard)
     if (!pending.isAnsweredBy(statement)) {
       this.#counts.strangers++
       return
     }
-    pending.ballot.add(vote, statement.seq, nowMs)
+    pending.ballot.add(heard, nowMs)
     switch (pending.ballot.standing._tag) {
       case "Waiting":
         return
@@ -243,29 +241,31 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   }
 
   /** The callers have been told: of the decision, or that there is none, in which case a retry will find the vote. */
-  #lateVote(statement: Statement, vote: Vote): void {
-    this.#undecided.get(statement.number)?.ballot.add(vote, statement.seq)
-    this.#outputs.push(...this.#verdicts.late(statement, vote))
+  #lateVote(heard: Heard): void {
+    this.#undecided.get(heard.statement.number)?.ballot.add(heard)
+    this.#outputs.push(...this.#verdicts.late(heard))
   }
 
   #decide(pending: Pending<Call>, bytes: Buffer, nowMs: number): void {
     this.#forget(pending)
-    const { ballot } = pending
-    const standing = ballot.standing
-    invariant(standing._tag === "Decided", "only a decided batch is settled")
-    this.#outputs.push(...this.#verdicts.decided(pending.number, ballot, nowMs))
-    const statement = decodeStatement(standing.statement)
+    const { decision, statement } = pending.ballot
+    invariant(statement !== undefined, "only a decided batch is settled")
+    this.#outputs.push(...this.#verdicts.decided(pending, decision, nowMs))
     if (pending.isOpening) {
       this.#session ??= statement.session
       this.#unconfirmed = undefined
-    } else this.#settle(pending, decodeOutcomes(bytes, pending.count), statement.seq)
+    } else
+      this.#settle(pending, { outcomes: decodeOutcomes(bytes, pending.count), seq: statement.seq, decision })
     this.#dispatch(nowMs)
   }
 
-  #settle(pending: Pending<Call>, outcomes: ReadonlyArray<Outcome>, seq: number): void {
+  #settle(
+    pending: Pending<Call>,
+    decided: { readonly outcomes: ReadonlyArray<Outcome>; readonly seq: number; readonly decision: Decision },
+  ): void {
+    const { outcomes, seq, decision } = decided
     const [first] = outcomes
     if (first?._tag === "Refused" && first.reason === "SessionExpired") return this.#expired(pending)
-    const { decision } = pending.ballot
     for (const [i, call] of pending.calls.entries()) {
       const outcome = outcomes[i]
       invariant(outcome !== undefined, "a batch has an outcome for each command")
