@@ -193,8 +193,8 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "answers-crossed",
     bug: "callers of one batch get each other's answers",
     file: CLIENT,
-    find: "const outcome = outcomes[i]",
-    replace: "const outcome = outcomes[outcomes.length - 1 - i]",
+    find: "outcomes: decodeOutcomes(bytes, pending.count), seq",
+    replace: "outcomes: decodeOutcomes(bytes, pending.count).toReversed(), seq",
     seedsMax: 50,
   },
   {

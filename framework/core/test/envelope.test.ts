@@ -192,8 +192,8 @@ type PlainBatch = Omit<Batch, "commands"> & {
 
 function plain(envelope: Envelope): PlainBatch {
   if (envelope._tag !== "Batch") throw new Error(`an envelope is a ${envelope._tag}`)
-  const commands = envelope.commands.map(({ method, key, args, trace }) => ({ method, key, args, trace }))
-  return { ...envelope, commands }
+  const received = envelope.commands.map(({ method, key, args, trace }) => ({ method, key, args, trace }))
+  return { ...envelope, commands: received }
 }
 
 function rewritten(envelope: Exclude<Envelope, Batch> | PlainBatch): Buffer {

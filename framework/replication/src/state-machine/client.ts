@@ -10,7 +10,14 @@ import {
   SessionExpired,
   SessionId,
 } from "@lockstep/core"
-import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
+import type {
+  ClientCounts,
+  ClientInput,
+  ClientOptions,
+  ClientOutput,
+  ClientProtocol,
+  Submission,
+} from "../mode.ts"
 import type { Decision } from "../decision.ts"
 import { type Heard, Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "../outbox.ts"
@@ -34,7 +41,7 @@ const REFRESH_ASKS = 3
  * The caller's side of the state machine mode, in one partition: commands in, decisions out. It believes f+1 equal votes of
  * distinct replicas and nothing else; whatever else it is told can only cost time.
  */
-export class StateMachineClient<Call> implements ClientProtocol<Call> {
+export class StateMachineClient<Call extends Submission> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
   #quorum: Quorum
   #epoch: number
@@ -75,11 +82,12 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
     switch (input._tag) {
-      case "Submit": {
-        const error = this.#outbox.add(input)
-        if (error !== undefined) this.#fail(input.call, error)
+      case "Submit":
+        for (const call of input.calls) {
+          const error = this.#outbox.add(call, input.nowMs)
+          if (error !== undefined) this.#fail(call, error)
+        }
         break
-      }
       case "Flush":
         this.#dispatch(input.nowMs)
         break
@@ -263,14 +271,9 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
     pending: Pending<Call>,
     decided: { readonly outcomes: ReadonlyArray<Outcome>; readonly seq: number; readonly decision: Decision },
   ): void {
-    const { outcomes, seq, decision } = decided
-    const [first] = outcomes
+    const [first] = decided.outcomes
     if (first?._tag === "Refused" && first.reason === "SessionExpired") return this.#expired(pending)
-    for (const [i, call] of pending.calls.entries()) {
-      const outcome = outcomes[i]
-      invariant(outcome !== undefined, "a batch has an outcome for each command")
-      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, index: i, decision })
-    }
+    this.#outputs.push({ _tag: "Settle", calls: pending.calls, ...decided })
   }
 
   /**
