@@ -1,4 +1,5 @@
 import {
+  type ByteReader,
   ByteWriter,
   digest,
   type Digest,
@@ -14,6 +15,7 @@ import { guard } from "./guard.ts"
 import { WrongBuild } from "./migration.ts"
 import { writeOutcome, writeThrown } from "./outcome.ts"
 import { ignore, isThenable } from "./promise.ts"
+import { Resident } from "./resident.ts"
 import { Residents } from "./residents.ts"
 import { type ActorRow, type ActorShelf, Asleep, checkRow, Frozen, revive, rowBytes } from "./row.ts"
 
@@ -27,9 +29,16 @@ export type Determinism = "guarded" | "checked"
 export interface Target {
   readonly definition: ActorDefinition
   readonly member: Member
-  readonly instances: Map<string, object>
-  /** Keys of actors that commands have run on since changes were taken last; undefined: nobody takes them. */
-  readonly touched: Set<string> | undefined
+  readonly residents: Map<string, Resident>
+  /** Actors that commands have run on since changes were taken last; undefined: nobody takes them. */
+  readonly touched: Array<Resident> | undefined
+}
+
+/** A command for one actor. */
+export interface Issued {
+  readonly key: string
+  /** Reads the canonical bytes of its arguments, which may be malformed. */
+  readArgs(): ByteReader
 }
 
 /** Where actors are that need not be in memory, and how many bytes of them are there all the same. */
@@ -53,10 +62,18 @@ export const BATCH_RESULT_BYTES_MAX = 16 * 1024 * 1024
 /** The live actors of one replica of one partition: created on first use, executed one command at a time. */
 export class Actors {
   readonly #definitions: ReadonlyMap<string, ActorDefinition>
-  readonly #instances = new Map<string, Map<string, object>>()
-  readonly #touched = new Map<string, Set<string>>()
+  readonly #residents = new Map<string, Map<string, Resident>>()
+  readonly #touched = new Map<string, Array<Resident>>()
   readonly #checked: boolean
   readonly #context = new CommandContext()
+  /** The method that runs. */
+  #target: Target | undefined
+  /** Names the command that runs: one function for all of them. */
+  readonly #where = (): string => {
+    const { definition, member } = this.#target as Target // a command runs
+    const { key, seq } = this.#context
+    return `${definition.type}(${JSON.stringify(key)}).${member.name} at ${seq}`
+  }
   #passivation: { readonly shelf: ActorShelf; readonly residents: Residents } | undefined
   #size = 0
   #uncaught: Array<UncaughtError> = []
@@ -68,23 +85,22 @@ export class Actors {
     guard.install()
     this.#definitions = options.definitions
     this.#checked = options.determinism === "checked"
-    for (const type of options.definitions.keys()) this.#instances.set(type, new Map())
+    for (const type of options.definitions.keys()) this.#residents.set(type, new Map())
   }
 
   /** The method that a batch names, or why there is none. */
   find(type: string, member: string): Target | "UnknownActor" | "UnknownMethod" {
     const definition = this.#definitions.get(type)
-    const instances = this.#instances.get(type)
-    if (definition === undefined || instances === undefined) return "UnknownActor"
+    const residents = this.#residents.get(type)
+    if (definition === undefined || residents === undefined) return "UnknownActor"
     const found = definition.members.get(member)
     if (found === undefined) return "UnknownMethod"
-    return { definition, member: found, instances, touched: this.#touched.get(type) }
+    return { definition, member: found, residents, touched: this.#touched.get(type) }
   }
 
   /** From now on it is noted which actors commands run on, for checkpoints. With a shelf, actors that it holds may leave memory. */
   noteChanges(passivation?: Passivation): void {
-    for (const type of this.#definitions.keys())
-      if (!this.#touched.has(type)) this.#touched.set(type, new Set())
+    for (const type of this.#definitions.keys()) if (!this.#touched.has(type)) this.#touched.set(type, [])
     if (passivation === undefined) return
     this.#passivation = { shelf: passivation.shelf, residents: new Residents(passivation.bytesMax) }
   }
@@ -95,18 +111,19 @@ export class Actors {
    */
   takeChanges(seq: number): ReadonlyArray<ActorRow> {
     const rows: Array<ActorRow> = []
-    for (const [type, keys] of this.#touched) {
-      const [definition, instances] = [this.#definitions.get(type), this.#instances.get(type)]
-      for (const key of keys) {
-        const instance = instances?.get(key)
-        if (definition === undefined || instance === undefined) continue
-        const state = instance instanceof Frozen ? instance : tryEncodeState(instance)
-        if (state instanceof Unsupported) instances?.set(key, new Frozen(state.message))
+    for (const [type, touched] of this.#touched) {
+      const definition = this.#definitions.get(type)
+      if (definition === undefined) continue
+      for (const resident of touched) {
+        const { key, actor } = resident
+        resident.isTouched = false
+        const state = actor instanceof Frozen ? actor : tryEncodeState(actor)
+        if (state instanceof Unsupported) resident.actor = new Frozen(state.message)
         const bytes = rowBytes(definition.version, state)
         rows.push({ type, key, bytes })
         this.#passivation?.residents.kept(type, key, bytes.length, seq)
       }
-      keys.clear()
+      touched.length = 0
     }
     return rows
   }
@@ -114,19 +131,20 @@ export class Actors {
   /** The shelf holds what was taken at this position: actors that no command has run on since may leave memory. */
   shelved(seq: number): void {
     this.#passivation?.residents.evict(seq, (type, key) => {
-      if (this.#touched.get(type)?.has(key) === true) return false // the next checkpoint holds it
-      this.#instances.get(type)?.delete(key)
+      const residents = this.#residents.get(type)
+      if (residents?.get(key)?.isTouched === true) return false // the next checkpoint holds it
+      residents?.delete(key)
       return true
     })
   }
 
   /** Puts back an actor of a checkpoint: it is read when it is needed. Throws WrongBuild for one that could not be, ever. */
   restore({ type, key, bytes }: ActorRow): void {
-    const [definition, instances] = [this.#definitions.get(type), this.#instances.get(type)]
-    if (definition === undefined || instances === undefined)
+    const [definition, residents] = [this.#definitions.get(type), this.#residents.get(type)]
+    if (definition === undefined || residents === undefined)
       throw new WrongBuild(type, "which is not hosted here", "start the build that hosts it")
     checkRow(definition, bytes)
-    if (this.#passivation === undefined) instances.set(key, new Asleep(bytes))
+    if (this.#passivation === undefined) add(residents, key, new Asleep(bytes))
     this.#size++
   }
 
@@ -134,18 +152,23 @@ export class Actors {
    * Executes one command and writes its outcome. Never throws for anything that the command does; throws Malformed where the
    * shelf's row of the actor is damaged.
    */
-  execute(writer: ByteWriter, target: Target, key: string, argsBytes: Buffer, position: Position): void {
+  execute(writer: ByteWriter, target: Target, command: Issued, position: Position): void {
     const start = writer.length
-    const args = readArguments(target.member, argsBytes)
+    const args = readArguments(target.member, command.readArgs())
     if (typeof args === "string") return writeRefused(writer, "InvalidArgument", args)
-    target.touched?.add(key)
-    const instance =
-      target.instances.get(key) ?? this.#takeDown(target, key) ?? this.#create(writer, target, key, position)
-    const awake = instance instanceof Asleep ? this.#wake(target, key, instance, position) : instance
-    if (awake === undefined) return
-    if (awake instanceof Frozen) return writeRefused(writer, "StateUnsupported", awake.reason)
-    if (this.#checked) this.#executeTwice(writer, target, key, awake, args, argsBytes, position)
-    else this.#run(writer, target, key, awake, args, position)
+    const { key } = command
+    const resident =
+      target.residents.get(key) ?? this.#takeDown(target, key) ?? this.#create(writer, target, key, position)
+    if (resident === undefined) return
+    if (!resident.isTouched && target.touched !== undefined) {
+      resident.isTouched = true
+      target.touched.push(resident)
+    }
+    if (resident.actor instanceof Asleep) this.#wake(target, resident, resident.actor, position)
+    if (resident.actor instanceof Frozen)
+      return writeRefused(writer, "StateUnsupported", resident.actor.reason)
+    if (this.#checked) this.#executeTwice(writer, target, resident, command, args, position)
+    else this.#run(writer, target, resident, args, position)
     const size = writer.length - start
     if (size > RESULT_BYTES_MAX || writer.length > BATCH_RESULT_BYTES_MAX) {
       writer.truncate(start)
@@ -173,42 +196,40 @@ export class Actors {
   /** How many of them are in memory. */
   get resident(): number {
     let size = 0
-    for (const instances of this.#instances.values()) size += instances.size
+    for (const residents of this.#residents.values()) size += residents.size
     return size
   }
 
   /** A digest of every actor's state: equal on correct replicas at equal positions. */
   digest(): Digest {
     const lines: Array<string> = []
-    for (const [type, instances] of this.#instances) {
+    for (const [type, residents] of this.#residents) {
       const version = this.#definitions.get(type)?.version ?? 0
-      for (const [key, instance] of instances) {
+      for (const { key, actor } of residents.values()) {
         const bytes =
-          instance instanceof Asleep
-            ? instance.bytes
-            : rowBytes(version, instance instanceof Frozen ? instance : tryEncodeState(instance))
+          actor instanceof Asleep
+            ? actor.bytes
+            : rowBytes(version, actor instanceof Frozen ? actor : tryEncodeState(actor))
         lines.push(line({ type, key, bytes }))
       }
     }
     for (const row of this.#passivation?.shelf.rows() ?? [])
-      if (this.#instances.get(row.type)?.has(row.key) !== true) lines.push(line(row))
+      if (this.#residents.get(row.type)?.has(row.key) !== true) lines.push(line(row))
     return digest(lines.toSorted().join("\n"))
   }
 
-  /** An actor that was put on the shelf. */
-  #takeDown({ definition }: Target, key: string): Asleep | undefined {
+  /** An actor that was put on the shelf: it is back in memory, asleep. */
+  #takeDown({ definition, residents }: Target, key: string): Resident | undefined {
     const bytes = this.#passivation?.shelf.read(definition.type, key)
-    return bytes && new Asleep(bytes)
+    return bytes && add(residents, key, new Asleep(bytes))
   }
 
   /** An actor of a checkpoint, now that a command needs it. */
-  #wake(target: Target, key: string, asleep: Asleep, position: Position): object {
-    const { definition, instances } = target
+  #wake({ definition }: Target, resident: Resident, asleep: Asleep, position: Position): void {
     const woken = asleep.wake(definition, { runs: this.#checked ? 2 : 1 })
-    instances.set(key, woken)
+    resident.actor = woken
     if (woken instanceof Frozen && woken.error !== undefined)
       this.#tellUncaught({ target: `${definition.type}/migrations`, seq: position.seq, error: woken.error })
-    return woken
   }
 
   #tellUncaught(uncaught: UncaughtError): void {
@@ -216,8 +237,8 @@ export class Actors {
   }
 
   /** A new actor. Where its constructor does what a command may not, that is the command's outcome, and there is none. */
-  #create(writer: ByteWriter, target: Target, key: string, position: Position): object | undefined {
-    const { definition, instances } = target
+  #create(writer: ByteWriter, target: Target, key: string, position: Position): Resident | undefined {
+    const { definition, residents } = target
     const name = `${definition.type}(${JSON.stringify(key)})`
     let instance: object
     let twin: object | undefined
@@ -238,9 +259,8 @@ export class Actors {
     else if (state !== undefined && twin !== undefined && !isState(twin, state))
       writeRefused(writer, "Nondeterminism", `two new actors like ${name} differ: ${ELSEWHERE}`)
     else {
-      instances.set(key, instance)
       this.#size++
-      return instance
+      return add(residents, key, instance)
     }
     return undefined
   }
@@ -248,8 +268,7 @@ export class Actors {
   #run(
     writer: ByteWriter,
     target: Target,
-    key: string,
-    instance: object,
+    resident: Resident,
     args: Array<unknown>,
     position: Position,
   ): void {
@@ -257,11 +276,12 @@ export class Actors {
     const start = writer.length
     let outcome: unknown
     let thrown: { readonly error: unknown } | undefined
-    this.#context.begin(position, key)
+    this.#context.begin(position, resident.key)
+    this.#target = target
     if (member.args !== undefined || args.length < member.parameters) args.push(this.#context)
-    guard.enter(() => `${target.definition.type}(${JSON.stringify(key)}).${member.name} at ${position.seq}`)
+    guard.enter(this.#where)
     try {
-      outcome = member.implementation.apply(instance, args)
+      outcome = member.implementation.apply(resident.actor, args)
     } catch (error) {
       thrown = { error }
     }
@@ -272,7 +292,7 @@ export class Actors {
     try {
       if (isThenable(outcome)) {
         ignore(outcome)
-        detach(target, key, instance)
+        detach(target, resident)
         return writeRefused(
           writer,
           "AsyncCommand",
@@ -299,19 +319,19 @@ export class Actors {
   #executeTwice(
     writer: ByteWriter,
     target: Target,
-    key: string,
-    instance: object,
+    resident: Resident,
+    command: Issued,
     args: Array<unknown>,
-    argsBytes: Buffer,
     position: Position,
   ): void {
     const start = writer.length
-    const before = encodeState(instance)
-    this.#run(writer, target, key, instance, args, position)
+    const { actor } = resident
+    const before = encodeState(actor)
+    this.#run(writer, target, resident, args, position)
     const first = Buffer.from(writer.view().subarray(start))
-    const after = tryEncodeState(instance)
+    const after = tryEncodeState(actor)
     const refuse = (reason: Refusal, detail: string): void => {
-      target.instances.set(key, revive(target.definition, before))
+      resident.actor = revive(target.definition, before)
       writer.truncate(start)
       writeRefused(writer, reason, detail)
     }
@@ -322,14 +342,14 @@ export class Actors {
         "QueryChangedState",
         `${target.member.name} is a query, and changed the actor: make it a command`,
       )
-    const twin = revive(target.definition, before)
-    const again = readArguments(target.member, argsBytes) as Array<unknown> // they were readable a moment ago
+    const twin = new Resident(resident.key, revive(target.definition, before))
+    const again = readArguments(target.member, command.readArgs()) as Array<unknown> // they were readable a moment ago
     const uncaught = this.#uncaught.length
     writer.truncate(start)
-    guard.silently(() => this.#run(writer, target, key, twin, again, position)) // told once
+    guard.silently(() => this.#run(writer, target, twin, again, position)) // told once
     this.#uncaught.length = Math.min(uncaught, this.#uncaught.length) // an error is told once
     const sameResult = first.equals(writer.view().subarray(start))
-    if (!sameResult || !isState(twin, after))
+    if (!sameResult || !isState(twin.actor, after))
       refuse(
         "Nondeterminism",
         `${target.definition.type}/${target.member.name} ran twice on equal state and ${sameResult ? "left different states" : "gave different results"}: ${ELSEWHERE}`,
@@ -346,9 +366,15 @@ function line({ type, key, bytes }: ActorRow): string {
 }
 
 /** What an async command does later, at no log position, it does to an actor that is no longer there. */
-function detach({ definition, instances }: Target, key: string, instance: object): void {
-  const state = tryEncodeState(instance)
-  if (!(state instanceof Unsupported)) instances.set(key, revive(definition, state))
+function detach({ definition }: Target, resident: Resident): void {
+  const state = tryEncodeState(resident.actor)
+  if (!(state instanceof Unsupported)) resident.actor = revive(definition, state)
+}
+
+function add(residents: Map<string, Resident>, key: string, actor: object): Resident {
+  const resident = new Resident(key, actor)
+  residents.set(resident.key, resident)
+  return resident
 }
 
 function tryEncodeState(instance: object): Buffer | Unsupported {

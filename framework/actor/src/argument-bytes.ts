@@ -1,11 +1,10 @@
-import { ByteReader, type Canonical, decodeFrom, Malformed } from "@lockstep/core"
+import { type ByteReader, type Canonical, decodeFrom, Malformed } from "@lockstep/core"
 import type { Member } from "./definition.ts"
 
 /** The arguments, or what is wrong with them: a forged envelope may hold anything. */
-export function readArguments(member: Member, bytes: Buffer): Array<unknown> | string {
+export function readArguments(member: Member, reader: ByteReader): Array<unknown> | string {
   let args: Canonical
   try {
-    const reader = new ByteReader(bytes)
     args = decodeFrom(reader)
     reader.end()
   } catch (cause) {

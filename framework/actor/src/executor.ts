@@ -1,4 +1,4 @@
-import { ByteWriter, encodeState, Unsupported, writeRefused } from "@lockstep/core"
+import { ByteReader, ByteWriter, encodeState, Unsupported, writeRefused } from "@lockstep/core"
 import { RESULT_BYTES_MAX, type UncaughtError } from "./actors.ts"
 import { readArguments } from "./argument-bytes.ts"
 import type { ActorContext } from "./context.ts"
@@ -135,7 +135,7 @@ export class Executor {
       outcomes[index] = refusal("StateUnsupported", cast.actor.reason)
       return undefined
     }
-    const args = readArguments(member, command.args)
+    const args = readArguments(member, new ByteReader(command.args))
     if (typeof args === "string") {
       outcomes[index] = refusal("InvalidArgument", args)
       return undefined

@@ -7,7 +7,7 @@ const OVERHEAD_BYTES = 512
  */
 export class Residents {
   readonly #bytesMax: number
-  readonly #residents = new Map<string, Resident>()
+  readonly #residents = new Map<string, Kept>()
   #bytes = 0
 
   constructor(bytesMax: number) {
@@ -36,7 +36,7 @@ export class Residents {
   }
 }
 
-interface Resident {
+interface Kept {
   readonly type: string
   readonly key: string
   readonly bytes: number

@@ -7,7 +7,7 @@ import {
   Replicated,
   RESULT_BYTES_MAX,
 } from "@lockstep/actor"
-import { ActorError, ByteWriter, decodeOutcomes, encode, type Outcome } from "@lockstep/core"
+import { ActorError, ByteReader, ByteWriter, decodeOutcomes, encode, type Outcome } from "@lockstep/core"
 import { beforeEach, describe, expect, it } from "vitest"
 import { z } from "zod"
 import { mode, returned, Stage, START_MS } from "./stage.ts"
@@ -229,9 +229,10 @@ describe("the actors of a replica", () => {
     if (typeof target === "string") throw new Error(target)
     const writer = new ByteWriter()
     const each = encode([RESULT_BYTES_MAX - 100])
+    const alice = { key: "alice", readArgs: () => new ByteReader(each) }
     const count = BATCH_RESULT_BYTES_MAX / RESULT_BYTES_MAX + 2
     for (let index = 0; index < count; index++)
-      actors.execute(writer, target, "alice", each, {
+      actors.execute(writer, target, alice, {
         log: "log",
         seq: 1,
         index,

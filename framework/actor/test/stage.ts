@@ -1,5 +1,6 @@
 import { type ActorClass, Actors, define, defineAll, type Determinism } from "@lockstep/actor"
 import {
+  ByteReader,
   ByteWriter,
   type Canonical,
   decodeOutcomes,
@@ -50,7 +51,7 @@ export class Stage {
       session: 1,
       number: seq,
     }
-    this.actors.execute(writer, target, key, args, position)
+    this.actors.execute(writer, target, { key, readArgs: () => new ByteReader(args) }, position)
     const [outcome] = decodeOutcomes(writer.take(), 1)
     if (outcome === undefined) throw new Error("no outcome was written")
     return outcome

@@ -65,6 +65,14 @@ export class ByteWriter {
     this.#length = this.#buffer.writeBigUInt64BE(value, this.#length)
   }
 
+  /** The same for a whole number from 0 to 2^53 − 1, which need not become a bigint for it. */
+  natural64(value: number): void {
+    this.#reserve(8)
+    const high = Math.floor(value / 0x1_0000_0000)
+    this.#length = this.#buffer.writeUInt32BE(high, this.#length)
+    this.#length = this.#buffer.writeUInt32BE(value - high * 0x1_0000_0000, this.#length)
+  }
+
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length)
     this.#buffer.set(bytes, this.#length)
@@ -80,8 +88,7 @@ export class ByteWriter {
   /** Length in bytes, then UTF-8. The string must be well formed. */
   string(text: string): void {
     const length = text.length
-    // Short ASCII strings (keys, names) are most of the traffic: a loop beats the call into C++ below 32 characters.
-    if (length < 32) {
+    if (length < SHORT) {
       this.#reserve(1 + length)
       const buffer = this.#buffer
       const start = this.#length + 1
@@ -119,14 +126,17 @@ export class ByteWriter {
 
 /** Reads what {@link ByteWriter} wrote, and throws {@link Malformed} for anything that it would not have written. */
 export class ByteReader {
-  #buffer: Buffer
+  readonly #buffer: Buffer
+  readonly #end: number
   #at: number
-  #end: number
+  /** All bytes as text of one character per byte, where short texts are cut out of it. */
+  #text: string | undefined
 
-  constructor(bytes: Uint8Array) {
+  /** Reads the bytes from `start` (inclusive) to `end` (exclusive). */
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.#buffer = asBuffer(bytes)
-    this.#at = 0
-    this.#end = bytes.length
+    this.#at = start
+    this.#end = end
   }
 
   get position(): number {
@@ -183,9 +193,19 @@ export class ByteReader {
     return this.raw(this.varint())
   }
 
+  /**
+   * From here on, short texts are cut out of one text: that takes a third of the time, where there are many. Whoever keeps one of them for long
+   * must copy it, because all bytes are kept with it.
+   */
+  cutTexts(): void {
+    this.#text = this.#buffer.toString("latin1", 0, this.#end)
+  }
+
   string(): string {
     const length = this.varint()
     const start = this.#advance(length)
+    if (length < SHORT && isAscii(this.#buffer, start, this.#at))
+      return this.#text?.slice(start, this.#at) ?? this.#buffer.toString("latin1", start, this.#at)
     const text = this.#buffer.toString("utf8", start, start + length)
     // The decoder replaces invalid UTF-8 by U+FFFD, and two byte strings must never read as one text.
     if (
@@ -230,6 +250,19 @@ export class ByteReader {
     this.#at = start + length
     return start
   }
+}
+
+/** A loop beats a call into C++ for texts below this many characters: keys, names, ids of clients, which are most of the traffic. */
+const SHORT = 64
+
+function isAscii(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if ((bytes[i] as number) >= 0x80) return false // inside the bounds
+  return true
+}
+
+/** The same text, whatever it was cut out of. */
+export function ownText(text: string): string {
+  return Buffer.from(text, "utf8").toString("utf8")
 }
 
 /** The same bytes as a Buffer, whose methods are quicker than a DataView's. */

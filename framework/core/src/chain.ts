@@ -15,7 +15,7 @@ export function genesis(logId: string): Digest {
 export function extend(chain: Digest, entry: Entry): Digest {
   link.reset()
   link.ascii(chain)
-  link.uint64(BigInt(entry.seq))
+  link.natural64(entry.seq)
   link.uint64(entry.timeNs)
   link.string(entry.source)
   link.raw(entry.payload)

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, Malformed } from "./bytes.ts"
+import { asBuffer, ByteReader, ByteWriter, Malformed } from "./bytes.ts"
 import { ClientId, type Digest, Epoch, ReplicaId, SessionId } from "./ids.ts"
 import { type Bid, readBid, readRenewal, type Renewal, writeBid, writeRenewal } from "./reign.ts"
 import { readRoster, type Roster, writeRoster } from "./roster.ts"
@@ -67,14 +67,36 @@ export interface MethodName {
   readonly member: string
 }
 
-export interface Command {
+/** One command of a batch. Its arguments stay where they are in the batch's bytes: a view of each would cost more than to read it. */
+export class Command {
   /** Index into the batch's `methods`. */
   readonly method: number
+  /** Whoever keeps it must copy it: see {@link ownText}. */
   readonly key: string
-  /** Canonical bytes of the array of arguments. Not yet decoded: they may be malformed. */
-  readonly args: Buffer
   /** Index into the batch's `traces`, or −1. */
   readonly trace: number
+  readonly #bytes: Buffer
+  readonly #start: number
+  readonly #end: number
+
+  constructor(method: number, key: string, trace: number, bytes: Buffer, start: number, end: number) {
+    this.method = method
+    this.key = key
+    this.trace = trace
+    this.#bytes = bytes
+    this.#start = start
+    this.#end = end
+  }
+
+  /** Canonical bytes of the array of arguments. Not yet decoded: they may be malformed. */
+  get args(): Buffer {
+    return this.#bytes.subarray(this.#start, this.#end)
+  }
+
+  /** Reads them. */
+  readArgs(): ByteReader {
+    return new ByteReader(this.#bytes, this.#start, this.#end)
+  }
 }
 
 /** Characters of an actor's key, at most. */
@@ -224,11 +246,12 @@ export function encodeBid(bid: Omit<Bid, "_tag">): Buffer {
 
 /** Throws {@link Malformed} for bytes that no client of this version writes. The arguments are checked when they are used. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope {
-  const reader = new ByteReader(bytes)
+  const buffer = asBuffer(bytes)
+  const reader = new ByteReader(buffer)
   const version = reader.byte()
   if (version !== VERSION) throw new Malformed(`envelope version ${version} is not ${VERSION}`)
   const kind = reader.byte()
-  const envelope = readKind(kind, reader)
+  const envelope = readKind(kind, reader, buffer)
   reader.end()
   return envelope
 }
@@ -246,12 +269,12 @@ const Kind = {
 } as const
 const payload = new ByteWriter(64 * 1024)
 
-function readKind(kind: number, reader: ByteReader): Envelope {
+function readKind(kind: number, reader: ByteReader, bytes: Buffer): Envelope {
   switch (kind) {
     case Kind.Opening:
       return readOpening(reader)
     case Kind.Batch:
-      return readBatch(reader)
+      return readBatch(reader, bytes)
     case Kind.Attestation:
       return readAttestation(reader)
     case Kind.Reconfiguration:
@@ -282,7 +305,10 @@ function readOpening(reader: ByteReader): Opening {
   return { _tag: "Opening", client: reader.name(ClientId), number: reader.varint() }
 }
 
-function readBatch(reader: ByteReader): Batch {
+/** From so many commands on, it is worth while to read a batch's bytes as one text. */
+const MANY = 8
+
+function readBatch(reader: ByteReader, bytes: Buffer): Batch {
   const client = reader.name(ClientId)
   const session = SessionId(reader.varint())
   const number = reader.varint()
@@ -296,15 +322,18 @@ function readBatch(reader: ByteReader): Batch {
   const count = reader.count()
   if (count === 0) throw new Malformed("a batch without commands")
   if (number + count > Number.MAX_SAFE_INTEGER) throw new Malformed("a number is larger than 2^53 − 1")
+  if (count >= MANY) reader.cutTexts()
   const commands: Array<Command> = []
   for (let i = 0; i < count; i++) {
     const method = reader.varint()
     const key = reader.string()
     const trace = reader.varint() - 1
-    const args = reader.bytes()
+    const length = reader.varint()
+    const start = reader.position
+    reader.skip(length)
     if (method >= methods.length || trace >= traces.length) throw new Malformed("a command names nothing")
     if (key.length === 0 || key.length > KEY_LENGTH_MAX) throw new Malformed("a key is empty or too long")
-    commands.push({ method, key, args, trace })
+    commands.push(new Command(method, key, trace, bytes, start, reader.position))
   }
   return { _tag: "Batch", client, session, number, settledBelow, traces, methods, commands }
 }

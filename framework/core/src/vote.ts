@@ -90,7 +90,9 @@ export function encodeVote(
   spans?: VoteSpans,
 ): ReadonlyArray<Buffer> {
   if (outcomes === undefined) return [encodePart({ replica, statement, spans, parts: 0, part: 0 }, NOTHING)]
-  const parts = Math.max(1, Math.ceil(outcomes.length / PART_BYTES_MAX))
+  if (outcomes.length <= PART_BYTES_MAX)
+    return [encodePart({ replica, statement, spans, parts: 1, part: 0 }, outcomes)]
+  const parts = Math.ceil(outcomes.length / PART_BYTES_MAX)
   return Array.from({ length: parts }, (_, part) =>
     encodePart(
       { replica, statement, parts, part, spans: part === 0 ? spans : undefined },

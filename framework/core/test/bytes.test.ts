@@ -22,10 +22,23 @@ const item = fc.oneof(
     write: (w: ByteWriter) => w.uint64(v),
     read: (r: ByteReader) => r.uint64(),
   })),
+  fc.maxSafeNat().map((v) => ({
+    v,
+    write: (w: ByteWriter) => w.natural64(v),
+    read: (r: ByteReader) => Number(r.uint64()),
+  })),
   wellFormed.map((v) => ({
     v,
     write: (w: ByteWriter) => w.string(v),
     read: (r: ByteReader) => r.string(),
+  })),
+  wellFormed.map((v) => ({
+    v,
+    write: (w: ByteWriter) => w.string(v),
+    read: (r: ByteReader) => {
+      r.cutTexts()
+      return r.string()
+    },
   })),
   fc.string({ maxLength: 80 }).map((v) => ({
     v,

@@ -85,9 +85,14 @@ const APPEND_MS_MAX = 5000
 function resultOf(message: Msg, stream: string): AppendResult {
   if (message.headers !== undefined && message.headers.code >= 500)
     return { _tag: "Unknown", detail: "nobody listens for the log's entries at this moment" }
+  const text = message.string()
+  // as the server writes it: parsed as JSON, it costs a caller with one call at a time 8 µs more
+  const taken = `{"stream":"${stream}","seq":`
+  const seq = text.startsWith(taken) ? Number.parseInt(text.slice(taken.length), 10) : 0
+  if (seq > 0) return { _tag: "Appended", seq }
   let ack: PubAck
   try {
-    ack = JSON.parse(message.string()) as PubAck // checked field by field below
+    ack = JSON.parse(text) as PubAck // checked field by field below
   } catch {
     return { _tag: "Unknown", detail: "the acknowledgement is not understood" }
   }

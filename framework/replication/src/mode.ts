@@ -58,7 +58,7 @@ export interface ReplicationMode extends Mode {
   /** What replicas attest in a log, for whoever reads it from here on, with this roster. */
   certificates(log: { readonly from: number; readonly roster: Roster }): Certificates
   replica(options: ReplicaOptions): ReplicaProtocol
-  client<Call>(options: ClientOptions): ClientProtocol<Call>
+  client<Call extends Submission>(options: ClientOptions): ClientProtocol<Call>
 }
 
 /** Gathers what replicas attest of their checkpoints. */
@@ -298,19 +298,21 @@ export interface ClientCounts {
  */
 export type Reads = "linearizable" | { readonly maxStalenessMs: number }
 
+/** A call, as its client sends it. */
+export interface Submission {
+  readonly type: string
+  readonly member: string
+  readonly key: string
+  /** Canonical bytes of the array of arguments. */
+  readonly args: Uint8Array
+  /** What the replicas hang what they do below, where the call is traced. */
+  readonly trace: string | undefined
+  /** What a query may miss. Default: nothing. A command has none. */
+  readonly reads?: Reads | undefined
+}
+
 export type ClientInput<Call> =
-  | {
-      readonly _tag: "Submit"
-      readonly call: Call
-      readonly type: string
-      readonly member: string
-      readonly key: string
-      readonly args: Uint8Array
-      readonly trace: string | undefined
-      /** What a query may miss. Default: nothing. A command has none. */
-      readonly reads?: Reads
-      readonly nowMs: number
-    }
+  | { readonly _tag: "Submit"; readonly calls: ReadonlyArray<Call>; readonly nowMs: number }
   /** The turn of the event loop is over: what was submitted goes out. */
   | { readonly _tag: "Flush"; readonly nowMs: number }
   /** The log's answer to an `Append`, by its token. */
@@ -351,14 +353,14 @@ export type ClientOutput<Call> =
       readonly token?: number
       readonly calls?: ReadonlyArray<Call | undefined>
     }
+  /** All that was decided together. `calls`: whose commands had these outcomes, in their order; undefined for one that has ended. */
   | {
       readonly _tag: "Settle"
-      readonly call: Call
-      readonly outcome: Outcome
+      readonly calls: ReadonlyArray<Call | undefined>
+      readonly outcomes: ReadonlyArray<Outcome>
       readonly seq: number
-      /** Where replicas vote: how that went, and where it stood among the commands that were voted on together. */
+      /** Where replicas vote: how that went. */
       readonly decision?: Decision
-      readonly index?: number
     }
   | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
   /** The group may have another roster by now: read it where it is written beside the log. */

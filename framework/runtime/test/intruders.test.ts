@@ -1,7 +1,6 @@
 import { type Client, connect } from "lockstep"
 import { type Development, develop } from "lockstep/develop"
 import {
-  type Batch,
   ClientId,
   decodeStatement,
   decodeVote,
@@ -24,7 +23,7 @@ import fc from "fast-check"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
 import { actors, Counter } from "./actors.ts"
 import { caughtUp, equal } from "./hosts.ts"
-import { command, type Intruder, intrude } from "./intruder.ts"
+import { command, type Intruder, intrude, type Sent } from "./intruder.ts"
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 const soon = { timeout: 20_000 }
@@ -111,7 +110,7 @@ describe("entries that no client wrote", () => {
   const method = (type: string, member: string) => ({ methods: [{ type, member }] })
   const args = (bytes: Buffer) => ({ commands: [command({ args: bytes })] })
   const nest = Array.from({ length: 10_000 }, () => encode([null]).subarray(0, 2))
-  const forgeries: ReadonlyArray<readonly [what: string, given: Partial<Batch>, reason: Refusal]> = [
+  const forgeries: ReadonlyArray<readonly [what: string, given: Partial<Sent>, reason: Refusal]> = [
     ["a session that was never opened", { session: SessionId(77) }, "SessionExpired"],
     ["an actor that is not hosted", method("test/Ghost", "boo"), "UnknownActor"],
     ["the prototype of everything", method("__proto__", "__proto__"), "UnknownActor"],

@@ -7,6 +7,7 @@ import type {
   Membership,
   Reads,
   ReplicationMode,
+  Submission,
 } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
 import { traceOf } from "./naming.ts"
@@ -51,7 +52,7 @@ export interface SimulatedClientOptions {
   readonly onDissent: (replica: ReplicaId) => void
 }
 
-interface Waiting {
+interface Waiting extends Submission {
   readonly command: Command
   readonly settle: (settlement: Settlement) => void
 }
@@ -83,20 +84,8 @@ export class SimulatedClient {
   }
 
   invoke(command: Command, settle: Waiting["settle"]): void {
-    const waiting = { command, settle }
-    this.#waiting.add(waiting)
-    this.#step({
-      _tag: "Submit",
-      call: waiting,
-      type: command.type,
-      member: command.member,
-      key: command.key,
-      args: command.args,
-      // where one replica executes, nobody votes
-      trace: this.#options.mode.execution === "everywhere" ? traceOf(command.id) : command.id,
-      ...(command.reads !== undefined && { reads: command.reads }),
-      nowMs: this.#nowMs(),
-    })
+    const waiting = this.#wait(command, settle)
+    this.#step({ _tag: "Submit", calls: [waiting], nowMs: this.#nowMs() })
     if (this.#flushing) return
     this.#flushing = true
     this.#later(0, "flushes", () => {
@@ -107,9 +96,17 @@ export class SimulatedClient {
 
   /** Waits again for a command that ended undecided. */
   retry(number: number, command: Command, settle: Waiting["settle"]): void {
-    const waiting = { command, settle }
-    this.#waiting.add(waiting)
+    const waiting = this.#wait(command, settle)
     this.#step({ _tag: "Retry", number, call: waiting, nowMs: this.#nowMs() })
+  }
+
+  #wait(command: Command, settle: Waiting["settle"]): Waiting {
+    const { id, type, member, key, args, reads } = command
+    // where one replica executes, nobody votes
+    const trace = this.#options.mode.execution === "everywhere" ? traceOf(id) : id
+    const waiting = { command, settle, type, member, key, args, trace, reads }
+    this.#waiting.add(waiting)
+    return waiting
   }
 
   vote(from: string, bytes: Uint8Array): void {
@@ -149,7 +146,12 @@ export class SimulatedClient {
       case "Ask":
         return this.#ask(output)
       case "Settle":
-        return this.#settle(output.call, { _tag: "Settled", outcome: output.outcome, seq: output.seq })
+        for (const [i, call] of output.calls.entries()) {
+          const outcome = output.outcomes[i]
+          if (call !== undefined && outcome !== undefined)
+            this.#settle(call, { _tag: "Settled", outcome, seq: output.seq })
+        }
+        return undefined
       case "Fail":
         return this.#settle(output.call, { _tag: "Failed", error: output.error })
       case "Refresh":

@@ -19,6 +19,7 @@ import type {
   ClientOutput,
   ClientProtocol,
   Reads,
+  Submission,
 } from "../mode.ts"
 import type { Draft, Outbox } from "../outbox.ts"
 import { Answers } from "./answers.ts"
@@ -44,7 +45,7 @@ const AGAIN_MS_MAX = 2000
 const LOST_SENDS = 2
 
 /** The caller's side of the primary-backup mode, in one partition: finds the primary, and sends it batches, each once. */
-export class MasterClient<Call> implements ClientProtocol<Call> {
+export class MasterClient<Call extends Submission> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
   readonly #outboxes: Outboxes<Call>
   readonly #locator: Locator
@@ -77,11 +78,12 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
     switch (input._tag) {
-      case "Submit": {
-        const error = this.#outboxes.for(input.reads).add(input)
-        if (error !== undefined) this.#fail(input.call, error)
+      case "Submit":
+        for (const call of input.calls) {
+          const error = this.#outboxes.for(call.reads).add(call, input.nowMs)
+          if (error !== undefined) this.#fail(call, error)
+        }
         break
-      }
       case "Flush":
         this.#dispatch(input.nowMs)
         break
@@ -293,11 +295,7 @@ export class MasterClient<Call> implements ClientProtocol<Call> {
 
   #settle(pending: Pending<Call>, outcomes: ReadonlyArray<Outcome>, position: number): void {
     this.#known = Math.max(this.#known, position)
-    for (const [i, call] of pending.calls.entries()) {
-      const outcome = outcomes[i]
-      if (call !== undefined && outcome !== undefined)
-        this.#outputs.push({ _tag: "Settle", call, outcome, seq: position })
-    }
+    this.#outputs.push({ _tag: "Settle", calls: pending.calls, outcomes, seq: position })
     // others of the batch, who were told that nobody knows, may yet ask
     if (pending.calls.includes(undefined)) this.#undecided.add(pending)
   }

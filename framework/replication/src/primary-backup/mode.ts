@@ -1,4 +1,4 @@
-import { type Certificates, type ClientOptions, type ReplicationMode } from "../mode.ts"
+import type { Certificates, ClientOptions, ReplicationMode, Submission } from "../mode.ts"
 import { MasterClient } from "./client.ts"
 import { PrimaryBackupReplica } from "./replica.ts"
 import { Renewals } from "./renewals.ts"
@@ -78,7 +78,7 @@ export function primaryBackup(
     tickMs: 50,
     certificates: (): Certificates => new Renewals(),
     replica: (init) => new PrimaryBackupReplica(init, rules),
-    client: <Call>(init: ClientOptions) => new MasterClient<Call>(init),
+    client: <Call extends Submission>(init: ClientOptions) => new MasterClient<Call>(init),
   } satisfies ReplicationMode)
 }
 

@@ -1,9 +1,9 @@
 import type { ClientLimits } from "../limits.ts"
-import type { Reads } from "../mode.ts"
+import type { Reads, Submission } from "../mode.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 
 /** What is not sent yet: commands, and queries by what they may miss, because they go to different replicas. */
-export class Outboxes<Call> {
+export class Outboxes<Call extends Submission> {
   readonly commands: Outbox<Call>
   readonly #limits: ClientLimits
   readonly #queries = new Map<string, { readonly reads: Reads; readonly outbox: Outbox<Call> }>()

@@ -1,18 +1,19 @@
 import {
   decodeOutcomes,
-  decodeStatement,
   digest,
   type Digest,
   type Outcome,
   type ReplicaId,
   splitOutcomes,
   type Standing,
+  type Statement,
   Tally,
   type Testimony,
   type Vote,
   type VoteSpans,
 } from "@lockstep/core"
 import type { Decision } from "../decision.ts"
+import type { Heard } from "./inbox.ts"
 
 /**
  * The votes on one batch, and the bytes that came with them. A statement holds only a digest of the outcomes: the bytes are
@@ -22,6 +23,8 @@ export class Ballot {
   readonly #needed: number
   readonly #count: number
   readonly #tally: Tally
+  /** What the texts of votes say: they are read once. */
+  readonly #statements = new Map<string, Statement>()
   readonly #bodies = new Map<ReplicaId, Body>()
   readonly #spans = new Map<ReplicaId, VoteSpans>()
   #outcomes: Buffer | undefined
@@ -45,33 +48,39 @@ export class Ballot {
     return this.#tally.missing
   }
 
-  get votes(): ReadonlyMap<ReplicaId, string> {
-    return this.#tally.votes
-  }
-
   /** At least one correct replica has executed the batch: so the log holds it. */
   get ordered(): boolean {
     return this.#tally.votes.size >= this.#needed
   }
 
-  /** `seq` is the position that the vote's statement names. */
-  add(vote: Vote, seq: number, nowMs = 0): ReturnType<Tally["add"]> {
+  add({ vote, statement }: Heard, nowMs = 0): ReturnType<Tally["add"]> {
     if (this.#tally.votes.size === 0) this.#firstVoteMs = nowMs
-    const result = this.#tally.add(vote.replica, vote.statement, seq)
+    const result = this.#tally.add(vote.replica, vote.statement, statement.seq)
     if (result !== "counted" && result !== "repeated") return result
+    this.#statements.set(vote.statement, statement)
     if (vote.parts > 0) this.#collect(vote)
     if (vote.spans !== undefined) this.#spans.set(vote.replica, vote.spans)
     return result
   }
 
+  /** What is decided. */
+  get statement(): Statement | undefined {
+    const { standing } = this.#tally
+    return standing._tag === "Decided" ? this.#statements.get(standing.statement) : undefined
+  }
+
+  /** What this replica said last. */
+  saidBy(replica: ReplicaId): Statement | undefined {
+    return this.#statements.get(this.#tally.votes.get(replica) ?? "")
+  }
+
   /** The bytes of the decided outcomes, once somebody has sent them. */
   get decided(): Buffer | undefined {
     if (this.#outcomes !== undefined) return this.#outcomes
-    const standing = this.#tally.standing
-    if (standing._tag !== "Decided") return undefined
-    const wanted = decodeStatement(standing.statement).outcomes
+    const wanted = this.statement?.outcomes
+    if (wanted === undefined) return undefined
     for (const [replica, body] of this.#bodies) {
-      if (this.#tally.votes.get(replica) !== standing.statement) continue
+      if (this.saidBy(replica) !== this.statement) continue
       const bytes = body.whole()
       if (bytes === undefined) continue
       if (digest(bytes) === wanted) return (this.#outcomes = bytes)
@@ -84,33 +93,28 @@ export class Ballot {
   get holders(): ReadonlyArray<ReplicaId> {
     const standing = this.#tally.standing
     if (standing._tag !== "Decided") return []
-    return [...this.#tally.votes]
-      .filter(([, said]) => said === standing.statement)
-      .map(([replica]) => replica)
+    const holders: Array<ReplicaId> = []
+    for (const [replica, said] of this.#tally.votes) if (said === standing.statement) holders.push(replica)
+    return holders
   }
 
   /** How the vote stands, and since when. */
   get decision(): Decision {
     const match = this.holders
-    const dissent = [...this.#tally.votes.keys()].filter((replica) => !match.includes(replica))
+    const dissent = match.length === this.#tally.votes.size ? NOBODY : this.#dissenters(match)
     return { firstVoteMs: this.#firstVoteMs, match, dissent, missing: this.missing, spans: this.#spans }
   }
 
-  /** Votes for something else than the decision. */
-  dissents(): ReadonlyArray<{ readonly replica: ReplicaId; readonly actual: Digest }> {
-    const standing = this.#tally.standing
-    if (standing._tag !== "Decided") return []
-    return [...this.#tally.votes]
-      .filter(([, statement]) => statement !== standing.statement)
-      .map(([replica, statement]) => ({ replica, actual: decodeStatement(statement).outcomes }))
+  #dissenters(match: ReadonlyArray<ReplicaId>): ReadonlyArray<ReplicaId> {
+    return [...this.#tally.votes.keys()].filter((replica) => !match.includes(replica))
   }
 
   /** The commands whose outcomes this replica said otherwise, by index; none where its bytes did not come. */
   differing(replica: ReplicaId): ReadonlyArray<number> {
     const [said, decided] = [this.#bodies.get(replica)?.whole(), this.decided]
-    const statement = this.#tally.votes.get(replica)
+    const statement = this.saidBy(replica)
     if (said === undefined || decided === undefined || statement === undefined) return []
-    if (digest(said) !== decodeStatement(statement).outcomes) return []
+    if (digest(said) !== statement.outcomes) return []
     try {
       const right = splitOutcomes(decided, this.#count)
       return splitOutcomes(said, this.#count).flatMap((bytes, index) =>
@@ -123,14 +127,11 @@ export class Ballot {
 
   /** What each replica said of one command of the batch. */
   testimonies(index: number): ReadonlyArray<Testimony> {
-    return [...this.#tally.votes].map(([replica, text]) => {
-      const statement = decodeStatement(text)
-      return {
-        replica,
-        seq: statement.seq,
-        digest: statement.outcomes,
-        outcome: this.#outcomeOf(replica, statement.outcomes, index),
-      }
+    return [...this.#tally.votes.keys()].flatMap((replica) => {
+      const statement = this.saidBy(replica)
+      if (statement === undefined) return []
+      const { seq, outcomes } = statement
+      return [{ replica, seq, digest: outcomes, outcome: this.#outcomeOf(replica, outcomes, index) }]
     })
   }
 
@@ -152,15 +153,16 @@ export class Ballot {
   }
 }
 
+const NOBODY: ReadonlyArray<never> = []
+
 /** The outcomes' bytes as one replica sent them, perhaps in several messages. */
 class Body {
   readonly parts: number
-  readonly #received: Array<Buffer | undefined>
+  readonly #received: Array<Buffer | undefined> = []
   #missing: number
 
   constructor(parts: number) {
     this.parts = parts
-    this.#received = Array.from({ length: parts })
     this.#missing = parts
   }
 

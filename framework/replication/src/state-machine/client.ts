@@ -1,6 +1,5 @@
 import {
   decodeOutcomes,
-  decodeStatement,
   encodeAsk,
   encodeOpening,
   invariant,
@@ -10,11 +9,17 @@ import {
   type Roster,
   SessionExpired,
   SessionId,
-  type Statement,
-  type Vote,
 } from "@lockstep/core"
-import type { ClientCounts, ClientInput, ClientOptions, ClientOutput, ClientProtocol } from "../mode.ts"
-import { Inbox } from "./inbox.ts"
+import type {
+  ClientCounts,
+  ClientInput,
+  ClientOptions,
+  ClientOutput,
+  ClientProtocol,
+  Submission,
+} from "../mode.ts"
+import type { Decision } from "../decision.ts"
+import { type Heard, Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 import { floorOf, Pending, type Quorum } from "./pending.ts"
 import { Rumour } from "../rumour.ts"
@@ -36,7 +41,7 @@ const REFRESH_ASKS = 3
  * The caller's side of the state machine mode, in one partition: commands in, decisions out. It believes f+1 equal votes of
  * distinct replicas and nothing else; whatever else it is told can only cost time.
  */
-export class StateMachineClient<Call> implements ClientProtocol<Call> {
+export class StateMachineClient<Call extends Submission> implements ClientProtocol<Call> {
   readonly #options: ClientOptions
   #quorum: Quorum
   #epoch: number
@@ -77,11 +82,12 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
 
   step(input: ClientInput<Call>): ReadonlyArray<ClientOutput<Call>> {
     switch (input._tag) {
-      case "Submit": {
-        const error = this.#outbox.add(input)
-        if (error !== undefined) this.#fail(input.call, error)
+      case "Submit":
+        for (const call of input.calls) {
+          const error = this.#outbox.add(call, input.nowMs)
+          if (error !== undefined) this.#fail(call, error)
+        }
         break
-      }
       case "Flush":
         this.#dispatch(input.nowMs)
         break
@@ -201,14 +207,14 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
       this.#counts.strangers++
       return
     }
-    const { vote, statement } = heard
+    const { statement } = heard
     const pending = this.#inFlight.get(statement.number)
-    if (pending === undefined) return this.#lateVote(statement, vote)
+    if (pending === undefined) return this.#lateVote(heard)
     if (!pending.isAnsweredBy(statement)) {
       this.#counts.strangers++
       return
     }
-    pending.ballot.add(vote, statement.seq, nowMs)
+    pending.ballot.add(heard, nowMs)
     switch (pending.ballot.standing._tag) {
       case "Waiting":
         return
@@ -243,34 +249,31 @@ export class StateMachineClient<Call> implements ClientProtocol<Call> {
   }
 
   /** The callers have been told: of the decision, or that there is none, in which case a retry will find the vote. */
-  #lateVote(statement: Statement, vote: Vote): void {
-    this.#undecided.get(statement.number)?.ballot.add(vote, statement.seq)
-    this.#outputs.push(...this.#verdicts.late(statement, vote))
+  #lateVote(heard: Heard): void {
+    this.#undecided.get(heard.statement.number)?.ballot.add(heard)
+    this.#outputs.push(...this.#verdicts.late(heard))
   }
 
   #decide(pending: Pending<Call>, bytes: Buffer, nowMs: number): void {
     this.#forget(pending)
-    const { ballot } = pending
-    const standing = ballot.standing
-    invariant(standing._tag === "Decided", "only a decided batch is settled")
-    this.#outputs.push(...this.#verdicts.decided(pending.number, ballot, nowMs))
-    const statement = decodeStatement(standing.statement)
+    const { decision, statement } = pending.ballot
+    invariant(statement !== undefined, "only a decided batch is settled")
+    this.#outputs.push(...this.#verdicts.decided(pending, decision, nowMs))
     if (pending.isOpening) {
       this.#session ??= statement.session
       this.#unconfirmed = undefined
-    } else this.#settle(pending, decodeOutcomes(bytes, pending.count), statement.seq)
+    } else
+      this.#settle(pending, { outcomes: decodeOutcomes(bytes, pending.count), seq: statement.seq, decision })
     this.#dispatch(nowMs)
   }
 
-  #settle(pending: Pending<Call>, outcomes: ReadonlyArray<Outcome>, seq: number): void {
-    const [first] = outcomes
+  #settle(
+    pending: Pending<Call>,
+    decided: { readonly outcomes: ReadonlyArray<Outcome>; readonly seq: number; readonly decision: Decision },
+  ): void {
+    const [first] = decided.outcomes
     if (first?._tag === "Refused" && first.reason === "SessionExpired") return this.#expired(pending)
-    const { decision } = pending.ballot
-    for (const [i, call] of pending.calls.entries()) {
-      const outcome = outcomes[i]
-      invariant(outcome !== undefined, "a batch has an outcome for each command")
-      if (call !== undefined) this.#outputs.push({ _tag: "Settle", call, outcome, seq, index: i, decision })
-    }
+    this.#outputs.push({ _tag: "Settle", calls: pending.calls, ...decided })
   }
 
   /**

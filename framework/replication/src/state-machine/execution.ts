@@ -110,7 +110,8 @@ export class Execution {
     const log = this.#log
     observer?.batchBegins?.(this.#past.seq, nowMs)
     let spans: Map<number, string> | undefined
-    for (const [index, command] of batch.commands.entries()) {
+    for (let index = 0; index < batch.commands.length; index++) {
+      const command = batch.commands[index] as Command // inside the bounds
       const target = targets[command.method] as Target | "UnknownActor" | "UnknownMethod" // the decoder checked the index
       if (typeof target === "string") {
         const name = batch.methods[command.method]
@@ -128,7 +129,7 @@ export class Execution {
       const lap = stopwatch?.start()
       const start = writer.length
       if (observer === undefined || trace === undefined || !isSampled(trace)) {
-        this.#actors.execute(writer, target, command.key, command.args, position)
+        this.#actors.execute(writer, target, command, position)
         lap?.(definition.type, member, writer.view().subarray(start))
         continue
       }
@@ -153,11 +154,11 @@ export class Execution {
     run: { readonly target: Target; readonly command: Command; readonly position: Position },
   ): Observation {
     const { target, command, position } = run
-    const { key, args } = command
+    const { key } = command
     const { type } = target.definition
     const { seq, nowMs: orderedMs } = position
     const observation = observer.begin({ trace, type, member: target.member.name, key, seq, orderedMs })
-    observation.run(() => this.#actors.execute(this.#outcomes, target, key, args, position))
+    observation.run(() => this.#actors.execute(this.#outcomes, target, command, position))
     return observation
   }
 

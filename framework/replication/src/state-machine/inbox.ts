@@ -7,6 +7,7 @@ import {
   type Vote,
 } from "@lockstep/core"
 import type { ClientOptions } from "../mode.ts"
+import { dropFirst } from "./verdicts.ts"
 
 /** Statements that are remembered: replicas that agree send the same one. */
 const REMEMBERED = 2048
@@ -60,10 +61,7 @@ export class Inbox {
       statement.group === group && statement.partition === partition && statement.client === client
     if (!isOurs) return undefined
     this.#statements.set(text, statement)
-    for (const oldest of this.#statements.keys()) {
-      if (this.#statements.size <= REMEMBERED) break
-      this.#statements.delete(oldest)
-    }
+    if (this.#statements.size > REMEMBERED) dropFirst(this.#statements)
     return statement
   }
 }

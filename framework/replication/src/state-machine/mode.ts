@@ -1,6 +1,6 @@
 import { type FaultModel, quorum } from "@lockstep/core"
 import type { Coding } from "../erasure-coded.ts"
-import type { ReplicationMode } from "../mode.ts"
+import type { ReplicationMode, Submission } from "../mode.ts"
 import { Certificates } from "./certificates.ts"
 import { StateMachineClient } from "./client.ts"
 import { StateMachineReplica } from "./replica.ts"
@@ -42,7 +42,7 @@ export function stateMachine(
     tickMs: 500,
     certificates: (log) => new Certificates({ ...log, quorum: holding }),
     replica: (init) => new StateMachineReplica(init, holding),
-    client: <Call>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>
+    client: <Call extends Submission>(init: ConstructorParameters<typeof StateMachineClient>[0]) =>
       new StateMachineClient<Call>(init, votes),
   } satisfies ReplicationMode)
 }

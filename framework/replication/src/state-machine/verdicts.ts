@@ -1,6 +1,8 @@
-import { decodeStatement, invariant, type ReplicaId, type Statement, type Vote } from "@lockstep/core"
+import { invariant, type ReplicaId } from "@lockstep/core"
 import type { ClientCounts, ClientOutput } from "../mode.ts"
+import type { Decision } from "../decision.ts"
 import type { Ballot } from "./ballot.ts"
+import type { Heard } from "./inbox.ts"
 import { Owed } from "./owed.ts"
 import type { Quorum } from "./pending.ts"
 
@@ -32,25 +34,29 @@ export class Verdicts {
   }
 
   /** A batch is decided: yields who voted for something else. */
-  decided(number: number, ballot: Ballot, nowMs: number): ReadonlyArray<Dissent> {
-    for (const replica of ballot.holders) this.#match(replica)
-    this.#owed.decided(ballot.missing, nowMs)
-    const dissents = ballot.dissents().map(({ replica }) => this.#dissent(ballot, replica))
-    if (ballot.missing.length > 0) this.#open.set(number, ballot)
+  decided(
+    { number, ballot }: { readonly number: number; readonly ballot: Ballot },
+    { match, dissent, missing }: Decision,
+    nowMs: number,
+  ): ReadonlyArray<Dissent> {
+    for (const replica of match) this.#match(replica)
+    this.#owed.decided(missing, nowMs)
+    if (missing.length > 0) this.#open.set(number, ballot)
     if (this.#open.size > SETTLED_MAX) dropFirst(this.#open)
-    return dissents
+    return dissent.map((replica) => this.#dissent(ballot, replica))
   }
 
   /** A vote came late. */
-  late({ number, seq }: Statement, vote: Vote): ReadonlyArray<Dissent | Late> {
+  late(heard: Heard): ReadonlyArray<Dissent | Late> {
+    const { number } = heard.statement
     const ballot = this.#open.get(number)
-    if (ballot === undefined || ballot.standing._tag !== "Decided") return []
-    if (ballot.add(vote, seq) !== "counted") return []
+    const decided = ballot?.statement
+    if (ballot === undefined || decided === undefined) return []
+    if (ballot.add(heard) !== "counted") return []
     if (ballot.missing.length === 0) this.#open.delete(number)
-    const { replica, spans } = vote
-    const isMatch = vote.statement === ballot.standing.statement
-    const { seq: decidedAt } = decodeStatement(ballot.standing.statement)
-    const late: Late = { _tag: "Late", replica, seq: decidedAt, isMatch, spans }
+    const { replica, spans } = heard.vote
+    const isMatch = ballot.saidBy(replica) === decided
+    const late: Late = { _tag: "Late", replica, seq: decided.seq, isMatch, spans }
     if (!isMatch) return [late, this.#dissent(ballot, replica)]
     this.#match(replica)
     return [late]
@@ -70,16 +76,14 @@ export class Verdicts {
   #dissent(ballot: Ballot, replica: ReplicaId): Dissent {
     countOne(this.#dissents, replica)
     this.#owed.differed(replica)
-    const { standing } = ballot
-    const actual = ballot.votes.get(replica)
-    invariant(standing._tag === "Decided" && actual !== undefined, "who dissents differs from a decision")
-    const { seq, outcomes: expected } = decodeStatement(standing.statement)
+    const [decided, said] = [ballot.statement, ballot.saidBy(replica)]
+    invariant(decided !== undefined && said !== undefined, "who dissents differs from a decision")
     return {
       _tag: "Dissent",
       replica,
-      seq,
-      expected,
-      actual: decodeStatement(actual).outcomes,
+      seq: decided.seq,
+      expected: decided.outcomes,
+      actual: said.outcomes,
       differing: () => ballot.differing(replica),
     }
   }

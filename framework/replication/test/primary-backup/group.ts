@@ -26,6 +26,7 @@ import {
   type ReplicaOutput,
   type ReplicaProtocol,
   type ReplicationMode,
+  type Submission,
 } from "@lockstep/replication"
 import { Counter } from "../counter.ts"
 import { Disk } from "./disk.ts"
@@ -36,6 +37,11 @@ const TICK_MS = 50
 export interface Call {
   outcome?: Outcome
   error?: LockstepError
+}
+
+/** What the client is given of it. */
+interface Sent extends Submission {
+  readonly call: Call
 }
 
 interface Written {
@@ -86,7 +92,7 @@ export class Group {
     this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))
     if (how.checkpointEveryBatches !== undefined)
       for (const name of this.names) this.disks.set(name, new Disk())
-    this.client = mode.client<Call>({ ...this.#membership, client: ClientId("c"), limits: CLIENT_LIMITS })
+    this.client = mode.client<Sent>({ ...this.#membership, client: ClientId("c"), limits: CLIENT_LIMITS })
     for (const name of this.names) this.start(name)
   }
 
@@ -156,18 +162,21 @@ export class Group {
 
   call(member: string, args: ReadonlyArray<unknown>, reads: Reads = "linearizable"): Call {
     const call: Call = {}
-    const query = member === "get" ? { reads } : {}
-    const command = { type: "Counter", member, key: "a", args: encode(args), trace: this.trace }
-    this.#clientStep({ _tag: "Submit", call, ...command, ...query, nowMs: this.nowMs })
+    const sent = { ...this.#sent(call, member, args), ...(member === "get" && { reads }) }
+    this.#clientStep({ _tag: "Submit", calls: [sent], nowMs: this.nowMs })
     this.#clientStep({ _tag: "Flush", nowMs: this.nowMs })
     this.run()
     return call
   }
 
+  #sent(call: Call, member: string, args: ReadonlyArray<unknown>): Sent {
+    return { call, type: "Counter", member, key: "a", args: encode(args), trace: this.trace }
+  }
+
   retry(error: LockstepError | undefined): Call {
     const call: Call = {}
     const number = error instanceof OutcomeUnknown ? (error.command?.number ?? -1) : -1
-    this.#clientStep({ _tag: "Retry", number, call, nowMs: this.nowMs })
+    this.#clientStep({ _tag: "Retry", number, call: this.#sent(call, "retried", []), nowMs: this.nowMs })
     this.run()
     return call
   }
@@ -299,11 +308,11 @@ export class Group {
     }
   }
 
-  #clientStep(input: ClientInput<Call>): void {
+  #clientStep(input: ClientInput<Sent>): void {
     for (const output of this.client.step(input)) this.#settle(output)
   }
 
-  #ask({ replica, bytes, token }: ClientOutput<Call> & { _tag: "Ask" }): void {
+  #ask({ replica, bytes, token }: ClientOutput<Sent> & { _tag: "Ask" }): void {
     this.asked.push(replica)
     if (this.#isCut("c", replica)) return
     if (this.replicas.has(replica)) this.#later(replica, { _tag: "Message", bytes })
@@ -311,10 +320,12 @@ export class Group {
       this.#queue.push(() => this.#clientStep({ _tag: "Unheard", token, nowMs: this.nowMs }))
   }
 
-  #settle(output: ClientOutput<Call>): void {
+  #settle(output: ClientOutput<Sent>): void {
     if (output._tag === "Ask") this.#ask(output)
-    else if (output._tag === "Settle") output.call.outcome = output.outcome
-    else if (output._tag === "Fail") output.call.error = output.error
+    else if (output._tag === "Settle")
+      for (const [i, call] of output.calls.entries())
+        Object.assign(call?.call ?? {}, { outcome: output.outcomes[i] })
+    else if (output._tag === "Fail") output.call.call.error = output.error
   }
 }
 
