@@ -128,11 +128,7 @@ export class Lane {
   #submit(): void {
     const gathered = this.#gathered
     this.#gathered = []
-    const spans = this.#calls.begin(gathered, this.#turnMs)
-    for (let i = 0; i < spans.length; i++) {
-      const waiting = gathered[i] as Waiting // there is a span, or none, for each
-      waiting.span = spans[i]
-    }
+    this.#calls.begin(gathered)
     this.#step({ _tag: "Submit", calls: gathered, nowMs: this.#turnMs })
   }
 
@@ -158,16 +154,16 @@ export class Lane {
   }
 
   /** Tells the callers of all that was decided together. */
-  #settle({ calls: settled, outcomes, seq, decision }: ClientOutput<Waiting> & { _tag: "Settle" }): void {
+  #settle(settled: ClientOutput<Waiting> & { readonly _tag: "Settle" }): void {
     const [metrics, nowMs] = [this.#metrics, this.#nowMs]
-    for (let index = 0; index < settled.length; index++) {
-      const [waiting, outcome] = [settled[index], outcomes[index]]
+    this.#calls.settled(settled, nowMs)
+    const { outcomes, decision } = settled
+    for (let index = 0; index < outcomes.length; index++) {
+      const [waiting, outcome] = [settled.calls[index], outcomes[index]]
       if (waiting === undefined || outcome === undefined) continue
-      const { span, sinceMs } = waiting
-      if (span !== undefined)
-        span.settled({ outcome, seq, index, ...(decision !== undefined && { decision }) }, nowMs)
+      const { call, sinceMs } = waiting
       if (metrics !== undefined && sinceMs !== undefined)
-        metrics.settled(waiting.call, { outcome, decision, sinceMs, nowMs })
+        metrics.settled(call, { outcome, decision, sinceMs, nowMs })
       waiting.settle(outcome)
     }
   }
@@ -208,12 +204,12 @@ export class Lane {
   #carryOut(output: ClientOutput<Waiting>): void {
     switch (output._tag) {
       case "Append":
-        for (const call of output.calls) call?.span?.sent(this.#nowMs)
+        this.#calls.sent(output.calls, this.#nowMs)
         if (output.calls.length > 0) this.#metrics?.appending(output.token, this.#nowMs)
         return this.#appender.append(output.bytes, output.token)
       case "Ask": {
         const subject = askSubject(this.#options.group, this.#options.partition, output.replica)
-        for (const call of output.calls ?? []) call?.span?.sent(this.#nowMs)
+        if (output.calls !== undefined) this.#calls.sent(output.calls, this.#nowMs)
         if (output.token === undefined) return this.#connection.publish(subject, output.bytes)
         return this.#asker.ask(subject, output.bytes, output.token)
       }

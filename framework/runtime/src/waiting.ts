@@ -8,7 +8,7 @@ import {
   SessionExpired,
 } from "@lockstep/core"
 import type { Reads, Submission } from "@lockstep/replication"
-import type { Context } from "@opentelemetry/api"
+import type { Context, SpanContext } from "@opentelemetry/api"
 import type { WatchedCall } from "./telemetry/calls.ts"
 
 /** A call, and what it may miss where it is a query. */
@@ -27,6 +27,8 @@ export class Waiting implements Submission {
   readonly sinceMs: number | undefined
   /** Where it is traced. */
   span: WatchedCall | undefined
+  /** What it is made in, where that is not sampled. */
+  above: SpanContext | undefined
 
   constructor(
     call: LaneCall,
@@ -40,6 +42,7 @@ export class Waiting implements Submission {
     this.parent = parent
     this.sinceMs = sinceMs
     this.span = undefined
+    this.above = undefined
   }
 
   get type(): string {

@@ -3,9 +3,10 @@ import { ClientId, digest, GroupName, type Outcome, Partition, ReplicaId } from 
 import { type Decision, stateMachine } from "@lockstep/replication"
 import { context, type Context, trace, TraceFlags } from "@opentelemetry/api"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { Calls, type WatchedCall } from "../src/telemetry/calls.ts"
+import { Calls } from "../src/telemetry/calls.ts"
 import { decodeNotice, encodeTold } from "../src/telemetry/notice.ts"
 import { KEPT_OF_BATCH_MAX, KEPT_PER_SECOND, UNSAMPLED_MAX } from "../src/telemetry/unsampled.ts"
+import { Waiting } from "../src/waiting.ts"
 import { Recorder } from "./recorder.ts"
 
 const mode = stateMachine({ faults: 2, faultModel: "byzantine" })
@@ -56,26 +57,27 @@ function lane() {
       notices.push(notice)
     },
   })
-  const begun = (count: number, nowMs: number) =>
-    calls.begin(
-      Array.from({ length: count }, () => ({ call, parent: context.active() })),
-      nowMs,
-    )
+  const begun = (count: number): ReadonlyArray<Waiting> => {
+    const caller = { resolve: () => undefined, reject: () => undefined }
+    const made = Array.from({ length: count }, () => new Waiting(call, caller, context.active(), 10))
+    calls.begin(made)
+    return made
+  }
   return {
     calls,
     notices,
-    begin: (nowMs = 10): WatchedCall | undefined => begun(1, nowMs)[0],
+    begin: (): ReadonlyArray<Waiting> => begun(1),
     /** A batch of so many calls is made, sent and decided. */
     decide: (
       seq: number,
       of: { readonly count?: number; readonly decision?: Decision; readonly outcome?: Outcome } = {},
     ): void => {
       const { count = 1, outcome = RETURNED } = of
-      const made = begun(count, 10)
-      for (const one of made) one?.sent(15)
-      for (const one of made) one?.sent(99)
-      for (const [index, one] of made.entries())
-        one?.settled({ outcome, seq, decision: of.decision ?? decision, index }, 30)
+      const made = begun(count)
+      calls.sent(made, 15)
+      calls.sent(made, 99)
+      const outcomes = made.map(() => outcome)
+      calls.settled({ calls: made, outcomes, seq, decision: of.decision ?? decision }, 30)
     },
     dissents: (replica: ReplicaId, seq: number, differing: ReadonlyArray<number> = []): void => {
       calls.heard({
@@ -107,7 +109,7 @@ const originMs = (): number => Date.now() - performance.now()
 describe("a call that was not sampled", () => {
   it("leaves nothing where nobody dissents, and nothing travels with it", () => {
     const { begin, calls, decide, notices } = lane()
-    expect(begin()?.travels).toBeUndefined()
+    expect(begin().map((made) => made.trace)).toEqual([undefined])
     decide(7)
     calls.late({ replica: r3, seq: 7, isMatch: true, spans: undefined })
     calls.tell()
@@ -143,13 +145,13 @@ describe("a call that was not sampled", () => {
   })
 
   it("belongs to the trace that it was made in", () => {
-    const { begin, dissents } = lane()
+    const { begin, calls, dissents } = lane()
     const above = { traceId: "a".repeat(32), spanId: "b".repeat(16), traceFlags: TraceFlags.NONE }
     const active = vi.spyOn(context, "active")
     active.mockReturnValue(trace.setSpanContext(ROOT, above))
     const made = begin()
     active.mockRestore()
-    made?.settled({ outcome: RETURNED, seq: 7, decision, index: 0 }, 30)
+    calls.settled({ calls: made, outcomes: [RETURNED], seq: 7, decision }, 30)
     dissents(r3, 7)
     expect(named("test/Box/put").map(({ parent }) => parent)).toEqual([
       { ...above, traceFlags: TraceFlags.SAMPLED, isRemote: true },

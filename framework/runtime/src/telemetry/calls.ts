@@ -21,18 +21,20 @@ import { OpenVotes } from "./open-votes.ts"
 import { destinationOf } from "./place.ts"
 import { Dissents, type Heard } from "./records.ts"
 import { traceOf } from "./traceparent.ts"
-import { UnsampledCall, UnsampledCalls } from "./unsampled.ts"
+import { type OverlookedCall, type SettledCalls, UnsampledCalls } from "./unsampled.ts"
 
-/** A call that is traced, or may be once it is over. */
-export type WatchedCall = CallSpan | UnsampledCall | PassedOn
+/** A call that is traced. */
+export type WatchedCall = CallSpan | PassedOn
 
 /** A call, and where it is made. */
 export interface MadeCall {
   readonly call: Call
   readonly parent: Context
+  /** Where it is traced. */
+  span: WatchedCall | undefined
+  /** What it is made in, where that is not sampled: somebody may want to see the call once it is over. */
+  above: SpanContext | undefined
 }
-
-const NONE: ReadonlyArray<undefined> = []
 
 /** A call of which nothing is said here: what it is made in travels. */
 class PassedOn {
@@ -62,6 +64,10 @@ export class Calls {
   readonly #telling: Attributes
   readonly #about: Attributes
   readonly #methods = new Map<Member, Method>()
+  /** The last one. */
+  #method: { readonly of: Member; readonly method: Method } | undefined
+  /** Whether anybody traces. */
+  #isWatching = false
   readonly #sending: Spanning["sending"]
   readonly #baggage: ReadonlyArray<string>
   readonly #votes = new OpenVotes()
@@ -99,7 +105,16 @@ export class Calls {
     }
     this.#sending = { name: SPANS.send(destination), options: { kind: SpanKind.PRODUCER, attributes } }
     this.#dissents = new Dissents({ group, partition })
-    if (mode.execution === "everywhere") this.#unsampled = new UnsampledCalls({ client, notify })
+    if (mode.execution === "everywhere")
+      this.#unsampled = new UnsampledCalls({
+        client,
+        notify,
+        methodOf: (call) => this.#methodOf(call),
+        spanningOf: (method) => {
+          const tracer = registeredTracer()
+          return tracer && this.#spanning(tracer, method)
+        },
+      })
   }
 
   /**
@@ -107,35 +122,54 @@ export class Calls {
    * first: contexts of thousands of requests lie far apart in memory. One after the other they took about a microsecond each (a CPU profile of 4,096 callers);
    * side by side, a quarter of that, with all else that is done here.
    */
-  begin(calls: ReadonlyArray<MadeCall>, nowMs: number): ReadonlyArray<WatchedCall | undefined> {
+  begin(calls: ReadonlyArray<MadeCall>): void {
     const tracer = registeredTracer()
-    if (tracer === undefined && !isJoining()) return NONE
+    if (tracer === undefined && !isJoining()) return
+    this.#isWatching = true
     const spans = calls.map(({ parent }) => trace.getSpan(parent))
     const above = spans.map((span) => span?.spanContext())
-    return calls.map((made, i) => {
-      if (tracer === undefined) return this.#passOn(made, spans[i])
-      return this.#begin(tracer, made, { above: above[i], nowMs })
-    })
+    for (const [i, made] of calls.entries()) {
+      if (tracer === undefined) made.span = this.#passOn(made, spans[i])
+      // sampling is decided once, at the root
+      else if (isUnsampled(above[i])) made.above = above[i]
+      else this.#begin(tracer, made)
+    }
   }
 
-  #begin(
-    tracer: Tracer,
-    { call: { definition, member }, parent }: MadeCall,
-    { above, nowMs }: { readonly above: SpanContext | undefined; readonly nowMs: number },
-  ): WatchedCall | undefined {
-    const method = this.#methodOf(definition.type, member)
-    // sampling is decided once, at the root
-    if (above !== undefined && (above.traceFlags & TraceFlags.SAMPLED) === 0)
-      return this.#overlook({ tracer, method, above, nowMs })
+  #begin(tracer: Tracer, made: MadeCall): void {
+    const { call, parent } = made
+    const method = this.#methodOf(call)
     const span = tracer.startSpan(method.name, method.options, parent)
-    if (!span.isRecording()) return this.#overlook({ tracer, method, above: span.spanContext(), nowMs })
+    if (!span.isRecording()) {
+      made.above = span.spanContext()
+      return
+    }
     const spanning = this.#spanning(tracer, method)
     const baggage = baggageText(parent, this.#baggage)
-    return new CallSpan(
+    made.span = new CallSpan(
       spanning,
       { call: span, within: trace.setSpan(parent, span), baggage },
       this.#dissents,
     )
+  }
+
+  /** These calls are handed to the log, or to the primary; perhaps once more. */
+  sent(calls: ReadonlyArray<WaitingCall | undefined>, nowMs: number): void {
+    if (!this.#isWatching) return
+    for (const waiting of calls) waiting?.span?.sent()
+    this.#unsampled?.sent(calls, nowMs)
+  }
+
+  /** These calls were decided together. */
+  settled(settled: SettledCalls<WaitingCall>, nowMs: number): void {
+    if (!this.#isWatching) return
+    const { calls, outcomes, seq, decision } = settled
+    for (let index = 0; index < calls.length; index++) {
+      const [span, outcome] = [calls[index]?.span, outcomes[index]]
+      if (span === undefined || outcome === undefined) continue
+      span.settled({ outcome, seq, index, ...(decision !== undefined && { decision }) })
+    }
+    this.#unsampled?.settled(settled, nowMs)
   }
 
   /** Where no SDK says anything of the call here: the span that it is made in travels, if another tracer has made it, and sampled it. */
@@ -169,23 +203,14 @@ export class Calls {
     this.#votes.close()
   }
 
-  #overlook(call: {
-    readonly tracer: Tracer
-    readonly method: Method
-    readonly above: SpanContext
-    readonly nowMs: number
-  }): UnsampledCall | undefined {
-    const { tracer, method, above, nowMs } = call
-    return this.#unsampled && new UnsampledCall(this.#unsampled, this.#spanning(tracer, method), above, nowMs)
-  }
-
   #spanning(tracer: Tracer, method: Method): Spanning {
     if (method.spanning?.tracer !== tracer)
       method.spanning = { tracer, method, sending: this.#sending, votes: this.#votes }
     return method.spanning
   }
 
-  #methodOf(type: string, member: Member): Method {
+  #methodOf({ definition: { type }, member }: Call): Method {
+    if (this.#method?.of === member) return this.#method.method
     let method = this.#methods.get(member)
     if (method === undefined) {
       const name = SPANS.call(type, member.name)
@@ -201,6 +226,16 @@ export class Calls {
       }
       this.#methods.set(member, method)
     }
+    this.#method = { of: member, method }
     return method
   }
+}
+
+/** A call that is traced, or was overlooked. */
+interface WaitingCall extends OverlookedCall {
+  readonly span: WatchedCall | undefined
+}
+
+function isUnsampled(context: SpanContext | undefined): boolean {
+  return context !== undefined && (context.traceFlags & TraceFlags.SAMPLED) === 0
 }

@@ -1,3 +1,4 @@
+import type { Call } from "@lockstep/actor"
 import type { ClientId, Outcome } from "@lockstep/core"
 import type { Decision, LateVote } from "@lockstep/replication"
 import {
@@ -9,7 +10,7 @@ import {
   trace,
   TraceFlags,
 } from "@opentelemetry/api"
-import { attributesOf, sayOutcome, type Settled, type Spanning } from "./call-span.ts"
+import { attributesOf, type Method, sayOutcome, type Spanning } from "./call-span.ts"
 import { wallMs } from "./clock.ts"
 import { ATTRIBUTES } from "./names.ts"
 import { encodeNotice, NOTICE_CALLS_MAX, type NoticedCall } from "./notice.ts"
@@ -25,55 +26,37 @@ export const KEPT_OF_BATCH_MAX = NOTICE_CALLS_MAX
 /** Calls that are told of in a second because of dissents, at most. */
 export const KEPT_PER_SECOND = 64
 
-/** One call that nobody wanted to see when it was made: what is needed to tell of it afterwards. Times are those of `performance.now()`. */
-export class UnsampledCall {
-  /** Nothing travels with it. */
-  readonly travels = undefined
-  /** What happens to it belongs nowhere. */
-  readonly context = undefined
-  readonly spanning: Spanning
-  /** The span that it was made in, or that would have been its own: it is of the trace in any case. */
-  readonly above: SpanContext
-  readonly startMs: number
-  readonly #calls: UnsampledCalls
-  sentMs = 0
-  settledMs = 0
-  index = 0
-  outcome: Outcome | undefined
-  /** In which it was told of. */
-  kept: Context | undefined
-
-  constructor(calls: UnsampledCalls, spanning: Spanning, above: SpanContext, startMs: number) {
-    this.#calls = calls
-    this.spanning = spanning
-    this.above = above
-    this.startMs = startMs
-  }
-
-  sent(nowMs: number): void {
-    if (this.sentMs === 0) this.sentMs = nowMs
-  }
-
-  settled({ outcome, seq, decision, index = 0 }: Settled, nowMs: number): void {
-    if (decision === undefined) return
-    this.settledMs = nowMs
-    this.index = index
-    // of what was returned nothing is said
-    if (outcome._tag !== "Returned") this.outcome = outcome
-    this.#calls.settled(this, seq, decision)
-  }
-
-  failed(): void {
-    // there was no decision that somebody could dissent from
-  }
+/** Calls that were decided together, when each was made, and what those are made in that were not sampled. */
+export interface SettledCalls<Waiting extends OverlookedCall = OverlookedCall> {
+  readonly calls: ReadonlyArray<Waiting | undefined>
+  readonly outcomes: ReadonlyArray<Outcome>
+  readonly seq: number
+  readonly decision?: Decision
 }
 
-/** What was decided at one position about calls that were not sampled. */
+export interface OverlookedCall {
+  readonly call: Call
+  readonly sinceMs: number | undefined
+  /** Where it was not sampled: the span that it was made in, or that would have been its own. It is of the trace in any case. */
+  readonly above: SpanContext | undefined
+}
+
+/**
+ * What was decided at one position about calls that were not sampled: what is needed to tell of them afterwards, by index. Nothing else of a call is
+ * kept, nor an object for each: thousands of them are remembered, and hardly one is ever told of. Times are those of `performance.now()`.
+ */
 interface Batch {
-  readonly calls: Array<UnsampledCall>
+  readonly above: Array<SpanContext | undefined>
+  readonly method: Array<Method | undefined>
+  readonly startMs: Array<number>
+  readonly sentMs: number
+  readonly settledMs: number
+  /** Of what was returned nothing is said. */
+  readonly outcomes: ReadonlyMap<number, Outcome>
   readonly decision: Decision
   readonly late: Array<LateVote>
-  kept: number
+  /** In what those were told of that were, by index. */
+  readonly kept: Map<number, Context>
 }
 
 /**
@@ -83,20 +66,56 @@ interface Batch {
 export class UnsampledCalls {
   readonly #client: ClientId
   readonly #notify: (notice: Uint8Array) => void
+  readonly #methodOf: (call: Call) => Method
+  readonly #spanningOf: (method: Method) => Spanning | undefined
+  /** When calls were sent that wait, by those who wait for them together. */
+  readonly #sentMs = new WeakMap<object, number>()
   readonly #batches = new Map<number, Batch>()
   readonly #rate = new Rate(KEPT_PER_SECOND)
   #size = 0
 
-  constructor(of: { readonly client: ClientId; readonly notify: (notice: Uint8Array) => void }) {
+  constructor(of: {
+    readonly client: ClientId
+    readonly notify: (notice: Uint8Array) => void
+    readonly methodOf: (call: Call) => Method
+    /** What spans are made with; undefined where nobody traces any more. */
+    readonly spanningOf: (method: Method) => Spanning | undefined
+  }) {
     this.#client = of.client
     this.#notify = of.notify
+    this.#methodOf = of.methodOf
+    this.#spanningOf = of.spanningOf
   }
 
-  settled(call: UnsampledCall, seq: number, decision: Decision): void {
-    let batch = this.#batches.get(seq)
-    if (batch === undefined) this.#batches.set(seq, (batch = { calls: [], decision, late: [], kept: 0 }))
-    batch.calls.push(call)
-    if (++this.#size > UNSAMPLED_MAX) this.#forgetOldest(seq)
+  /** These calls are handed to the log; perhaps once more. */
+  sent(calls: ReadonlyArray<OverlookedCall | undefined>, nowMs: number): void {
+    if (!this.#sentMs.has(calls)) this.#sentMs.set(calls, nowMs)
+  }
+
+  settled({ calls, outcomes, seq, decision }: SettledCalls, nowMs: number): void {
+    if (decision === undefined || !calls.some(isOverlooked)) return
+    const [above, method, startMs]: [Batch["above"], Batch["method"], Batch["startMs"]] = [[], [], []]
+    const unusual = new Map<number, Outcome>()
+    for (let index = 0; index < calls.length; index++) {
+      const [waiting, outcome] = [calls[index], outcomes[index]]
+      above.push(waiting?.above)
+      startMs.push(waiting?.sinceMs ?? nowMs)
+      method.push(waiting && this.#methodOf(waiting.call))
+      if (outcome !== undefined && outcome._tag !== "Returned") unusual.set(index, outcome)
+    }
+    const sentMs = this.#sentMs.get(calls) ?? nowMs
+    const times = { startMs, sentMs, settledMs: nowMs }
+    this.#batches.set(seq, {
+      above,
+      method,
+      ...times,
+      outcomes: unusual,
+      decision,
+      late: [],
+      kept: new Map(),
+    })
+    this.#size += calls.length
+    if (this.#size > UNSAMPLED_MAX) this.#forgetOldest(seq)
   }
 
   late(vote: LateVote): void {
@@ -108,69 +127,82 @@ export class UnsampledCalls {
     const batch = this.#batches.get(seq)
     if (batch === undefined) return undefined
     const indices = new Set(differing())
-    const concerned = batch.calls.filter(({ index }) => indices.size === 0 || indices.has(index))
     const calls: Array<NoticedCall> = []
-    for (const call of concerned) {
-      if (call.kept !== undefined) continue
-      if (batch.kept >= KEPT_OF_BATCH_MAX || !isSpanContextValid(call.above) || !this.#rate.take()) break
-      const sent = tellOf(call, seq, batch)
-      if (sent === undefined) break
-      batch.kept++
-      const { type, member } = call.spanning.method
-      calls.push({ index: call.index, type, member, trace: sent })
+    let known: Context | undefined
+    for (const [index, above] of batch.above.entries()) {
+      if (above === undefined || (indices.size > 0 && !indices.has(index))) continue
+      if (!batch.kept.has(index)) {
+        if (batch.kept.size >= KEPT_OF_BATCH_MAX || !isSpanContextValid(above) || !this.#rate.take()) break
+        const trace = this.#tellOf(index, above, { seq, batch })
+        if (trace === undefined) break
+        const { type, member } = batch.method[index] as Method // there is one for each call that was not sampled
+        calls.push({ index, type, member, trace })
+      }
+      known ??= batch.kept.get(index)
     }
     if (calls.length > 0) this.#notify(encodeNotice({ client: this.#client, seq, calls }))
-    return concerned.find(({ kept }) => kept !== undefined)?.kept
+    return known
   }
 
   /** But for the one that is still settled. */
   #forgetOldest(current: number): void {
-    for (const [seq, { calls }] of this.#batches) {
+    for (const [seq, { above }] of this.#batches) {
+      if (this.#size <= UNSAMPLED_MAX) return
       if (seq === current) continue
       this.#batches.delete(seq)
-      this.#size -= calls.length
-      return
+      this.#size -= above.length
     }
+  }
+
+  /** The spans of a call that is over. Yields the trace of what was sent, as it would have travelled; undefined where nobody records it even now. */
+  #tellOf(
+    index: number,
+    above: SpanContext,
+    { seq, batch }: { readonly seq: number; readonly batch: Batch },
+  ): string | undefined {
+    const { decision, late, sentMs, settledMs } = batch
+    const outcome = batch.outcomes.get(index)
+    const spanning = this.#spanningOf(batch.method[index] as Method) // there is one for each call that was not sampled
+    if (spanning === undefined) return undefined
+    const { tracer, method, sending, votes } = spanning
+    // whoever samples by the parent follows it now
+    const sampled = { ...above, traceFlags: above.traceFlags | TraceFlags.SAMPLED, isRemote: true }
+    const parent = trace.setSpanContext(ROOT_CONTEXT, sampled)
+    const startTime = wallMs(batch.startMs[index] ?? sentMs)
+    const endTime = wallMs(settledMs)
+    const span = tracer.startSpan(method.name, { ...method.options, startTime }, parent)
+    if (!span.isRecording()) return undefined
+    span.setAttributes(method.about)
+    const within = trace.setSpan(parent, span)
+    const send = tracer.startSpan(sending.name, { ...sending.options, startTime }, within)
+    send.end(wallMs(sentMs))
+    const known = withLate(decision, late)
+    const voting = {
+      kind: SpanKind.INTERNAL,
+      startTime: wallMs(decision.firstVoteMs),
+      attributes: attributesOf(known),
+    }
+    const vote = new OpenVote({
+      span: tracer.startSpan(method.vote, voting, within),
+      seq,
+      index,
+      decision,
+      endTime,
+      linksTo: "what is told afterwards",
+    })
+    for (const one of late) vote.late(one)
+    votes.add(vote)
+    span.setAttribute(ATTRIBUTES.logSeq, seq)
+    span.setAttributes(attributesOf(known))
+    if (outcome !== undefined) sayOutcome(span, outcome)
+    span.end(endTime)
+    batch.kept.set(index, within)
+    return traceOf(send)
   }
 }
 
-/** The spans of a call that is over. Yields the trace of what was sent, as it would have travelled; undefined where nobody records it even now. */
-function tellOf(call: UnsampledCall, seq: number, { decision, late }: Batch): string | undefined {
-  const { spanning, above, startMs, sentMs, settledMs, index, outcome } = call
-  const { tracer, method, sending, votes } = spanning
-  // whoever samples by the parent follows it now
-  const sampled = { ...above, traceFlags: above.traceFlags | TraceFlags.SAMPLED, isRemote: true }
-  const parent = trace.setSpanContext(ROOT_CONTEXT, sampled)
-  const startTime = wallMs(startMs)
-  const endTime = wallMs(settledMs)
-  const span = tracer.startSpan(method.name, { ...method.options, startTime }, parent)
-  if (!span.isRecording()) return undefined
-  span.setAttributes(method.about)
-  const within = trace.setSpan(parent, span)
-  const send = tracer.startSpan(sending.name, { ...sending.options, startTime }, within)
-  send.end(wallMs(sentMs))
-  const known = withLate(decision, late)
-  const voting = {
-    kind: SpanKind.INTERNAL,
-    startTime: wallMs(decision.firstVoteMs),
-    attributes: attributesOf(known),
-  }
-  const vote = new OpenVote({
-    span: tracer.startSpan(method.vote, voting, within),
-    seq,
-    index,
-    decision,
-    endTime,
-    linksTo: "what is told afterwards",
-  })
-  for (const one of late) vote.late(one)
-  votes.add(vote)
-  span.setAttribute(ATTRIBUTES.logSeq, seq)
-  span.setAttributes(attributesOf(known))
-  if (outcome !== undefined) sayOutcome(span, outcome)
-  span.end(endTime)
-  call.kept = within
-  return traceOf(send)
+function isOverlooked(waiting: OverlookedCall | undefined): boolean {
+  return waiting?.above !== undefined
 }
 
 /** The decision, with the votes that have come since. */
