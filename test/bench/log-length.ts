@@ -171,8 +171,9 @@ class LongLog implements AsyncDisposable {
       whole.push(await this.#recovery("first entry"))
       if (this.#hasCheckpoint) kept.push(await this.#recovery("own checkpoint"))
       process.stderr.write(".")
+      // a longer log may be read once only
+      if (round === 0) this.#msPerEntry = (performance.now() - startMs) / length
     }
-    this.#msPerEntry = (performance.now() - startMs) / length
     const { bytes: logBytes } = await this.#group.log()
     return {
       name: nameOf(this.#kind, length),
