@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { jetstreamManager } from "@nats-io/jetstream"
+import { CLIENT_LIMITS } from "@lockstep/replication"
 import { connect, createInbox, type NatsConnection } from "@nats-io/transport-node"
 import { endWithUs } from "lockstep/develop"
 import type { Contender } from "./contender.ts"
 
 const PROGRAM = new URL("floor-replica.ts", import.meta.url).pathname
-const BATCH_COMMANDS_MAX = 512
+/** As many as Lockstep packs by default. */
+const BATCH_COMMANDS_MAX = CLIENT_LIMITS.batchCommandsMax
 
 /** The stream that it publishes to. */
 export const FLOOR_STREAM = "FLOOR"

@@ -107,7 +107,9 @@ export class Execution {
     writer.reset()
     const nowMs = Number(this.#past.timeNs / 1_000_000n)
     const targets = batch.methods.map(({ type, member }) => this.#actors.find(type, member))
-    const log = this.#log
+    const { client: caller, session, number } = batch
+    // one for all of them: nobody looks at it once a command has ended
+    const position = { log: this.#log, seq: this.#past.seq, index: 0, nowMs, caller, session, number }
     observer?.batchBegins?.(this.#past.seq, nowMs)
     let spans: Map<number, string> | undefined
     for (let index = 0; index < batch.commands.length; index++) {
@@ -121,9 +123,8 @@ export class Execution {
         writeRefused(writer, target, detail)
         continue
       }
-      const { client: caller, session, number } = batch
-      const { seq } = this.#past
-      const position: Position = { log, seq, index, nowMs, caller, session, number: number + index }
+      position.index = index
+      position.number = batch.number + index
       const trace = observer && batch.traces[command.trace]
       const { definition, member } = target
       const lap = stopwatch?.start()

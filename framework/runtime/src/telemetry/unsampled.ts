@@ -133,10 +133,10 @@ export class UnsampledCalls {
       if (above === undefined || (indices.size > 0 && !indices.has(index))) continue
       if (!batch.kept.has(index)) {
         if (batch.kept.size >= KEPT_OF_BATCH_MAX || !isSpanContextValid(above) || !this.#rate.take()) break
-        const trace = this.#tellOf(index, above, { seq, batch })
-        if (trace === undefined) break
+        const told = this.#tellOf(index, above, { seq, batch })
+        if (told === undefined) break
         const { type, member } = batch.method[index] as Method // there is one for each call that was not sampled
-        calls.push({ index, type, member, trace })
+        calls.push({ index, type, member, trace: told })
       }
       known ??= batch.kept.get(index)
     }
