@@ -30,8 +30,8 @@ export class CheckpointStore implements Shelf, Library {
   #prepared: Statements | undefined
   readonly #logId: string
   readonly #rows: RowSize
-  /** What each checkpoint since the oldest changed, so that old versions are found when it goes. */
-  #changed = new Map<number, ReadonlyArray<string>>()
+  /** What each checkpoint since the oldest changed, in the order of the file, so that old versions are found when it goes. */
+  #changed = new Map<number, ReadonlyArray<Change>>()
 
   /** Opens the store of a partition under `directory`, which is made if it is not there. */
   constructor(
@@ -112,13 +112,15 @@ export class CheckpointStore implements Shelf, Library {
   write(changes: CheckpointChanges, floor = 0): void {
     const { seq, header, rows, buckets } = changes
     const { setRow, setBucket, setCheckpoint } = this.#statements
+    const placed = inPlace(rows)
+    const changed = placed.map(([bucket, id, bytes]) => ({ bucket, id, isGone: bytes === undefined }))
     this.#transaction(() => {
-      for (const [bucket, id, bytes] of inPlace(rows)) setRow.run(bucket, id, seq, bytes ?? null)
+      for (const [bucket, id, bytes] of placed) setRow.run(bucket, id, seq, bytes ?? null)
       for (const [bucket, digest] of buckets) setBucket.run(bucket, seq, digest)
       setCheckpoint.run(seq, this.#logId, header)
-      this.#prune(floor)
+      this.#prune(floor, [...this.#changed, [seq, changed]])
     })
-    this.#changed.set(seq, [...rows.keys()])
+    this.#changed.set(seq, changed)
     const oldest = this.#oldest
     for (const old of this.#changed.keys()) if (old <= oldest) this.#changed.delete(old)
   }
@@ -208,18 +210,20 @@ export class CheckpointStore implements Shelf, Library {
   }
 
   /** Removes what only checkpoints before the last one at or below `floor` need. */
-  #prune(floor: number): void {
-    const { base, oldVersions, goneRow, oldDigests, oldCheckpoints } = this.#statements
+  #prune(
+    floor: number,
+    changed: ReadonlyArray<readonly [seq: number, changes: ReadonlyArray<Change>]>,
+  ): void {
+    const { base, olderVersions, goneRow, oldDigests, oldCheckpoints } = this.#statements
     const { seq } = base.get(floor) as { readonly seq: number | null } // one row
     const oldest = this.#oldest
     if (seq === null || seq === oldest) return
     const buckets = new Set<number>()
-    for (const [at, ids] of this.#changed) {
+    for (const [at, changes] of changed) {
       if (at <= oldest || at > seq) continue
-      for (const id of ids) {
-        const bucket = placeOf(id)
-        oldVersions.run(bucket, id, bucket, id, seq)
-        goneRow.run(bucket, id, seq)
+      for (const { bucket, id, isGone } of changes) {
+        olderVersions.run(bucket, id, at)
+        if (isGone) goneRow.run(bucket, id, at)
         buckets.add(bucket)
       }
     }
@@ -229,12 +233,17 @@ export class CheckpointStore implements Shelf, Library {
 
   /** After a start it is found out again what changed since the oldest checkpoint. */
   #findChanges(): void {
-    const changed = new Map<number, Array<string>>()
-    for (const row of this.#database.prepare("SELECT seq, id FROM row WHERE seq > ?").iterate(this.#oldest)) {
-      const { seq, id } = row as { readonly seq: number; readonly id: string } // by the schema below
-      const ids = changed.get(seq)
-      if (ids === undefined) changed.set(seq, [id])
-      else ids.push(id)
+    const changed = new Map<number, Array<Change>>()
+    for (const row of this.#database
+      .prepare(
+        "SELECT bucket, id, seq, bytes IS NULL AS gone FROM row WHERE seq > ? ORDER BY bucket, id, seq",
+      )
+      .iterate(this.#oldest)) {
+      const { seq, bucket, id, gone } = row as unknown as ChangeRow // by the schema below
+      const change = { bucket, id, isGone: gone === 1 }
+      const changes = changed.get(seq)
+      if (changes === undefined) changed.set(seq, [change])
+      else changes.push(change)
     }
     this.#changed = changed
   }
@@ -267,7 +276,7 @@ class Statements {
   readonly setBucket: StatementSync
   readonly setCheckpoint: StatementSync
   readonly stage: StatementSync
-  readonly oldVersions: StatementSync
+  readonly olderVersions: StatementSync
   readonly goneRow: StatementSync
   readonly oldDigests: StatementSync
   readonly oldCheckpoints: StatementSync
@@ -285,10 +294,7 @@ class Statements {
     this.setBucket = prepare("INSERT OR REPLACE INTO bucket (bucket, seq, digest) VALUES (?, ?, ?)")
     this.setCheckpoint = prepare("INSERT OR REPLACE INTO checkpoint (seq, log, header) VALUES (?, ?, ?)")
     this.stage = prepare("INSERT OR REPLACE INTO staged (digest, id, bytes) VALUES (?, ?, ?)")
-    this.oldVersions = prepare(
-      `DELETE FROM row WHERE bucket = ? AND id = ?
-       AND seq < (SELECT max(seq) FROM row WHERE bucket = ? AND id = ? AND seq <= ?)`,
-    )
+    this.olderVersions = prepare("DELETE FROM row WHERE bucket = ? AND id = ? AND seq < ?")
     this.goneRow = prepare("DELETE FROM row WHERE bucket = ? AND id = ? AND seq <= ? AND bytes IS NULL")
     this.oldDigests = prepare(
       `DELETE FROM bucket WHERE bucket = ?
@@ -335,6 +341,18 @@ interface HeaderRow {
 interface VersionRow {
   readonly id: string
   readonly bytes: Uint8Array | null
+}
+
+/** A row that a checkpoint left as it was not before. */
+interface Change {
+  readonly bucket: number
+  readonly id: string
+  readonly isGone: boolean
+}
+
+interface ChangeRow extends Pick<Change, "bucket" | "id"> {
+  readonly seq: number
+  readonly gone: number
 }
 
 const EMPTY_BUCKET = bucketDigest(new Map())

@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { bucketDigest, bucketOf, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { CheckpointChanges } from "@lockstep/replication"
+import fc from "fast-check"
 import { afterAll, describe, expect, it } from "vitest"
 import { CheckpointStore } from "../src/store.ts"
 
@@ -47,6 +49,21 @@ function all(store: CheckpointStore, seq: number): Readonly<Record<string, strin
   for (const name of ids)
     for (const [id, bytes] of store.bucket(seq, bucketOf(name))) rows.set(id, Buffer.from(bytes).toString())
   return Object.fromEntries(rows)
+}
+
+/** The versions of rows in a file, and the bytes in them. */
+function rowsIn(of: { readonly partition: number }) {
+  const database = new DatabaseSync(join(folder, `g-${of.partition}-r0.sqlite`), { readOnly: true })
+  const sql = "SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes FROM row"
+  const found = { ...database.prepare(sql).get() }
+  database.close()
+  return found
+}
+
+/** What is there after these changes. */
+function stateOf(written: ReadonlyArray<Readonly<Record<string, string | undefined>>>) {
+  const entries = written.flatMap((rows) => Object.entries(rows))
+  return Object.fromEntries([...new Map(entries)].filter(([, text]) => text !== undefined))
 }
 
 describe("a store of checkpoints", () => {
@@ -149,6 +166,44 @@ describe("a store of checkpoints", () => {
     const other = new CheckpointStore(folder, { ...of, logId: "new log" })
     expect(other.load()).toBeUndefined()
     other.close()
+  })
+
+  it("holds what its checkpoints need and nothing else, whatever is written, let go and opened again", () => {
+    const row = fc.option(fc.stringMatching(/^[a-z]{1,9}$/), { nil: undefined })
+    const step = fc.record({
+      rows: fc.dictionary(fc.constantFrom(...ids), row, { minKeys: 1 }),
+      // how far behind the checkpoint that is written the floor is
+      behind: fc.nat(6),
+      isOpenedAgain: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 15 }), (steps) => {
+        const of = place()
+        let store = new CheckpointStore(folder, of)
+        const written: Array<Readonly<Record<string, string | undefined>>> = [{ a: "1", b: "2", c: "3" }]
+        store.write(changes(1, written[0] ?? {}))
+        let floor = 0
+        for (const { rows, behind, isOpenedAgain } of steps) {
+          const seq = written.push(rows)
+          floor = Math.max(floor, seq - behind)
+          store.write(changes(seq, rows), floor)
+          if (isOpenedAgain) {
+            store.close()
+            store = new CheckpointStore(folder, of)
+            store.load()
+          }
+          const oldest = Math.max(1, floor)
+          for (let at = oldest; at <= seq; at++) expect(all(store, at)).toEqual(stateOf(written.slice(0, at)))
+          expect(store.manifest(oldest - 1)).toBeUndefined()
+          const versions = [stateOf(written.slice(0, oldest)), ...written.slice(oldest)].flatMap(
+            Object.values,
+          )
+          expect(rowsIn(of)).toEqual({ count: versions.length, bytes: versions.join("").length })
+        }
+        store.close()
+      }),
+      { numRuns: 40 },
+    )
   })
 
   it("says so when its file is not a database any more", () => {
