@@ -121,7 +121,7 @@ export class Actors {
         if (state instanceof Unsupported) resident.actor = new Frozen(state.message)
         const bytes = rowBytes(definition.version, state)
         rows.push({ type, key, bytes })
-        this.#passivation?.residents.kept(type, key, bytes.length, seq)
+        this.#passivation?.residents.kept(resident, bytes.length, seq)
       }
       touched.length = 0
     }
@@ -130,10 +130,9 @@ export class Actors {
 
   /** The shelf holds what was taken at this position: actors that no command has run on since may leave memory. */
   shelved(seq: number): void {
-    this.#passivation?.residents.evict(seq, (type, key) => {
-      const residents = this.#residents.get(type)
-      if (residents?.get(key)?.isTouched === true) return false // the next checkpoint holds it
-      residents?.delete(key)
+    this.#passivation?.residents.evict(seq, (resident) => {
+      if (resident.isTouched) return false // the next checkpoint holds it
+      resident.home.delete(resident.key)
       return true
     })
   }
@@ -342,7 +341,7 @@ export class Actors {
         "QueryChangedState",
         `${target.member.name} is a query, and changed the actor: make it a command`,
       )
-    const twin = new Resident(resident.key, revive(target.definition, before))
+    const twin = new Resident(resident.home, resident.key, revive(target.definition, before))
     const again = readArguments(target.member, command.readArgs()) as Array<unknown> // they were readable a moment ago
     const uncaught = this.#uncaught.length
     writer.truncate(start)
@@ -372,7 +371,7 @@ function detach({ definition }: Target, resident: Resident): void {
 }
 
 function add(residents: Map<string, Resident>, key: string, actor: object): Resident {
-  const resident = new Resident(key, actor)
+  const resident = new Resident(residents, key, actor)
   residents.set(resident.key, resident)
   return resident
 }

@@ -1,5 +1,7 @@
-/** What an actor in memory takes beside its state, about: an object, its place in two maps, its key. */
-const OVERHEAD_BYTES = 512
+import type { Resident } from "./resident.ts"
+
+/** What an actor in memory takes beside its state, about: objects, its place in a map and in here, its key. */
+export const OVERHEAD_BYTES = 320
 
 /**
  * Which actors are in memory although they are on the shelf too, in the order in which a checkpoint last held them, and how large
@@ -7,7 +9,7 @@ const OVERHEAD_BYTES = 512
  */
 export class Residents {
   readonly #bytesMax: number
-  readonly #residents = new Map<string, Kept>()
+  readonly #kept = new Set<Resident>()
   #bytes = 0
 
   constructor(bytesMax: number) {
@@ -15,31 +17,23 @@ export class Residents {
   }
 
   /** The checkpoint at this position holds this actor, with so many bytes. */
-  kept(type: string, key: string, bytes: number, seq: number): void {
-    const id = `${type}\0${key}`
-    this.#forget(id)
-    this.#residents.set(id, { type, key, seq, bytes: bytes + OVERHEAD_BYTES })
-    this.#bytes += bytes + OVERHEAD_BYTES
+  kept(resident: Resident, bytes: number, seq: number): void {
+    this.#forget(resident)
+    resident.keptBytes = bytes + OVERHEAD_BYTES
+    resident.keptSeq = seq
+    this.#kept.add(resident)
+    this.#bytes += resident.keptBytes
   }
 
   /** Makes room: lets go of actors that the checkpoint at this position, or an earlier one, holds. `leave` says whether one may go. */
-  evict(seq: number, leave: (type: string, key: string) => boolean): void {
-    for (const [id, resident] of this.#residents) {
-      if (this.#bytes <= this.#bytesMax || resident.seq > seq) return
-      if (leave(resident.type, resident.key)) this.#forget(id)
+  evict(seq: number, leave: (resident: Resident) => boolean): void {
+    for (const resident of this.#kept) {
+      if (this.#bytes <= this.#bytesMax || resident.keptSeq > seq) return
+      if (leave(resident)) this.#forget(resident)
     }
   }
 
-  #forget(id: string): void {
-    this.#bytes -= this.#residents.get(id)?.bytes ?? 0
-    this.#residents.delete(id)
+  #forget(resident: Resident): void {
+    if (this.#kept.delete(resident)) this.#bytes -= resident.keptBytes
   }
-}
-
-interface Kept {
-  readonly type: string
-  readonly key: string
-  readonly bytes: number
-  /** The last checkpoint that held it. */
-  readonly seq: number
 }

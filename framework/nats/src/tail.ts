@@ -30,6 +30,8 @@ export interface Tail {
 /** Without an entry or a heartbeat for this long, the consumer is taken for dead, milliseconds. */
 export const SILENCE_MS_MAX = 1250
 const HEARTBEAT_MS = 500
+/** How often it is looked whether there was one. */
+const WATCH_MS = HEARTBEAT_MS / 2
 const RETRY_MS = 100
 const BATCH_ENTRIES_MAX = 1024
 
@@ -62,6 +64,7 @@ class PushTail implements Tail {
   #arrived = 0
   #pending = 0
   #heardAtMs = performance.now()
+  #watchedAtMs = performance.now()
   #batch: Array<Entry> = []
   /** The last entry that was in the log at the attachment. */
   #lastSeq = 0
@@ -75,10 +78,7 @@ class PushTail implements Tail {
     this.#handlers = handlers
     this.#patience = new Patience(() => connection.leave())
     this.#stopWatching = connection.onReconnect(() => this.reattach())
-    this.#watchdog = setInterval(() => {
-      if (this.#consumer !== undefined && performance.now() - this.#heardAtMs > SILENCE_MS_MAX)
-        this.reattach()
-    }, HEARTBEAT_MS / 2)
+    this.#watchdog = setInterval(() => this.#watch(performance.now()), WATCH_MS)
     this.reattach()
   }
 
@@ -99,6 +99,14 @@ class PushTail implements Tail {
     clearInterval(this.#watchdog)
     this.#stopWatching()
     this.#detach()
+  }
+
+  /** Looks whether the consumer is silent. What this process did not listen to, because it was busy, is no silence. */
+  #watch(nowMs: number): void {
+    const lateMs = nowMs - this.#watchedAtMs - WATCH_MS
+    this.#watchedAtMs = nowMs
+    if (lateMs > WATCH_MS) this.#heardAtMs += lateMs
+    if (this.#consumer !== undefined && nowMs - this.#heardAtMs > SILENCE_MS_MAX) this.reattach()
   }
 
   async #attach(attempt: number): Promise<void> {

@@ -7,6 +7,7 @@ import {
   openAppender,
   openConnection,
   openTail,
+  SILENCE_MS_MAX,
   type Server,
   startServer,
   type TailHandlers,
@@ -156,6 +157,25 @@ describe("a partition's log", () => {
     await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2])
     reader.tail.close()
   }, 20_000)
+
+  it("is not taken for silent by a process that was busy itself", async () => {
+    await using world = await fixture()
+    const append = appending(world.connection)
+    const { attached, seqs, tail } = following(world.connection)
+    await append("one")
+    await expect.poll(seqs).toEqual([1])
+    // such as one that writes a large checkpoint, when an entry has arrived
+    world.connection.subscribe("busy", () => {
+      const until = performance.now() + SILENCE_MS_MAX + 500
+      while (performance.now() < until);
+    })
+    world.connection.publish("busy", Buffer.of())
+    await append("two")
+    await expect.poll(seqs).toEqual([1, 2])
+    await sleep(SILENCE_MS_MAX / 2)
+    expect(attached).toHaveLength(1)
+    tail.close()
+  })
 
   it("is followed on after its server was paused", async () => {
     await using f = await fixture()
