@@ -8,7 +8,7 @@ import { LogServers } from "./log-servers.ts"
 import { median, spread } from "./measure.ts"
 import type { Scale } from "./scale.ts"
 import { callSteadily, type Noticed, noticed } from "./steady.ts"
-import { count, milliseconds, plusMinus, type Row, type Table } from "./table.ts"
+import { count, milliseconds, plusMinus, ratio, type Row, type Table } from "./table.ts"
 
 const PER_SECOND = 500
 const KEYS = Array.from({ length: 100 }, (_, i) => `key-${i}`)
@@ -32,13 +32,14 @@ export async function measureFaults(scale: Scale): Promise<Table> {
       calls: `${count(PER_SECOND)} a second from one client over ${count(KEYS.length)} keys, deadline ${count(DEADLINE_MS)} ms, whatever became of those before`,
       group: "f = 1: three replica processes with a folder each",
       log: "one nats-server with one copy; where its leader is killed, three with a copy each; sync always",
-      rounds: `${rounds}, of ${count(times.aroundMs)} ms before; ${count(times.wrongMs)} ms wrong, and until all is as before; ${count(times.aroundMs)} ms after`,
+      rounds: `${rounds}, of ${count(times.aroundMs)} ms before; ${count(times.wrongMs)} ms wrong; mended until all is as before; ${count(times.aroundMs)} ms after`,
       "checked at the end":
         "every counter is what was acknowledged of its key, and no more than what failed beside",
     },
     columns: COLUMNS,
     rows,
     notes: [
+      ...FAULTS.flatMap(({ name }) => movedBy(name, rows)),
       "Medians of rounds (spread). Latency counts from when a call was due, so that a stall is in all calls that were due in it;",
       "one that failed counts with the time until it did. A gap is the longest time without an answer. Calls and failed are of all rounds.",
       "A replica that lied is replaced by one with an empty folder, which executes the log from its first entry.",
@@ -76,6 +77,16 @@ const COLUMNS: Table["columns"] = [
   { title: "failed", figure: "failed", format: count },
 ]
 
+/** By how much it moves what is usual. */
+function movedBy(fault: string, rows: ReadonlyArray<Row>): ReadonlyArray<string> {
+  const p50 = (phase: keyof Round) =>
+    rows.find(({ name }) => name === rowName(fault, phase))?.figures["p50Ms"]
+  const [before, wrong] = [p50("before"), p50("wrong")]
+  return before === undefined || wrong === undefined
+    ? []
+    : [`${fault}: p50 ${ratio(wrong / before)} × before`]
+}
+
 interface Times {
   readonly aroundMs: number
   readonly wrongMs: number
@@ -112,7 +123,7 @@ async function measureOn(
   return found.flatMap((of) => PHASES.map((phase) => rowOf(of.fault.name, of.rounds, phase)))
 }
 
-const PHASES = ["before", "during", "after"] as const
+const PHASES = ["before", "wrong", "mended", "after"] as const
 
 type Round = Readonly<Record<(typeof PHASES)[number], Noticed>>
 
@@ -128,13 +139,15 @@ async function strike(fault: Fault, site: Site, audit: Audit, times: Times): Pro
   const wrongMs = performance.now()
   await fault.strike(site, times.wrongMs)
   const rightMs = performance.now()
+  const mendMs = Math.min(wrongMs + times.wrongMs, rightMs)
   await sleep(times.aroundMs)
   const endMs = performance.now()
   over.abort()
   const sent = await calls
   return {
     before: noticed(sent, { fromMs: beforeMs, toMs: wrongMs }),
-    during: noticed(sent, { fromMs: wrongMs, toMs: rightMs }),
+    wrong: noticed(sent, { fromMs: wrongMs, toMs: mendMs }),
+    mended: noticed(sent, { fromMs: mendMs, toMs: rightMs }),
     after: noticed(sent, { fromMs: rightMs, toMs: endMs }),
   }
 }
@@ -146,8 +159,11 @@ function rowName(fault: string, phase: keyof Round): string {
 function rowOf(fault: string, rounds: ReadonlyArray<Round>, phase: keyof Round): Row {
   const of = (figure: keyof Noticed): ReadonlyArray<number> => rounds.map((round) => round[phase][figure])
   const sum = (values: ReadonlyArray<number>): number => values.reduce((total, value) => total + value, 0)
+  const name = rowName(fault, phase)
+  // what is mended at once leaves no time to call
+  if (sum(of("calls")) === 0) return { name, figures: { calls: 0 } }
   return {
-    name: rowName(fault, phase),
+    name,
     figures: {
       p50Ms: median(of("p50Ms")),
       p50Spread: spread(of("p50Ms")),

@@ -128,7 +128,8 @@ export class Calls {
     this.#isWatching = true
     const spans = calls.map(({ parent }) => trace.getSpan(parent))
     const above = spans.map((span) => span?.spanContext())
-    for (const [i, made] of calls.entries()) {
+    for (let i = 0; i < calls.length; i++) {
+      const made = calls[i] as MadeCall // inside the bounds
       if (tracer === undefined) made.span = this.#passOn(made, spans[i])
       // sampling is decided once, at the root
       else if (isUnsampled(above[i])) made.above = above[i]
