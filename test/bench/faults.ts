@@ -39,7 +39,8 @@ export async function measureFaults(scale: Scale): Promise<Table> {
     columns: COLUMNS,
     rows,
     notes: [
-      ...FAULTS.flatMap(({ name }) => movedBy(name, rows)),
+      // while the log is gone nobody is answered
+      ...FAULTS.filter(({ copies }) => copies === 1).flatMap(({ name }) => movedBy(name, rows)),
       "Medians of rounds (spread). Latency counts from when a call was due, so that a stall is in all calls that were due in it;",
       "one that failed counts with the time until it did. A gap is the longest time without an answer. Calls and failed are of all rounds.",
       "A replica that lied is replaced by one with an empty folder, which executes the log from its first entry.",
