@@ -185,8 +185,8 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "batch-reversed",
     bug: "the commands of a batch are executed from the last to the first",
     file: EXECUTION,
-    find: "for (const [index, command] of batch.commands.entries()) {",
-    replace: "for (const [index, command] of [...batch.commands.entries()].reverse()) {",
+    find: "for (let index = 0; index < batch.commands.length; index++) {",
+    replace: "for (let index = batch.commands.length - 1; index >= 0; index--) {",
     seedsMax: 50,
   },
   {

@@ -57,7 +57,8 @@ export class Ballot {
     if (this.#tally.votes.size === 0) this.#firstVoteMs = nowMs
     const result = this.#tally.add(vote.replica, vote.statement, statement.seq)
     if (result !== "counted" && result !== "repeated") return result
-    this.#statements.set(vote.statement, statement)
+    // one object for each text: it may have been read more than once
+    if (!this.#statements.has(vote.statement)) this.#statements.set(vote.statement, statement)
     if (vote.parts > 0) this.#collect(vote)
     if (vote.spans !== undefined) this.#spans.set(vote.replica, vote.spans)
     return result
