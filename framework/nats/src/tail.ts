@@ -105,7 +105,7 @@ class PushTail implements Tail {
   #watch(nowMs: number): void {
     const lateMs = nowMs - this.#watchedAtMs - WATCH_MS
     this.#watchedAtMs = nowMs
-    if (lateMs > WATCH_MS) this.#heardAtMs += lateMs
+    if (lateMs > WATCH_MS) this.#heardAtMs = Math.min(nowMs, this.#heardAtMs + lateMs)
     if (this.#consumer !== undefined && nowMs - this.#heardAtMs > SILENCE_MS_MAX) this.reattach()
   }
 

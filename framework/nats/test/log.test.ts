@@ -79,6 +79,11 @@ function following(connection: Connection, from?: () => number) {
   return { tail, entries, attached, away, pending, seqs: () => entries.map((entry) => entry.seq) }
 }
 
+async function deleteConsumers({ nats }: Connection): Promise<void> {
+  const { consumers } = await jetstreamManager(nats)
+  for await (const consumer of consumers.list("LOG_g_0")) await consumers.delete("LOG_g_0", consumer.name)
+}
+
 /** The connection, on which the deliveries of these positions are lost, once each. */
 function losing(connection: Connection, lost: Set<number>): Connection {
   const { nats } = connection
@@ -177,6 +182,20 @@ describe("a partition's log", () => {
     tail.close()
   })
 
+  it("is found silent as soon as ever, however long the process was busy before", async () => {
+    await using world = await fixture()
+    const { attached, tail } = following(world.connection)
+    await expect.poll(() => attached.length).toBe(1)
+    await sleep(100)
+    // in the turn of a timer: what has arrived meanwhile is heard before the watchdog looks
+    const until = performance.now() + 4 * SILENCE_MS_MAX
+    while (performance.now() < until);
+    await sleep(100)
+    await deleteConsumers(world.connection)
+    await expect.poll(() => attached.length, { timeout: 3 * SILENCE_MS_MAX }).toBe(2)
+    tail.close()
+  }, 20_000)
+
   it("is followed on after its server was paused", async () => {
     await using f = await fixture()
     const reader = following(f.connection)
@@ -205,8 +224,7 @@ describe("a partition's log", () => {
     const reader = following(f.connection)
     await appending(f.connection)("one")
     await expect.poll(reader.seqs).toEqual([1])
-    const { consumers } = await jetstreamManager(f.connection.nats)
-    for await (const consumer of consumers.list("LOG_g_0")) await consumers.delete("LOG_g_0", consumer.name)
+    await deleteConsumers(f.connection)
     await appending(f.connection)("two")
     await expect.poll(reader.seqs, { timeout: 10_000 }).toEqual([1, 2])
     expect(reader.attached.length).toBeGreaterThan(1)
