@@ -20,12 +20,26 @@ export async function streamState(
   readonly firstSeq: number
   readonly lastSeq: number
   readonly roster: Roster
+  /** Whether a majority of the stream's servers stands behind the answer: one that was cut off tells what it held before. */
+  readonly isLed: boolean
 }> {
   const info = await (await manager(connection)).streams.info(stream)
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state
   const { metadata } = info.config
-  return { logId: metadata?.["log_id"] ?? "", firstSeq, lastSeq, roster: rosterOf(metadata) }
+  const roster = rosterOf(metadata)
+  return { logId: metadata?.["log_id"] ?? "", firstSeq, lastSeq, roster, isLed: isLed(info) }
 }
+
+/** A leader that is cut off goes on leading for 10 to 20 s: what it says of those who follow shows it sooner. */
+function isLed({ cluster }: StreamInfo): boolean {
+  if (cluster === undefined) return true // there is one server only
+  const { leader = "", replicas: followers = [] } = cluster
+  const heard = followers.filter(({ active }) => active < UNHEARD_NS_MAX).length
+  return leader !== "" && 2 * (1 + heard) > 1 + followers.length
+}
+
+/** Followers answer their leader every second. */
+const UNHEARD_NS_MAX = 4e9
 
 /** The stream's description, or undefined where there is none. Rejects with {@link LogUnavailable}. */
 export function streamInfo(connection: Connection, stream: string): Promise<StreamInfo | undefined> {

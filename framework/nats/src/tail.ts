@@ -29,6 +29,8 @@ export interface Tail {
 
 /** Without an entry or a heartbeat for this long, the consumer is taken for dead, milliseconds. */
 export const SILENCE_MS_MAX = 1250
+/** Without an entry for this long, whoever leads the log is asked whether there are more, milliseconds. */
+export const IDLE_MS_MAX = 2500
 const HEARTBEAT_MS = 500
 /** How often it is looked whether there was one. */
 const WATCH_MS = HEARTBEAT_MS / 2
@@ -37,9 +39,9 @@ const BATCH_ENTRIES_MAX = 1024
 
 /**
  * Delivers the entries of one partition, by a push consumer of its own that is made anew whenever it falls silent, or a delivery
- * of it was lost between two servers. It judges nothing: what is missing or repeated then is so in the log, and that is the
- * protocol's to find. (The client library's ordered consumer can stay silent for over a minute after the server that hosted
- * it died.)
+ * of it was lost between two servers, or the log goes on without it. It judges nothing: what is missing or repeated then is so in
+ * the log, and that is the protocol's to find. (The client library's ordered consumer can stay silent for over a minute after the
+ * server that hosted it died.)
  */
 export function openTail(
   connection: Connection,
@@ -64,6 +66,13 @@ class PushTail implements Tail {
   #arrived = 0
   #pending = 0
   #heardAtMs = performance.now()
+  /** When an entry came last, or whoever leads the log said where it ends. */
+  #currentAtMs = performance.now()
+  #asking = false
+  /** Where the log ended when that was asked last. */
+  #endSeq = 0
+  /** The last entry that came; before the first, the one before which it was asked to begin. */
+  #arrivedSeq = 0
   #watchedAtMs = performance.now()
   #batch: Array<Entry> = []
   /** The last entry that was in the log at the attachment. */
@@ -106,7 +115,32 @@ class PushTail implements Tail {
     const lateMs = nowMs - this.#watchedAtMs - WATCH_MS
     this.#watchedAtMs = nowMs
     if (lateMs > WATCH_MS) this.#heardAtMs = Math.min(nowMs, this.#heardAtMs + lateMs)
-    if (this.#consumer !== undefined && nowMs - this.#heardAtMs > SILENCE_MS_MAX) this.reattach()
+    if (this.#consumer === undefined) return
+    if (nowMs - this.#heardAtMs > SILENCE_MS_MAX) this.reattach()
+    else if (nowMs - this.#currentAtMs > IDLE_MS_MAX && !this.#asking) void this.#askForEnd(this.#attempt)
+  }
+
+  /**
+   * Asks where the log ends. A consumer whose server is cut off from the others, or lags behind them, sends heartbeats like any other
+   * that has nothing to deliver: only whoever leads the log knows better.
+   */
+  async #askForEnd(attempt: number): Promise<void> {
+    this.#asking = true
+    this.#patience.asked(performance.now())
+    try {
+      const { lastSeq, isLed } = await streamState(this.#connection, this.#stream)
+      if (!isLed) return
+      this.#patience.answered()
+      if (attempt !== this.#attempt) return
+      this.#currentAtMs = performance.now()
+      // what was there when it was asked before has had the time to come
+      if (this.#endSeq > this.#arrivedSeq) this.reattach()
+      else this.#endSeq = lastSeq
+    } catch {
+      // nobody can say just now: asked again at the next look, and of another server when patience ends
+    } finally {
+      this.#asking = false
+    }
   }
 
   async #attach(attempt: number): Promise<void> {
@@ -126,6 +160,9 @@ class PushTail implements Tail {
       })
       this.#consumer = { name, subscription }
       this.#arrived = 0
+      this.#arrivedSeq = Math.max(state.firstSeq, this.#from()) - 1
+      this.#endSeq = 0
+      this.#currentAtMs = performance.now()
       this.#pending = Math.max(0, state.lastSeq - this.#from())
       this.#heardAtMs = performance.now()
       await this.#createConsumer(name, inbox)
@@ -186,6 +223,8 @@ class PushTail implements Tail {
     if (delivery === undefined) return
     const { ordinal, entry, pending } = delivery
     this.#pending = pending
+    this.#currentAtMs = this.#heardAtMs
+    this.#arrivedSeq = entry.seq
     if (ordinal !== ++this.#arrived) return this.reattach()
     if (this.#batch.length === 0) queueMicrotask(() => this.#deliver())
     this.#batch.push(entry)
