@@ -1,6 +1,7 @@
 import type { Mutant } from "./mutant-list.ts"
 
 const ACTORS = "actor/src/actors.ts"
+const CHANGES = "actor/src/changes.ts"
 const SHARDS = "replication/src/state-machine/shards.ts"
 const MANDATE = "replication/src/state-machine/mandate.ts"
 const RESIDENTS = "actor/src/residents.ts"
@@ -17,8 +18,8 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "sessions-left-out",
     bug: "a checkpoint does not hold the sessions",
     file: CHECKPOINTS,
-    find: "sessions: this.#sessions.takeChanges(),",
-    replace: "sessions: new Map(),",
+    find: "gather({ sessions: this.#sessions.takeChanges() })",
+    replace: "gather({ sessions: new Map() })",
     seedsMax: 500,
   },
   {
@@ -41,8 +42,32 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "changes-forgotten",
     bug: "a checkpoint does not hold what the commands since the last one changed",
     file: ACTORS,
-    find: "target.touched.push(resident)",
-    replace: "if (position.index > 0) target.touched.push(resident)",
+    find: "if (!resident.isTouched && target.touched",
+    replace: "if (position.index > 0 && !resident.isTouched && target.touched",
+    seedsMax: 500,
+  },
+  {
+    name: "checkpoint-runs-late",
+    bug: "an actor is taken into a checkpoint as it is when its turn comes, and not as it was at the checkpoint's position",
+    file: CHANGES,
+    find: "if (resident.isOwed) this.#saved.push(this.#rowOf(touched.definition, resident))",
+    replace: "",
+    seedsMax: 500,
+  },
+  {
+    name: "checkpoint-cut-short",
+    bug: "a checkpoint is complete although some of its actors are still to be taken",
+    file: CHECKPOINTS,
+    find: "if (this.#changes.areOwed) return NONE",
+    replace: "",
+    seedsMax: 500,
+  },
+  {
+    name: "leaves-while-it-is-owed",
+    bug: "an actor leaves memory although the checkpoint that is under way has not taken it yet",
+    file: ACTORS,
+    find: "resident.isTouched || resident.isOwed",
+    replace: "resident.isTouched",
     seedsMax: 500,
   },
   {
@@ -89,7 +114,7 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "leaves-with-changes",
     bug: "an actor leaves memory although it has changed since its checkpoint",
     file: ACTORS,
-    find: "if (resident.isTouched) return false",
+    find: "if (resident.isTouched || resident.isOwed) return false",
     replace: "",
     seedsMax: 500,
   },

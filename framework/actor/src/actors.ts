@@ -9,6 +9,7 @@ import {
   writeRefused,
 } from "@lockstep/core"
 import { readArguments } from "./argument-bytes.ts"
+import { Changes, type Touched } from "./changes.ts"
 import { CommandContext, type Position } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
@@ -17,7 +18,7 @@ import { writeOutcome, writeThrown } from "./outcome.ts"
 import { ignore, isThenable } from "./promise.ts"
 import { Resident } from "./resident.ts"
 import { Residents } from "./residents.ts"
-import { type ActorRow, type ActorShelf, Asleep, checkRow, Frozen, revive, rowBytes } from "./row.ts"
+import { type ActorRow, type ActorShelf, Asleep, checkRow, Frozen, revive, rowBytes, stateOf } from "./row.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -30,8 +31,8 @@ export interface Target {
   readonly definition: ActorDefinition
   readonly member: Member
   readonly residents: Map<string, Resident>
-  /** Actors that commands have run on since changes were taken last; undefined: nobody takes them. */
-  readonly touched: Array<Resident> | undefined
+  /** Undefined: nobody takes what commands change. */
+  readonly touched: Touched | undefined
 }
 
 /** A command for one actor. */
@@ -63,7 +64,7 @@ export const BATCH_RESULT_BYTES_MAX = 16 * 1024 * 1024
 export class Actors {
   readonly #definitions: ReadonlyMap<string, ActorDefinition>
   readonly #residents = new Map<string, Map<string, Resident>>()
-  readonly #touched = new Map<string, Array<Resident>>()
+  #changes: Changes | undefined
   readonly #checked: boolean
   readonly #context = new CommandContext()
   /** The method that runs. */
@@ -95,43 +96,22 @@ export class Actors {
     if (definition === undefined || residents === undefined) return "UnknownActor"
     const found = definition.members.get(member)
     if (found === undefined) return "UnknownMethod"
-    return { definition, member: found, residents, touched: this.#touched.get(type) }
+    return { definition, member: found, residents, touched: this.#changes?.of(type) }
   }
 
-  /** From now on it is noted which actors commands run on, for checkpoints. With a shelf, actors that it holds may leave memory. */
-  noteChanges(passivation?: Passivation): void {
-    for (const type of this.#definitions.keys()) if (!this.#touched.has(type)) this.#touched.set(type, [])
-    if (passivation === undefined) return
-    this.#passivation = { shelf: passivation.shelf, residents: new Residents(passivation.bytesMax) }
-  }
-
-  /**
-   * The state, after this position, of every actor that a command has run on since this was called last. One whose state is not made of data can
-   * neither be kept nor restored: it is frozen, and refuses every command from here on, on all replicas alike.
-   */
-  takeChanges(seq: number): ReadonlyArray<ActorRow> {
-    const rows: Array<ActorRow> = []
-    for (const [type, touched] of this.#touched) {
-      const definition = this.#definitions.get(type)
-      if (definition === undefined) continue
-      for (const resident of touched) {
-        const { key, actor } = resident
-        resident.isTouched = false
-        const state = actor instanceof Frozen ? actor : tryEncodeState(actor)
-        if (state instanceof Unsupported) resident.actor = new Frozen(state.message)
-        const bytes = rowBytes(definition.version, state)
-        rows.push({ type, key, bytes })
-        this.#passivation?.residents.kept(resident, bytes.length, seq)
-      }
-      touched.length = 0
-    }
-    return rows
+  /** From now on it is noted which actors commands change, for checkpoints. With a shelf, actors that it holds may leave memory. */
+  noteChanges(passivation?: Passivation): Changes {
+    if (passivation !== undefined)
+      this.#passivation = { shelf: passivation.shelf, residents: new Residents(passivation.bytesMax) }
+    return (this.#changes = new Changes(this.#definitions.values(), (resident, bytes, seq) =>
+      this.#passivation?.residents.kept(resident, bytes, seq),
+    ))
   }
 
   /** The shelf holds what was taken at this position: actors that no command has run on since may leave memory. */
   shelved(seq: number): void {
     this.#passivation?.residents.evict(seq, (resident) => {
-      if (resident.isTouched) return false // the next checkpoint holds it
+      if (resident.isTouched || resident.isOwed) return false // a later checkpoint holds it
       resident.home.delete(resident.key)
       return true
     })
@@ -159,10 +139,7 @@ export class Actors {
     const resident =
       target.residents.get(key) ?? this.#takeDown(target, key) ?? this.#create(writer, target, key, position)
     if (resident === undefined) return
-    if (!resident.isTouched && target.touched !== undefined) {
-      resident.isTouched = true
-      target.touched.push(resident)
-    }
+    if (!resident.isTouched && target.touched !== undefined) this.#changes?.touch(target.touched, resident)
     if (resident.actor instanceof Asleep) this.#wake(target, resident, resident.actor, position)
     if (resident.actor instanceof Frozen)
       return writeRefused(writer, "StateUnsupported", resident.actor.reason)
@@ -208,7 +185,7 @@ export class Actors {
         const bytes =
           actor instanceof Asleep
             ? actor.bytes
-            : rowBytes(version, actor instanceof Frozen ? actor : tryEncodeState(actor))
+            : rowBytes(version, actor instanceof Frozen ? actor : stateOf(actor))
         lines.push(line({ type, key, bytes }))
       }
     }
@@ -252,7 +229,7 @@ export class Actors {
       return undefined
     }
     const violation = guard.leave()
-    const state = twin && tryEncodeState(instance)
+    const state = twin && stateOf(instance)
     if (violation !== undefined) writeRefused(writer, "Nondeterminism", violation.message)
     else if (state instanceof Unsupported) writeRefused(writer, "StateUnsupported", state.message)
     else if (state !== undefined && twin !== undefined && !isState(twin, state))
@@ -328,7 +305,7 @@ export class Actors {
     const before = encodeState(actor)
     this.#run(writer, target, resident, args, position)
     const first = Buffer.from(writer.view().subarray(start))
-    const after = tryEncodeState(actor)
+    const after = stateOf(actor)
     const refuse = (reason: Refusal, detail: string): void => {
       resident.actor = revive(target.definition, before)
       writer.truncate(start)
@@ -366,7 +343,7 @@ function line({ type, key, bytes }: ActorRow): string {
 
 /** What an async command does later, at no log position, it does to an actor that is no longer there. */
 function detach({ definition }: Target, resident: Resident): void {
-  const state = tryEncodeState(resident.actor)
+  const state = stateOf(resident.actor)
   if (!(state instanceof Unsupported)) resident.actor = revive(definition, state)
 }
 
@@ -376,16 +353,7 @@ function add(residents: Map<string, Resident>, key: string, actor: object): Resi
   return resident
 }
 
-function tryEncodeState(instance: object): Buffer | Unsupported {
-  try {
-    return encodeState(instance)
-  } catch (cause) {
-    if (cause instanceof Unsupported) return cause
-    throw cause
-  }
-}
-
 function isState(instance: object, state: Buffer): boolean {
-  const other = tryEncodeState(instance)
+  const other = stateOf(instance)
   return !(other instanceof Unsupported) && other.equals(state)
 }

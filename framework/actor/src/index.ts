@@ -1,5 +1,6 @@
 export * from "./actors.ts"
 export * from "./arguments.ts"
+export { type Changes } from "./changes.ts"
 export * from "./client.ts"
 export * from "./context.ts"
 export * from "./decorators.ts"

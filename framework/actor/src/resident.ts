@@ -7,8 +7,10 @@ export class Resident {
   readonly key: string
   /** Itself, or what stands for it: one that sleeps, or that is frozen. */
   actor: object
-  /** Whether a command has run on it since changes were taken last. */
+  /** Whether a command has run on it since a checkpoint was marked last. */
   isTouched = false
+  /** Whether one had before, and the checkpoint has not taken its row yet. */
+  isOwed = false
   /** The last checkpoint that held it, and what it counted for then; 0 before the first. */
   keptSeq = 0
   keptBytes = 0

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, decodeState, type Unsupported } from "@lockstep/core"
+import { ByteReader, ByteWriter, decodeState, encodeState, Unsupported } from "@lockstep/core"
 import type { ActorDefinition } from "./definition.ts"
 import { guard } from "./guard.ts"
 import { checkVersion, migrate, MigrationFailed } from "./migration.ts"
@@ -60,6 +60,16 @@ export function checkRow(definition: ActorDefinition, bytes: Uint8Array): void {
   const version = reader.varint()
   // a frozen actor has no state that a migration could be asked for
   checkVersion(definition, reader.byte() === FROZEN ? Math.max(version, definition.version) : version)
+}
+
+/** The canonical state of a live actor; or why it has none. */
+export function stateOf(instance: object): Buffer | Unsupported {
+  try {
+    return encodeState(instance)
+  } catch (cause) {
+    if (cause instanceof Unsupported) return cause
+    throw cause
+  }
 }
 
 const LIVE = 0

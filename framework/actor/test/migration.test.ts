@@ -69,13 +69,13 @@ describe.each(["guarded", "checked"] as const)("an actor of an older version, %s
     const Account = accountV3(CHAIN)
     const rows = depositedV1(5, 7)
     const stage = restored(determinism, Account, rows)
-    expect(stage.actors.takeChanges(1)).toEqual([])
+    expect(stage.takeChanges(1)).toEqual([])
     stage.callKey(Account, "alice", "look")
-    const migrated = stage.actors.takeChanges(1)
+    const migrated = stage.takeChanges(1)
     const fresh = new Stage(determinism, Account)
-    fresh.actors.noteChanges()
+    fresh.noteChanges()
     fresh.callKey(Account, "alice", "deposit", 500n)
-    expect(migrated).toEqual(fresh.actors.takeChanges(1))
+    expect(migrated).toEqual(fresh.takeChanges(1))
     expect(migrated[0]?.bytes[0]).toBe(3)
   })
 
@@ -86,7 +86,7 @@ describe.each(["guarded", "checked"] as const)("an actor of an older version, %s
     expect(restored(determinism, Account, depositedV1(5, 7)).digest).toBe(before)
     one.callKey(Account, "alice", "look")
     expect(one.digest).not.toBe(before)
-    const other = restored(determinism, Account, [...depositedV1(5, 7), ...one.actors.takeChanges(1)])
+    const other = restored(determinism, Account, [...depositedV1(5, 7), ...one.takeChanges(1)])
     expect(other.digest).toBe(one.digest)
     for (const stage of [one, other]) stage.callKey(Account, "bob", "deposit", 1n)
     expect(other.digest).toBe(one.digest)
@@ -152,7 +152,7 @@ describe.each(["guarded", "checked"] as const)("an actor whose migration fails, 
     const { digest } = stage
     stage.callKey(Account, "alice", "deposit", 1n)
     expect(stage.digest).toBe(digest)
-    expect(stage.actors.takeChanges(1)).toEqual(rows.slice(0, 1))
+    expect(stage.takeChanges(1)).toEqual(rows.slice(0, 1))
     const Corrected = accountV3(CHAIN)
     const corrected = restored(determinism, Corrected, rows)
     expect(corrected.callKey(Corrected, "alice", "look")).toEqual(returned([500n, "EUR", [500n]]))
@@ -250,7 +250,7 @@ describe("an actor that was frozen because its state was no data", () => {
     const Account = accountV3({})
     const stage = restored("guarded", Account, [frozen])
     expect(refused(stage.callKey(Account, "alice", "look"))).toBe("state.x is a function")
-    expect(stage.actors.takeChanges(1)).toEqual([frozen])
+    expect(stage.takeChanges(1)).toEqual([frozen])
     expect(stage.actors.takeUncaught()).toEqual([])
   })
 
@@ -335,10 +335,10 @@ function failing(misdeed: () => unknown): Migrations {
 /** The rows of a checkpoint in which version 1 left alice and bob with so many euros. */
 function depositedV1(alice: number, bob: number): ReadonlyArray<ActorRow> {
   const stage = new Stage("guarded", AccountV1)
-  stage.actors.noteChanges()
+  stage.noteChanges()
   stage.callKey(AccountV1, "alice", "deposit", alice)
   stage.callKey(AccountV1, "bob", "deposit", bob)
-  return stage.actors.takeChanges(1)
+  return stage.takeChanges(1)
 }
 
 function restored(
@@ -347,7 +347,7 @@ function restored(
   rows: ReadonlyArray<ActorRow>,
 ): Stage {
   const stage = new Stage(determinism, actorClass)
-  stage.actors.noteChanges()
+  stage.noteChanges()
   restore(stage.actors, rows)
   return stage
 }

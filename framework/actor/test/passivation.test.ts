@@ -33,11 +33,11 @@ class Forgetful {
       rows: () =>
         [...this.rows].map(([id, bytes]) => ({ type: "Notes", key: id.slice("Notes/".length), bytes })),
     }
-    this.stage.actors.noteChanges({ shelf, bytesMax })
+    this.stage.noteChanges({ shelf, bytesMax })
   }
 
   checkpoint(): void {
-    for (const { type, key, bytes } of this.stage.actors.takeChanges(++this.#seq))
+    for (const { type, key, bytes } of this.stage.takeChanges(++this.#seq))
       this.rows.set(`${type}/${key}`, bytes)
     this.stage.actors.shelved(this.#seq)
   }
@@ -87,7 +87,7 @@ describe("an actor that left memory", () => {
   it("stays while it has changes that no checkpoint holds", () => {
     const forgetful = new Forgetful(0)
     forgetful.stage.callKey(Notes, "a", "add", "one")
-    for (const { type, key: name, bytes } of forgetful.stage.actors.takeChanges(1))
+    for (const { type, key: name, bytes } of forgetful.stage.takeChanges(1))
       forgetful.rows.set(`${type}/${name}`, bytes)
     forgetful.stage.callKey(Notes, "a", "add", "two")
     forgetful.stage.actors.shelved(1)
@@ -102,7 +102,7 @@ describe("an actor that left memory", () => {
     const read = (): never => {
       throw new Malformed("damaged")
     }
-    stage.actors.noteChanges({ shelf: { read, rows: () => [] }, bytesMax: 0 })
+    stage.noteChanges({ shelf: { read, rows: () => [] }, bytesMax: 0 })
     expect(() => stage.callKey(Notes, "a", "add", "one")).toThrow(Malformed)
   })
 })

@@ -1,4 +1,12 @@
-import { type ActorClass, Actors, define, defineAll, type Determinism } from "@lockstep/actor"
+import {
+  type ActorClass,
+  type ActorRow,
+  Actors,
+  type Changes,
+  define,
+  defineAll,
+  type Determinism,
+} from "@lockstep/actor"
 import {
   ByteReader,
   ByteWriter,
@@ -19,9 +27,20 @@ export const START_MS = 1_700_000_000_000
 export class Stage {
   readonly actors: Actors
   #seq = 0
+  #changes: Changes | undefined
 
   constructor(determinism: Determinism, ...actorClasses: ReadonlyArray<ActorClass>) {
     this.actors = new Actors({ definitions: defineAll(actorClasses), determinism })
+  }
+
+  noteChanges(...how: Parameters<Actors["noteChanges"]>): Changes {
+    return (this.#changes = this.actors.noteChanges(...how))
+  }
+
+  /** All rows of a checkpoint at this position. */
+  takeChanges(seq: number): ReadonlyArray<ActorRow> {
+    this.#changes?.mark(seq)
+    return this.#changes?.take() ?? []
   }
 
   get digest(): Digest {

@@ -89,6 +89,8 @@ export interface ReplicaOptions extends Membership {
   readonly sessionLimits?: SessionLimits
   /** A checkpoint is taken each time that so many batches were executed. A part of the replicated state, too. */
   readonly checkpointEveryBatches?: number
+  /** How many rows of a checkpoint are taken at a time, while commands go on. Each replica may have its own number. */
+  readonly checkpointRows?: number
   /** This replica was wrong before. */
   readonly probation?: Probation
   /** Where to begin: a checkpoint of this replica's own, in place of the beginning of the log. */
@@ -145,6 +147,8 @@ export type ReplicaInput =
   | { readonly _tag: "Peer"; readonly from: string; readonly bytes: Uint8Array }
   /** A peer's answer, as far as the server authenticated it. */
   | { readonly _tag: "Answer"; readonly from: ReplicaId; readonly answer: TransferAnswer }
+  /** What a `Continue` asked for. */
+  | { readonly _tag: "Continue" }
   /** The changes of a `Persist` are on the disk. */
   | { readonly _tag: "Persisted"; readonly seq: number }
   /** All that was written to the journal, up to this write, is on the disk. */
@@ -180,6 +184,8 @@ export type ReplicaOutput =
   | { readonly _tag: "Reign"; readonly report: ReignBegun }
   /** For operators, from the master. */
   | { readonly _tag: "Notice"; readonly notice: ReignNotice }
+  /** There is more to do than should be done at a time: say `Continue` once what waits has had its turn. */
+  | { readonly _tag: "Continue" }
   /** Keep these changes, all or nothing; then say so. */
   | { readonly _tag: "Persist"; readonly changes: CheckpointChanges }
   /** To the log, in this replica's name: at least once, or never. */

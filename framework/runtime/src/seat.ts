@@ -323,14 +323,13 @@ export class Seat {
   }
 
   async #truncate(below: number): Promise<void> {
-    const partition = this.#partition
     if (this.#truncateMarginEntries === undefined || below <= this.#truncateMarginEntries) return
     try {
-      const log = { group: this.#group.group, partition }
+      const log = { group: this.#group.group, partition: this.#partition }
       await truncateLog(this.#connection, log, below - this.#truncateMarginEntries)
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause)
-      this.#onEvent({ event: "truncation-failed", partition, error })
+      this.#onEvent({ event: "truncation-failed", partition: this.#partition, error })
     }
   }
 
@@ -359,6 +358,8 @@ export class Seat {
           this.#step({ _tag: "Executed", executed }, protocol),
         )
       }
+      case "Continue":
+        return void setImmediate(() => this.#step({ _tag: "Continue" }))
       case "Persist":
         return this.#keeper?.keep(output.changes)
       case "Attest":

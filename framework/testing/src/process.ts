@@ -1,5 +1,8 @@
 import type { Schedule } from "./schedule.ts"
 
+/** Some entries come meanwhile. */
+const SOON_MS = 10
+
 /** A process that dies, stands still, and is slow: what it receives then waits, or is lost. */
 export class SimulatedProcess {
   readonly #schedule: Schedule
@@ -53,6 +56,11 @@ export class SimulatedProcess {
   /** Every input takes this long. */
   slowDown(ms: number): void {
     this.#slowMs = ms
+  }
+
+  /** Once some of what waits has had its turn. */
+  soon(what: string, happen: () => void): void {
+    this.#schedule.after(SOON_MS, `${this.#name} goes on`, () => this.receive(what, happen))
   }
 
   /** Now, or once it is no longer paused or busy; never if it dies before. */

@@ -123,7 +123,6 @@ export class SimulatedReplica {
       shelf: disk,
       ...once?.begin(definitions, from?.restore?.header),
       staged: disk.stage.digests(),
-      // a shard is nothing to begin with
       ...from,
       ...(disk.probation !== undefined && { probation: disk.probation }),
     })
@@ -230,6 +229,8 @@ export class SimulatedReplica {
         return this.#options.schedule.note(
           `${this.replica}: ${output.report.master} is the master of epoch ${output.report.epoch}`,
         )
+      case "Continue":
+        return this.#process.soon("the rest", () => this.#step({ _tag: "Continue" }))
       case "Persist": {
         const { life } = this.#process
         this.#options.onCheckpoint(output.changes.seq, output.changes.state)

@@ -25,7 +25,7 @@ import { Nemesis } from "./nemesis.ts"
 import { Network } from "./network.ts"
 import { Once } from "./once.ts"
 import { SimulatedOperator } from "./operator.ts"
-import { Random } from "./random.ts"
+import { NEVER, Random } from "./random.ts"
 import { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
 import { Schedule } from "./schedule.ts"
@@ -154,6 +154,7 @@ export class Simulation {
             actorBytesMax: scenario.actorBytesMax,
             ...(scenario.checkpointEveryBatches > 0 && {
               checkpointEveryBatches: scenario.checkpointEveryBatches,
+              checkpointRows: new Random(`rows ${scenario.seed}/${i}`).pick([1, 3, NEVER]),
             }),
           },
           disk: (this.disks[i] = new SimulatedDisk({

@@ -39,7 +39,12 @@ export interface SimulatedReplicaOptions extends Surroundings {
   readonly definitions: () => ReadonlyMap<string, ActorDefinition>
   readonly settings: Pick<
     ReplicaOptions,
-    "actorBytesMax" | "checkpointEveryBatches" | "determinism" | "observer" | "sessionLimits"
+    | "actorBytesMax"
+    | "checkpointEveryBatches"
+    | "checkpointRows"
+    | "determinism"
+    | "observer"
+    | "sessionLimits"
   >
   readonly disk: SimulatedDisk
   readonly random: Random

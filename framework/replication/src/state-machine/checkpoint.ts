@@ -40,30 +40,36 @@ export interface CheckpointHeader {
 export class Checkpointer {
   readonly #tree = new StateTree()
   readonly #shards: Shards | undefined
+  /** What changed, of the checkpoint that is gathered. */
+  #rows = new Map<string, Uint8Array | undefined>()
 
   /** With a coding, a replica keeps its shard of everything instead of rows. */
   constructor(coding?: Coding) {
     this.#shards = coding && new Shards(coding)
   }
 
-  /** What changed, and the digest of the whole state with it. `slot` is the replica's place among those who keep shards. */
-  take(
-    position: Omit<CheckpointHeader, "root">,
-    slot: number,
-    changes: {
-      readonly actors: ReadonlyArray<ActorRow>
-      readonly sessions: ReadonlyMap<SessionId, Buffer | undefined>
-    },
-  ): CheckpointChanges {
-    const rows = new Map<string, Uint8Array | undefined>()
-    for (const { type, key, bytes } of changes.actors) {
+  /** Some of what changed, as it was at the position of the checkpoint. */
+  gather(changes: {
+    readonly actors?: ReadonlyArray<ActorRow>
+    readonly sessions?: ReadonlyMap<SessionId, Buffer | undefined>
+  }): void {
+    for (const { type, key, bytes } of changes.actors ?? []) {
       const id = actorId(type, key)
-      if (this.#tree.set(id, bytes)) rows.set(id, bytes)
+      if (this.#tree.set(id, bytes)) this.#rows.set(id, bytes)
     }
-    for (const [session, bytes] of changes.sessions) {
+    for (const [session, bytes] of changes.sessions ?? []) {
       const id = sessionId(session)
-      if (bytes === undefined ? this.#tree.delete(id) : this.#tree.set(id, bytes)) rows.set(id, bytes)
+      if (bytes === undefined ? this.#tree.delete(id) : this.#tree.set(id, bytes)) this.#rows.set(id, bytes)
     }
+  }
+
+  /**
+   * All that was gathered since this was called last, and the digest of the whole state with it. `slot` is the replica's place among those who keep
+   * shards.
+   */
+  take(position: Omit<CheckpointHeader, "root">, slot: number): CheckpointChanges {
+    const rows = this.#rows
+    this.#rows = new Map()
     const buckets = this.#tree.takeChanges()
     const header = encodeHeader({ ...position, root: this.#tree.root() })
     const kept = this.#shards?.take(rows, slot) ?? rows

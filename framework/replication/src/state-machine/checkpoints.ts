@@ -1,4 +1,4 @@
-import type { Actors } from "@lockstep/actor"
+import type { Actors, Changes } from "@lockstep/actor"
 import {
   type Attestation,
   type Digest,
@@ -21,6 +21,8 @@ const ATTEST_AGAIN_TICKS = 4
  * state, like the number of batches.
  */
 export const CHECKPOINT_COMMANDS_MAX = 250_000
+/** Rows of a checkpoint that are taken at a time, before anything else can be done: about two milliseconds. */
+export const CHECKPOINT_ROWS = 256
 /** Bytes of actors in memory, about, where the others may be on the shelf. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 
@@ -53,6 +55,13 @@ export interface Heard {
   readonly truncatable?: number
 }
 
+/** A checkpoint whose rows are not all taken yet. */
+interface Underway {
+  readonly position: Omit<CheckpointHeader, "root">
+  readonly slot: number
+  readonly isReplayed: boolean
+}
+
 /** When checkpoints are due, what they hold, and what all replicas say of them. */
 export class Checkpoints {
   readonly #options: ReplicaOptions
@@ -69,6 +78,10 @@ export class Checkpoints {
   #batches = 0
   #commands = 0
   #ticks = 0
+  #changes: Changes | undefined
+  #underway: Underway | undefined
+  /** Whether the shell is to say when there is time for more of it. */
+  #hasAsked = false
   /** A checkpoint at an upgrade that is not on the disk yet: it may be the last one of this build, so nothing makes up for it. */
   #unkept: CheckpointChanges | undefined
 
@@ -90,7 +103,9 @@ export class Checkpoints {
     if (options.checkpointEveryBatches === undefined) return
     const { shelf, actorBytesMax: bytesMax = ACTOR_BYTES_MAX } = options
     const mayLeave = shelf !== undefined && holding.coding === undefined // a shard is no row
-    actors.noteChanges(mayLeave ? { shelf: this.#checkpointer.actorsOn(shelf), bytesMax } : undefined)
+    this.#changes = actors.noteChanges(
+      mayLeave ? { shelf: this.#checkpointer.actorsOn(shelf), bytesMax } : undefined,
+    )
     sessions.noteChanges()
   }
 
@@ -124,41 +139,71 @@ export class Checkpoints {
     return this.#checkpointer.keep(checkpoint, this.#slot)
   }
 
-  /** A batch was executed: takes a checkpoint if one is due, at the same entry on all replicas. */
+  /** A batch was executed: marks a checkpoint if one is due, at the same entry on all replicas. Yields those that are complete. */
   executed(
     position: Omit<CheckpointHeader, "root">,
     batch: { readonly commands: number; readonly isReplayed: boolean },
-  ): CheckpointChanges | undefined {
-    const { checkpointEveryBatches } = this.#options
-    if (checkpointEveryBatches === undefined) return undefined
+  ): ReadonlyArray<CheckpointChanges> {
+    const { checkpointEveryBatches, checkpointRows = CHECKPOINT_ROWS } = this.#options
+    if (checkpointEveryBatches === undefined) return NONE
     this.#commands += batch.commands
     const isDue = ++this.#batches >= checkpointEveryBatches || this.#commands >= CHECKPOINT_COMMANDS_MAX
-    return isDue ? this.#take(position, batch.isReplayed) : undefined
+    return isDue ? this.#mark(position, batch.isReplayed, checkpointRows) : NONE
   }
 
   /** The log states another schema: all replicas take a checkpoint at that entry, for the builds that go on from there. */
-  upgraded(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges | undefined {
-    if (this.#options.checkpointEveryBatches === undefined) return undefined
-    return (this.#unkept = this.#take(position, isReplayed))
+  upgraded(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): ReadonlyArray<CheckpointChanges> {
+    if (this.#options.checkpointEveryBatches === undefined) return NONE
+    const complete = this.#mark(position, isReplayed, Number.POSITIVE_INFINITY)
+    this.#unkept = complete.at(-1)
+    return complete
   }
 
   /** A tick: what is to be kept once more, because the disk has not taken it. */
-  overdue(): CheckpointChanges | undefined {
-    return this.#ticks % ATTEST_AGAIN_TICKS === ATTEST_AGAIN_TICKS - 1 ? this.#unkept : undefined
+  overdue(): ReadonlyArray<CheckpointChanges> {
+    const isTime = this.#ticks % ATTEST_AGAIN_TICKS === ATTEST_AGAIN_TICKS - 1
+    return isTime && this.#unkept !== undefined ? [this.#unkept] : NONE
   }
 
-  #take(position: Omit<CheckpointHeader, "root">, isReplayed: boolean): CheckpointChanges {
+  /** What is to be in the checkpoint is what is there now; its rows are taken from here on, and those of one that is under way before. */
+  #mark(
+    position: Omit<CheckpointHeader, "root">,
+    isReplayed: boolean,
+    rows: number,
+  ): ReadonlyArray<CheckpointChanges> {
     this.#batches = this.#commands = 0
-    const changes = this.#checkpointer.take(position, this.#slot, {
-      actors: this.#actors.takeChanges(position.seq),
-      sessions: this.#sessions.takeChanges(),
-    })
+    const before = this.#takeRows(Number.POSITIVE_INFINITY)
+    this.#changes?.mark(position.seq)
+    this.#checkpointer.gather({ sessions: this.#sessions.takeChanges() })
+    this.#underway = { position, slot: this.#slot, isReplayed }
+    return [...before, ...this.#takeRows(rows)]
+  }
+
+  /** There is time for more of the checkpoint that is under way. Yields it once it is complete. */
+  proceed(): ReadonlyArray<CheckpointChanges> {
+    this.#hasAsked = false
+    return this.#takeRows(this.#options.checkpointRows ?? CHECKPOINT_ROWS)
+  }
+
+  /** Whether the shell has to be asked for time, which it is not. */
+  asks(): boolean {
+    if (this.#underway === undefined || this.#hasAsked) return false
+    return (this.#hasAsked = true)
+  }
+
+  #takeRows(countMax: number): ReadonlyArray<CheckpointChanges> {
+    if (this.#underway === undefined || this.#changes === undefined) return NONE
+    this.#checkpointer.gather({ actors: this.#changes.take(countMax) })
+    if (this.#changes.areOwed) return NONE
+    const { position, slot, isReplayed } = this.#underway
+    this.#underway = undefined
+    const changes = this.#checkpointer.take(position, slot)
     const { seq, chain, since } = position
     const { epoch } = position.roster
     const { state } = changes
     this.#taken.set(seq, { chain, state, isReplayed, isUpgrade: since === seq, epoch, durable: false })
     this.#ticks = 0
-    return changes
+    return [changes]
   }
 
   /** The changes are on this replica's disk. */
@@ -224,3 +269,5 @@ export class Checkpoints {
     return { confirmed, truncatable: durable.seq }
   }
 }
+
+const NONE: ReadonlyArray<never> = []

@@ -159,16 +159,21 @@ export class StateMachineReplica implements ReplicaProtocol {
       case "Peer":
         this.#hear(input.from, input.bytes, outputs)
         break
+      case "Continue":
+        this.#keep(this.#checkpoints.proceed(), outputs)
+        break
       case "Persisted":
         this.#attest(this.#checkpoints.persisted(input.seq), outputs)
         break
-      case "Tick":
-        this.#awaitOverlap(input.nowMs, outputs)
+      case "Tick": {
+        const standing = this.#past.tick(input.nowMs)
+        if (standing !== "wait") this.#stay(standing, outputs)
         if (this.#halted !== undefined) return
         this.#tell(this.#peers.tick(this.status.applied, this.status.chain), outputs)
         this.#keep(this.#checkpoints.overdue(), outputs)
         this.#attest(this.#checkpoints.tick(), outputs)
         break
+      }
       default: // what concerns an attachment or a transfer was seen to before; the rest is of other modes
     }
   }
@@ -194,13 +199,12 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** The log begins after what was executed here: a checkpoint of the others is the only way on. */
   #catchUpFromPeers(log: ReplicaInput & { _tag: "Attached" }, outputs: Array<ReplicaOutput>): void {
     const { checkpointEveryBatches, replica, staged = [] } = this.#options
-    const { roster } = log
     const firstSeq = Math.max(log.firstSeq, this.#fetchFrom ?? 0)
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
     const [known, holding, build] = [this.#mandate.roster, this.#holding, this.#build]
     this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, build, staged })
-    this.#transfer.attached(firstSeq, roster ?? known)
+    this.#transfer.attached(firstSeq, log.roster ?? known)
     outputs.push(...this.#transfer.tick())
   }
 
@@ -221,24 +225,18 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Install", checkpoint })
   }
 
-  #awaitOverlap(nowMs: number, outputs: Array<ReplicaOutput>): void {
-    const standing = this.#past.tick(nowMs)
-    if (standing === "reattach") outputs.push({ _tag: "Reattach" })
-    else if (standing !== "wait") this.#complain(outputs, standing)
+  /** What came does not continue the past. */
+  #stay(why: "reattach" | Broken, outputs: Array<ReplicaOutput>): false {
+    if (why === "reattach") outputs.push({ _tag: "Reattach" })
+    else this.#complain(outputs, why)
+    return false
   }
 
   /** Executes the entry, if it continues the past. False where nothing may follow it. */
   #follow(entry: Entry, outputs: Array<ReplicaOutput>): boolean {
     const continuation = this.#past.follow(entry)
     if (continuation === "again") return true
-    if (continuation === "reattach") {
-      outputs.push({ _tag: "Reattach" })
-      return false
-    }
-    if (continuation !== "next") {
-      this.#complain(outputs, continuation)
-      return false
-    }
+    if (continuation !== "next") return this.#stay(continuation, outputs)
     this.#hasComplained = false
     this.#peers.executed(entry.seq, this.#past.chain)
     if (this.#haltIfForked(outputs)) return false
@@ -327,10 +325,12 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Membership", roster, role: this.#mandate.role })
   }
 
-  #keep(changes: CheckpointChanges | undefined, outputs: Array<ReplicaOutput>): void {
-    if (changes === undefined) return
-    outputs.push({ _tag: "Persist", changes })
-    this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
+  #keep(complete: ReadonlyArray<CheckpointChanges>, outputs: Array<ReplicaOutput>): void {
+    for (const changes of complete) {
+      outputs.push({ _tag: "Persist", changes })
+      this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
+    }
+    if (this.#checkpoints.asks()) outputs.push({ _tag: "Continue" })
   }
 
   #attest(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {

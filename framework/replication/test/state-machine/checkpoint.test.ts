@@ -15,10 +15,10 @@ const position = { seq: 7, chain, chainBefore: chain, timeNs: 1n, roster, schema
 
 /** A checkpoint with one actor and one session, as a disk holds it. */
 function taken() {
-  const { header, rows } = new Checkpointer().take(position, -1, {
-    actors: [{ type: "T", key: "a\0b", bytes: Buffer.from("state") }],
-    sessions: new Map([[SessionId(3), Buffer.from("session")]]),
-  })
+  const checkpointer = new Checkpointer()
+  checkpointer.gather({ sessions: new Map([[SessionId(3), Buffer.from("session")]]) })
+  checkpointer.gather({ actors: [{ type: "T", key: "a\0b", bytes: Buffer.from("state") }] })
+  const { header, rows } = checkpointer.take(position, -1)
   return { header, rows: new Map([...rows].map(([id, bytes]) => [id, bytes ?? Buffer.alloc(0)])) }
 }
 
@@ -44,8 +44,10 @@ describe("a checkpoint", () => {
   it("does not repeat rows that did not change", () => {
     const checkpointer = new Checkpointer()
     const actors = [{ type: "T", key: "a", bytes: Buffer.from("state") }]
-    expect(checkpointer.take(position, -1, { actors, sessions: new Map() }).rows.size).toBe(1)
-    const again = checkpointer.take({ ...position, seq: 9 }, -1, { actors, sessions: new Map() })
+    checkpointer.gather({ actors })
+    expect(checkpointer.take(position, -1).rows.size).toBe(1)
+    checkpointer.gather({ actors })
+    const again = checkpointer.take({ ...position, seq: 9 }, -1)
     expect([again.rows.size, again.buckets.size]).toEqual([0, 0])
   })
 })

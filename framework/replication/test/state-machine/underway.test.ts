@@ -1,0 +1,109 @@
+import { defineAll } from "@lockstep/actor"
+import {
+  BatchWriter,
+  ClientId,
+  encode,
+  encodeOpening,
+  encodeUpgrade,
+  type Entry,
+  genesisRoster,
+  GroupName,
+  OPERATOR,
+  Partition,
+  ReplicaId,
+  SessionId,
+} from "@lockstep/core"
+import type { ReplicaOutput, ReplicaProtocol } from "@lockstep/replication"
+import { describe, expect, it } from "vitest"
+import { byzantine, Counter } from "../counter.ts"
+
+const client = ClientId("someone")
+const ACTORS = 10
+
+/** A replica that takes so many rows of a checkpoint at a time. One is due after every second batch. */
+function replica(checkpointRows?: number): ReplicaProtocol {
+  const protocol = byzantine.replica({
+    group: GroupName("group"),
+    partition: Partition(0),
+    roster: genesisRoster(["r0", "r1", "r2"].map(ReplicaId)),
+    logId: "log",
+    replica: ReplicaId("r0"),
+    definitions: defineAll([Counter]),
+    determinism: "guarded",
+    checkpointEveryBatches: 2,
+    ...(checkpointRows !== undefined && { checkpointRows }),
+  })
+  protocol.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 0, nowMs: 0 })
+  read(protocol, entry(1, encodeOpening({ client, number: 0 })))
+  return protocol
+}
+
+function entry(seq: number, payload: Uint8Array, source = `client.${client}`): Entry {
+  return { seq, timeNs: BigInt(seq), source, payload }
+}
+
+/** A command for each of the actors. */
+function batch(seq: number): Entry {
+  const writer = new BatchWriter()
+  for (let i = 0; i < ACTORS; i++) writer.add("Counter", "add", `key ${i}`, encode([1]), undefined)
+  const number = 1 + (seq - 2) * ACTORS
+  return entry(seq, writer.seal({ client, session: SessionId(1), number, settledBelow: 0 }))
+}
+
+function read(protocol: ReplicaProtocol, ...entries: ReadonlyArray<Entry>): ReadonlyArray<ReplicaOutput> {
+  return protocol.step({ _tag: "Entries", entries })
+}
+
+function goOn(protocol: ReplicaProtocol): ReadonlyArray<ReplicaOutput> {
+  return protocol.step({ _tag: "Continue" })
+}
+
+const tags = (outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<string> =>
+  outputs.map(({ _tag }) => _tag).filter((tag) => tag !== "Send")
+
+const kept = (outputs: ReadonlyArray<ReplicaOutput>) =>
+  outputs.flatMap((output) => (output._tag === "Persist" ? [output.changes] : []))
+
+/** What one says of its checkpoint after entry 3 that takes it at once. */
+function atOnce() {
+  const [changes] = kept(read(replica(), batch(2), batch(3)))
+  if (changes === undefined) throw new Error("a checkpoint was due")
+  return changes
+}
+
+describe("a checkpoint of more rows than are taken at a time", () => {
+  it("is taken while commands go on, and is the one of its position", () => {
+    const protocol = replica(4)
+    expect(tags(read(protocol, batch(2), batch(3)))).toEqual(["Continue"])
+    // one that is under way does not hold back votes, and time is asked for once
+    expect(read(protocol, batch(4)).map(({ _tag }) => _tag)).toEqual(["Send"])
+    expect(tags(goOn(protocol))).toEqual(["Continue"])
+    const last = goOn(protocol)
+    expect(tags(last)).toEqual(["Persist", "Attest"])
+    const [changes] = kept(last)
+    const { seq, state, rows } = atOnce()
+    expect(changes).toMatchObject({ seq, state })
+    expect(new Map([...(changes?.rows ?? [])].toSorted())).toEqual(new Map([...rows].toSorted()))
+    expect(goOn(protocol)).toEqual([])
+  })
+
+  it("is completed first where another one is due", () => {
+    const protocol = replica(1)
+    read(protocol, batch(2), batch(3))
+    const outputs = read(protocol, batch(4), batch(5))
+    expect(tags(outputs)).toEqual(["Persist", "Attest"])
+    expect(kept(outputs)).toMatchObject([{ seq: 3, state: atOnce().state }])
+    // what was asked for before is for the next one
+    for (let i = 1; i < ACTORS - 1; i++) expect(tags(goOn(protocol))).toEqual(["Continue"])
+    expect(kept(goOn(protocol))).toMatchObject([{ seq: 5 }])
+  })
+
+  it("is taken at once at an upgrade, after which nothing may come", () => {
+    const protocol = replica(1)
+    const upgrade = (seq: number, number: number, version: number): Entry =>
+      entry(seq, encodeUpgrade({ number, versions: new Map([["Counter", version]]) }), OPERATOR)
+    read(protocol, upgrade(2, 1, 1), batch(3), batch(4))
+    const outputs = read(protocol, upgrade(5, 2, 2))
+    expect(kept(outputs).map(({ seq }) => seq)).toEqual([4, 5])
+  })
+})
