@@ -53,7 +53,7 @@ export class Changes {
         resident.isTouched = false
         resident.isOwed = true
       }
-      touched.owed = touched.since.reverse()
+      touched.owed = touched.since.toReversed()
       touched.since = []
     }
   }

@@ -30,13 +30,14 @@ export class Keeper {
   readonly #onKept: (seq: number) => void
   /** Where anybody measures. */
   readonly #times: SeatTimes | undefined
-  /** What is not on the disk yet: a write that failed is made up for by the next. */
+  /** What is to be written next: a write that failed is made up for by it. */
   #waiting: CheckpointChanges | undefined
+  #writing: Writing | undefined
+  #isScheduled = false
   /** Checkpoints that peers are reading, by peer. */
   readonly #pinned = new Map<string, { readonly seq: number; readonly untilMs: number }>()
   /** Nobody begins to ask for checkpoints below it. */
   #floor = 0
-  #failed = false
   #closed = false
 
   constructor(
@@ -94,11 +95,10 @@ export class Keeper {
     }
   }
 
-  /** Keeps the changes soon, after the votes that are due now. */
+  /** Keeps the changes soon, after the votes that are due now, and while others are given. */
   keep(changes: CheckpointChanges): void {
-    const isScheduled = this.#waiting !== undefined
     this.#waiting = together(this.#waiting, changes)
-    if (!isScheduled || this.#failed) setImmediate(() => this.#write())
+    this.#goOnSoon()
   }
 
   /** f+1 replicas hold the checkpoint at this position: older ones go with the next that is kept. */
@@ -108,19 +108,20 @@ export class Keeper {
 
   /** Keeps a bucket of a peer's checkpoint aside. */
   stage(bucket: StagedBucket): void {
+    while (this.#writing !== undefined) this.#write() // one thing after the other
     this.#store.stage(bucket)
   }
 
   /** Puts a checkpoint that is staged in place of what is kept. Throws where the disk refuses it. */
   install(checkpoint: StagedCheckpoint): void {
-    this.#waiting = undefined
+    this.#dropChanges()
     this.#store.install(checkpoint)
     this.#times?.kept()
   }
 
   /** Copies what is kept into a file of its own, and forgets it. Yields the file; nothing where the disk refuses a copy. */
   putAside(seq: number): string | undefined {
-    this.#waiting = undefined
+    this.#dropChanges()
     try {
       const file = this.#store.copy(`diverged-at-${seq}`)
       this.#store.wipe()
@@ -154,24 +155,51 @@ export class Keeper {
 
   close(): void {
     this.#closed = true
+    this.#dropChanges()
     this.#store.close()
   }
 
+  #goOnSoon(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      if (!this.#closed) this.#write()
+    })
+  }
+
+  /** Writes a part of what is to be written. */
   #write(): void {
-    const changes = this.#waiting
-    if (changes === undefined || this.#closed) return
+    const writing = (this.#writing ??= this.#beginWriting())
+    if (writing === undefined) return
+    const { changes, parts, written } = writing
     try {
-      const written = this.#times?.writing(changes)
-      this.#store.write(changes, this.#needed())
-      written?.()
-      this.#waiting = undefined
-      this.#failed = false
+      if (parts.next().done !== true) return this.#goOnSoon()
     } catch (cause) {
-      this.#failed = true
+      this.#writing = undefined
+      this.#waiting = this.#waiting === undefined ? changes : together(changes, this.#waiting)
       const error = cause instanceof Error ? cause.message : String(cause)
       return this.#onEvent({ event: "checkpoint-failed", partition: this.#partition, error })
     }
+    this.#writing = undefined
+    written?.()
+    if (this.#waiting !== undefined) this.#goOnSoon()
     this.#onKept(changes.seq)
+  }
+
+  #beginWriting(): Writing | undefined {
+    const changes = this.#waiting
+    if (changes === undefined) return undefined
+    this.#waiting = undefined
+    const written = this.#times?.writing(changes)
+    return { changes, parts: this.#store.writing(changes, this.#needed()), written }
+  }
+
+  /** What is not on the disk yet is of no use any more. */
+  #dropChanges(): void {
+    this.#waiting = undefined
+    this.#writing?.parts.return()
+    this.#writing = undefined
   }
 
   /** The oldest position whose checkpoint somebody may still want. */
@@ -183,6 +211,14 @@ export class Keeper {
     }
     return needed
   }
+}
+
+/** What is written a part at a time. */
+interface Writing {
+  readonly changes: CheckpointChanges
+  readonly parts: Generator<void, void>
+  /** Whom to tell once it is there, where anybody measures. */
+  readonly written: (() => void) | undefined
 }
 
 /** The database itself is damaged, or its disk is full. */

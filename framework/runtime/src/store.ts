@@ -105,21 +105,34 @@ export class CheckpointStore implements Shelf, Library {
     return rows
   }
 
-  /**
-   * On return it is on the disk. Throws where it cannot be, and then nothing of it is. Checkpoints before the last one that is not
-   * above `floor` go.
-   */
+  /** As `writing`, all at once. */
   write(changes: CheckpointChanges, floor = 0): void {
+    for (const _ of this.writing(changes, floor));
+  }
+
+  /**
+   * When it is done it is on the disk. Throws where it cannot be, and then nothing of it is; nor where nobody goes on with it. It is done a part at a
+   * time, and until the last one nothing else may be written: reading is allowed. Checkpoints before the last one that is not above `floor` go.
+   */
+  *writing(changes: CheckpointChanges, floor = 0): Generator<void, void> {
     const { seq, header, rows, buckets } = changes
     const { setRow, setBucket, setCheckpoint } = this.#statements
-    const placed = inPlace(rows)
-    const changed = placed.map(([bucket, id, bytes]) => ({ bucket, id, isGone: bytes === undefined }))
-    this.#transaction(() => {
-      for (const [bucket, id, bytes] of placed) setRow.run(bucket, id, seq, bytes ?? null)
+    const placed = yield* inPlace(rows)
+    const changed: Array<Change> = []
+    this.#begin("now")
+    try {
+      for (const [bucket, id, bytes] of placed) {
+        setRow.run(bucket, id, seq, bytes ?? null)
+        if (changed.push({ bucket, id, isGone: bytes === undefined }) % PART_ROWS === 0) yield
+      }
       for (const [bucket, digest] of buckets) setBucket.run(bucket, seq, digest)
+      yield
       setCheckpoint.run(seq, this.#logId, header)
-      this.#prune(floor, [...this.#changed, [seq, changed]])
-    })
+      yield* this.#prune(floor, [...this.#changed, [seq, changed]])
+      this.#database.exec("COMMIT")
+    } finally {
+      this.#rollBack()
+    }
     this.#changed.set(seq, changed)
     const oldest = this.#oldest
     for (const old of this.#changed.keys()) if (old <= oldest) this.#changed.delete(old)
@@ -209,26 +222,28 @@ export class CheckpointStore implements Shelf, Library {
     return seq ?? 0
   }
 
-  /** Removes what only checkpoints before the last one at or below `floor` need. */
-  #prune(
+  /** Removes what only checkpoints before the last one at or below `floor` need: themselves first, so that nobody reads what is left of them. */
+  *#prune(
     floor: number,
     changed: ReadonlyArray<readonly [seq: number, changes: ReadonlyArray<Change>]>,
-  ): void {
+  ): Generator<void, void> {
     const { base, olderVersions, goneRow, oldDigests, oldCheckpoints } = this.#statements
     const { seq } = base.get(floor) as { readonly seq: number | null } // one row
     const oldest = this.#oldest
     if (seq === null || seq === oldest) return
+    oldCheckpoints.run(seq)
     const buckets = new Set<number>()
+    let rows = 0
     for (const [at, changes] of changed) {
       if (at <= oldest || at > seq) continue
       for (const { bucket, id, isGone } of changes) {
         olderVersions.run(bucket, id, at)
         if (isGone) goneRow.run(bucket, id, at)
         buckets.add(bucket)
+        if (++rows % PART_ROWS === 0) yield
       }
     }
     for (const bucket of buckets) oldDigests.run(bucket, bucket, seq)
-    oldCheckpoints.run(seq)
   }
 
   /** After a start it is found out again what changed since the oldest checkpoint. */
@@ -250,16 +265,23 @@ export class CheckpointStore implements Shelf, Library {
 
   /** `"later"`: it is on the disk some time. */
   #transaction(work: () => void, synced: "now" | "later" = "now"): void {
-    // a setting of the connection, not of the file
-    this.#database.exec(`PRAGMA synchronous = ${synced === "now" ? "FULL" : "NORMAL"}; BEGIN IMMEDIATE`)
+    this.#begin(synced)
     try {
       work()
       this.#database.exec("COMMIT")
-    } catch (cause) {
-      // where the disk fails, SQLite has rolled back by itself
-      if (this.#database.isTransaction) this.#database.exec("ROLLBACK")
-      throw cause
+    } finally {
+      this.#rollBack()
     }
+  }
+
+  #begin(synced: "now" | "later"): void {
+    // a setting of the connection, not of the file
+    this.#database.exec(`PRAGMA synchronous = ${synced === "now" ? "FULL" : "NORMAL"}; BEGIN IMMEDIATE`)
+  }
+
+  /** What was not committed is as if it had never been. Where the disk fails, SQLite has rolled back by itself. */
+  #rollBack(): void {
+    if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec("ROLLBACK")
   }
 }
 
@@ -305,11 +327,21 @@ class Statements {
 }
 
 /** Rows as they stand in the file, bucket by bucket: so each page of it is touched once, and not once for each of its rows. */
-function inPlace(
-  rows: CheckpointChanges["rows"],
-): ReadonlyArray<readonly [bucket: number, id: string, bytes: Uint8Array | undefined]> {
-  return [...rows].map(([id, bytes]) => [placeOf(id), id, bytes] as const).toSorted(([a], [b]) => a - b)
+function* inPlace(rows: CheckpointChanges["rows"]): Generator<void, Iterable<Placed>> {
+  const places: Array<Array<Placed> | undefined> = []
+  let placed = 0
+  for (const [id, bytes] of rows) {
+    const bucket = placeOf(id)
+    ;(places[bucket] ??= []).push([bucket, id, bytes])
+    if (++placed % PART_ROWS === 0) yield
+  }
+  return places.flatMap((place) => place ?? [])
 }
+
+type Placed = readonly [bucket: number, id: string, bytes: Uint8Array | undefined]
+
+/** Rows that are written before anything else can be done: some two milliseconds. */
+const PART_ROWS = 512
 
 /** The database, which is made if it is not there. One that is there is looked at when it is read, not before. */
 function open(file: string, rows: RowSize): DatabaseSync {

@@ -158,6 +158,34 @@ describe("a store of checkpoints", () => {
     store.close()
   })
 
+  it("is written a part at a time: what nobody goes on with is not there, and what was there can be read meanwhile", () => {
+    const of = place()
+    let store = new CheckpointStore(folder, of)
+    const rows = (text: string) =>
+      Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`row ${i}`, text]))
+    store.write(changes(1, { ...rows("one"), kept: "one" }))
+    store.write(changes(2, rows("two")))
+    const parts = store.writing(changes(3, rows("three")), 2)
+    let count = 0
+    // all but its end
+    for (; count < 12; count++) expect(parts.next().done).toBe(false)
+    expect(Buffer.from(store.manifest(2)?.header ?? []).toString()).toBe("header 2")
+    expect(Buffer.from(store.bucket(2, bucketOf("row 7")).get("row 7") ?? []).toString()).toBe("two")
+    expect(Buffer.from(store.read("kept") ?? []).toString()).toBe("one")
+    parts.return()
+    expect(store.manifest(3)).toBeUndefined()
+    expect(read(store)).toEqual(["header 2", { ...rows("two"), kept: "one" }])
+    // the process ends while it is written
+    store.writing(changes(3, rows("three")), 2).next()
+    store.close()
+    store = new CheckpointStore(folder, of)
+    expect(read(store)).toEqual(["header 2", { ...rows("two"), kept: "one" }])
+    store.write(changes(3, rows("three")), 3)
+    expect(read(store)).toEqual(["header 3", { ...rows("three"), kept: "one" }])
+    expect(rowsIn(of)["count"]).toBe(3001)
+    store.close()
+  })
+
   it("forgets the checkpoint of a log that was made again", () => {
     const of = place("old log")
     const store = new CheckpointStore(folder, of)

@@ -140,6 +140,8 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
         return this.#hear(input.from, input.bytes)
       case "Answer":
         return this.#fetched(input)
+      case "Continue":
+        return // it asks for no time
       case "Persisted":
         return this.#ground.say(...this.#ledger.persisted(input.seq))
       case "Journaled":

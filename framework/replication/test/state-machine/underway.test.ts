@@ -83,7 +83,7 @@ describe("a checkpoint of more rows than are taken at a time", () => {
     const [changes] = kept(last)
     const { seq, state, rows } = atOnce()
     expect(changes).toMatchObject({ seq, state })
-    expect(new Map([...(changes?.rows ?? [])].toSorted())).toEqual(new Map([...rows].toSorted()))
+    expect(changes?.rows).toEqual(rows)
     expect(goOn(protocol)).toEqual([])
   })
 
