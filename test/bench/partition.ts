@@ -97,9 +97,11 @@ export class LonePartition implements Disposable {
     const seq = ++this.#seq
     const entry = { seq, timeNs: BigInt(seq) * 1_000_000n, source: `client.${CLIENT}`, payload }
     let changes: CheckpointChanges | undefined
-    for (const output of this.#replica.step({ _tag: "Entries", entries: [entry] })) {
+    const outputs = [...this.#replica.step({ _tag: "Entries", entries: [entry] })]
+    for (let output = outputs.shift(); output !== undefined; output = outputs.shift()) {
       if (output._tag === "Halt") throw new Error(output.report.detail)
       if (output._tag === "Persist") changes = output.changes
+      if (output._tag === "Continue") outputs.push(...this.#replica.step({ _tag: "Continue" }))
     }
     return changes
   }

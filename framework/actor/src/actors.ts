@@ -111,7 +111,7 @@ export class Actors {
   /** The shelf holds what was taken at this position: actors that no command has run on since may leave memory. */
   shelved(seq: number): void {
     this.#passivation?.residents.evict(seq, (resident) => {
-      if (resident.isTouched || resident.isOwed) return false // a later checkpoint holds it
+      if (resident.change !== "none") return false // a later checkpoint holds it
       resident.home.delete(resident.key)
       return true
     })
@@ -139,7 +139,8 @@ export class Actors {
     const resident =
       target.residents.get(key) ?? this.#takeDown(target, key) ?? this.#create(writer, target, key, position)
     if (resident === undefined) return
-    if (!resident.isTouched && target.touched !== undefined) this.#changes?.touch(target.touched, resident)
+    if (resident.change !== "touched" && target.touched !== undefined)
+      this.#changes?.touch(target.touched, resident)
     if (resident.actor instanceof Asleep) this.#wake(target, resident, resident.actor, position)
     if (resident.actor instanceof Frozen)
       return writeRefused(writer, "StateUnsupported", resident.actor.reason)

@@ -39,28 +39,27 @@ export class Changes {
 
   /** A command is about to run on an actor that none has run on since the mark. */
   touch(touched: Touched, resident: Resident): void {
-    if (resident.isOwed) this.#saved.push(this.#rowOf(touched.definition, resident))
-    resident.isTouched = true
+    if (resident.change === "owed") this.#saved.push(this.#rowOf(touched.definition, resident))
+    resident.change = "touched"
     touched.since.push(resident)
   }
 
   /** What commands have changed up to this position is owed from here on. All that was owed before must have been taken. */
   mark(seq: number): void {
-    invariant(!this.areOwed, "the rows of one checkpoint are taken before another one is marked")
+    invariant(this.owed === 0, "the rows of one checkpoint are taken before another one is marked")
     this.#markedSeq = seq
     for (const touched of this.#types.values()) {
-      for (const resident of touched.since) {
-        resident.isTouched = false
-        resident.isOwed = true
-      }
+      for (const resident of touched.since) resident.change = "owed"
       touched.owed = touched.since.toReversed()
       touched.since = []
     }
   }
 
-  /** Whether rows are left to be taken. */
-  get areOwed(): boolean {
-    return this.#saved.length > 0 || [...this.#types.values()].some(({ owed }) => owed.length > 0)
+  /** Rows that are left to be taken, at most: those that were saved count twice until their turn has come. */
+  get owed(): number {
+    let count = this.#saved.length
+    for (const { owed } of this.#types.values()) count += owed.length
+    return count
   }
 
   /**
@@ -73,14 +72,14 @@ export class Changes {
       while (rows.length < countMax) {
         const resident = owed.pop()
         if (resident === undefined) break
-        if (resident.isOwed) rows.push(this.#rowOf(definition, resident))
+        if (resident.change === "owed") rows.push(this.#rowOf(definition, resident))
       }
     return rows
   }
 
   #rowOf(definition: ActorDefinition, resident: Resident): ActorRow {
     const { key, actor } = resident
-    resident.isOwed = false
+    resident.change = "none"
     const state = actor instanceof Frozen ? actor : stateOf(actor)
     if (state instanceof Unsupported) resident.actor = new Frozen(state.message)
     const bytes = rowBytes(definition.version, state)

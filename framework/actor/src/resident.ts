@@ -7,10 +7,8 @@ export class Resident {
   readonly key: string
   /** Itself, or what stands for it: one that sleeps, or that is frozen. */
   actor: object
-  /** Whether a command has run on it since a checkpoint was marked last. */
-  isTouched = false
-  /** Whether one had before, and the checkpoint has not taken its row yet. */
-  isOwed = false
+  /** Whether the next checkpoint is to hold it anew, or the one that is under way, which has not taken its row yet. */
+  change: "none" | "touched" | "owed" = "none"
   /** The last checkpoint that held it, and what it counted for then; 0 before the first. */
   keptSeq = 0
   keptBytes = 0

@@ -14,6 +14,7 @@ import {
   type TransferRequest,
 } from "@lockstep/replication"
 import type { HostEvent } from "./host.ts"
+import { later, Pace } from "./pace.ts"
 import { CheckpointStore } from "./store.ts"
 import type { SeatTimes } from "./telemetry/seat-times.ts"
 import { Trial } from "./trial.ts"
@@ -33,6 +34,7 @@ export class Keeper {
   /** What is to be written next: a write that failed is made up for by it. */
   #waiting: CheckpointChanges | undefined
   #writing: Writing | undefined
+  readonly #pace = new Pace()
   #isScheduled = false
   /** Checkpoints that peers are reading, by peer. */
   readonly #pinned = new Map<string, { readonly seq: number; readonly untilMs: number }>()
@@ -162,19 +164,19 @@ export class Keeper {
   #goOnSoon(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    setImmediate(() => {
+    later(() => {
       this.#isScheduled = false
       if (!this.#closed) this.#write()
     })
   }
 
-  /** Writes a part of what is to be written. */
+  /** Writes some of what is to be written. */
   #write(): void {
     const writing = (this.#writing ??= this.#beginWriting())
     if (writing === undefined) return
     const { changes, parts, written } = writing
     try {
-      if (parts.next().done !== true) return this.#goOnSoon()
+      if (!this.#pace.turn(() => parts.next().done === true)) return this.#goOnSoon()
     } catch (cause) {
       this.#writing = undefined
       this.#waiting = this.#waiting === undefined ? changes : together(changes, this.#waiting)

@@ -29,6 +29,7 @@ import { Keeper } from "./keeper.ts"
 import { tell } from "./listener.ts"
 import { hearNotices } from "./notices.ts"
 import { type Once, openOnce } from "./once.ts"
+import { later } from "./pace.ts"
 import {
   askSubject,
   directSubject,
@@ -274,8 +275,7 @@ export class Seat {
       { group: this.#group.group, partition, from: () => this.#protocol.status.from },
       {
         onAttached: (log) => {
-          const { firstSeq, lastSeq } = log
-          this.#onEvent({ event: "attached", partition, firstSeq, lastSeq })
+          this.#onEvent({ event: "attached", partition, firstSeq: log.firstSeq, lastSeq: log.lastSeq })
           this.#step({ _tag: "Attached", ...log, nowMs: performance.now() })
         },
         onAway: (detail) => this.#onEvent({ event: "log-away", partition, detail }),
@@ -359,7 +359,7 @@ export class Seat {
         )
       }
       case "Continue":
-        return void setImmediate(() => this.#step({ _tag: "Continue" }))
+        return later(() => this.#step({ _tag: "Continue" }))
       case "Persist":
         return this.#keeper?.keep(output.changes)
       case "Attest":

@@ -340,8 +340,8 @@ function* inPlace(rows: CheckpointChanges["rows"]): Generator<void, Iterable<Pla
 
 type Placed = readonly [bucket: number, id: string, bytes: Uint8Array | undefined]
 
-/** Rows that are written before anything else can be done: some two milliseconds. */
-const PART_ROWS = 512
+/** Rows that are written before anything else can be done: about half a millisecond. */
+const PART_ROWS = 128
 
 /** The database, which is made if it is not there. One that is there is looked at when it is read, not before. */
 function open(file: string, rows: RowSize): DatabaseSync {

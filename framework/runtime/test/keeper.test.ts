@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setImmediate as turn } from "node:timers/promises"
+import { setTimeout as sleep } from "node:timers/promises"
 import { bucketDigest, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges } from "@lockstep/replication"
 import { afterAll, describe, expect, it } from "vitest"
@@ -11,7 +11,7 @@ import { Keeper } from "../src/keeper.ts"
 const folder = mkdtempSync(join(tmpdir(), "lockstep-keeper-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const ROWS = 3000
+const ROWS = 10_000
 
 let partition = 0
 /** A keeper of a place that no other test uses, and what it tells. */
@@ -57,11 +57,11 @@ describe("a checkpoint of many rows", () => {
   it("is written while other things happen, and the next one after it", async () => {
     const { keeper: own, kept, again } = keeper()
     own.keep(changes(1, MANY))
-    await turn()
+    await sleep(3)
     own.keep(changes(2, ["a"]))
     own.keep(changes(3, ["b"]))
     let turns = 1
-    for (; kept.length === 0; turns++) await turn()
+    for (; kept.length === 0; turns++) await sleep(1)
     expect(turns).toBeGreaterThan(5)
     await expect.poll(() => kept).toEqual([1, 3])
     own.close()
@@ -78,7 +78,7 @@ describe("a checkpoint of many rows", () => {
   it("is completed first where a bucket of a peer's is to be put aside", async () => {
     const { keeper: own, kept } = keeper()
     own.keep(changes(1, MANY))
-    await turn()
+    await sleep(3)
     const rows = new Map([["theirs", Buffer.from("row")]])
     own.stage({ digest: bucketDigest(rows), rows })
     expect(kept).toEqual([1])
@@ -91,14 +91,14 @@ describe("a checkpoint of many rows", () => {
     own.keep(changes(1, ["a"]))
     await expect.poll(() => kept).toEqual([1])
     own.keep(changes(2, MANY))
-    await turn()
+    await sleep(3)
     own.close()
     const next = again()
     expect(restored(next.keeper)).toEqual(["header 1", new Map([["a", "1"]])])
     next.keeper.keep(changes(2, MANY))
-    await turn()
+    await sleep(3)
     next.keeper.install({ seq: 9, header: Buffer.from("header 9"), buckets: new Map() })
-    for (let i = 0; i < 50; i++) await turn()
+    for (let i = 0; i < 50; i++) await sleep(1)
     expect([next.kept, next.events]).toEqual([[], []])
     expect(restored(next.keeper)).toEqual(["header 9", new Map()])
     next.keeper.close()

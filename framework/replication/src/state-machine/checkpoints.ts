@@ -21,8 +21,8 @@ const ATTEST_AGAIN_TICKS = 4
  * state, like the number of batches.
  */
 export const CHECKPOINT_COMMANDS_MAX = 250_000
-/** Rows of a checkpoint that are taken at a time, before anything else can be done: about two milliseconds. */
-export const CHECKPOINT_ROWS = 256
+/** Rows of a checkpoint that are taken at a time, before anything else can be done: about a millisecond. */
+export const CHECKPOINT_ROWS = 128
 /** Bytes of actors in memory, about, where the others may be on the shelf. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 
@@ -60,6 +60,8 @@ interface Underway {
   readonly position: Omit<CheckpointHeader, "root">
   readonly slot: number
   readonly isReplayed: boolean
+  /** So many rows are taken with each batch that follows, at least. */
+  readonly rowsPerBatch: number
 }
 
 /** When checkpoints are due, what they hold, and what all replicas say of them. */
@@ -139,16 +141,20 @@ export class Checkpoints {
     return this.#checkpointer.keep(checkpoint, this.#slot)
   }
 
-  /** A batch was executed: marks a checkpoint if one is due, at the same entry on all replicas. Yields those that are complete. */
+  /**
+   * A batch was executed: marks a checkpoint if one is due, at the same entry on all replicas. Of one that is under way so many rows are taken that it is
+   * complete before the next one is due, after however many commands or batches that is. Yields those that are complete.
+   */
   executed(
     position: Omit<CheckpointHeader, "root">,
-    batch: { readonly commands: number; readonly isReplayed: boolean },
+    { commands, isReplayed }: { readonly commands: number; readonly isReplayed: boolean },
   ): ReadonlyArray<CheckpointChanges> {
     const { checkpointEveryBatches, checkpointRows = CHECKPOINT_ROWS } = this.#options
     if (checkpointEveryBatches === undefined) return NONE
-    this.#commands += batch.commands
+    const complete = this.#takeRows(Math.max(commands, this.#underway?.rowsPerBatch ?? 0))
+    this.#commands += commands
     const isDue = ++this.#batches >= checkpointEveryBatches || this.#commands >= CHECKPOINT_COMMANDS_MAX
-    return isDue ? this.#mark(position, batch.isReplayed, checkpointRows) : NONE
+    return isDue ? [...complete, ...this.#mark(position, isReplayed, checkpointRows)] : complete
   }
 
   /** The log states another schema: all replicas take a checkpoint at that entry, for the builds that go on from there. */
@@ -175,7 +181,9 @@ export class Checkpoints {
     const before = this.#takeRows(Number.POSITIVE_INFINITY)
     this.#changes?.mark(position.seq)
     this.#checkpointer.gather({ sessions: this.#sessions.takeChanges() })
-    this.#underway = { position, slot: this.#slot, isReplayed }
+    const { checkpointEveryBatches = 1 } = this.#options
+    const rowsPerBatch = Math.ceil((this.#changes?.owed ?? 0) / checkpointEveryBatches)
+    this.#underway = { position, slot: this.#slot, isReplayed, rowsPerBatch }
     return [...before, ...this.#takeRows(rows)]
   }
 
@@ -194,7 +202,7 @@ export class Checkpoints {
   #takeRows(countMax: number): ReadonlyArray<CheckpointChanges> {
     if (this.#underway === undefined || this.#changes === undefined) return NONE
     this.#checkpointer.gather({ actors: this.#changes.take(countMax) })
-    if (this.#changes.areOwed) return NONE
+    if (this.#changes.owed > 0) return NONE
     const { position, slot, isReplayed } = this.#underway
     this.#underway = undefined
     const changes = this.#checkpointer.take(position, slot)

@@ -20,8 +20,8 @@ import { byzantine, Counter } from "../counter.ts"
 const client = ClientId("someone")
 const ACTORS = 10
 
-/** A replica that takes so many rows of a checkpoint at a time. One is due after every second batch. */
-function replica(checkpointRows?: number): ReplicaProtocol {
+/** A replica that takes so many rows of a checkpoint at a time. One is due after every second batch, or so many. */
+function replica(checkpointRows?: number, checkpointEveryBatches = 2): ReplicaProtocol {
   const protocol = byzantine.replica({
     group: GroupName("group"),
     partition: Partition(0),
@@ -30,7 +30,7 @@ function replica(checkpointRows?: number): ReplicaProtocol {
     replica: ReplicaId("r0"),
     definitions: defineAll([Counter]),
     determinism: "guarded",
-    checkpointEveryBatches: 2,
+    checkpointEveryBatches,
     ...(checkpointRows !== undefined && { checkpointRows }),
   })
   protocol.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 0, nowMs: 0 })
@@ -42,10 +42,10 @@ function entry(seq: number, payload: Uint8Array, source = `client.${client}`): E
   return { seq, timeNs: BigInt(seq), source, payload }
 }
 
-/** A command for each of the actors. */
-function batch(seq: number): Entry {
+/** A command for each of so many actors. */
+function batch(seq: number, actors = ACTORS): Entry {
   const writer = new BatchWriter()
-  for (let i = 0; i < ACTORS; i++) writer.add("Counter", "add", `key ${i}`, encode([1]), undefined)
+  for (let i = 0; i < actors; i++) writer.add("Counter", "add", `key ${i}`, encode([1]), undefined)
   const number = 1 + (seq - 2) * ACTORS
   return entry(seq, writer.seal({ client, session: SessionId(1), number, settledBelow: 0 }))
 }
@@ -64,19 +64,23 @@ const tags = (outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<string> =>
 const kept = (outputs: ReadonlyArray<ReplicaOutput>) =>
   outputs.flatMap((output) => (output._tag === "Persist" ? [output.changes] : []))
 
-/** What one says of its checkpoint after entry 3 that takes it at once. */
+/** Entries with a command for each actor. */
+const batches = (from: number, to: number): ReadonlyArray<Entry> =>
+  Array.from({ length: to - from + 1 }, (_, i) => batch(from + i))
+
+/** What a replica that takes it at once says of a checkpoint after five batches. */
 function atOnce() {
-  const [changes] = kept(read(replica(), batch(2), batch(3)))
+  const [changes] = kept(read(replica(undefined, 5), ...batches(2, 6)))
   if (changes === undefined) throw new Error("a checkpoint was due")
   return changes
 }
 
 describe("a checkpoint of more rows than are taken at a time", () => {
   it("is taken while commands go on, and is the one of its position", () => {
-    const protocol = replica(4)
-    expect(tags(read(protocol, batch(2), batch(3)))).toEqual(["Continue"])
+    const protocol = replica(3, 5)
+    expect(tags(read(protocol, ...batches(2, 6)))).toEqual(["Continue"])
     // one that is under way does not hold back votes, and time is asked for once
-    expect(read(protocol, batch(4)).map(({ _tag }) => _tag)).toEqual(["Send"])
+    expect(read(protocol, batch(7, 1)).map(({ _tag }) => _tag)).toEqual(["Send"])
     expect(tags(goOn(protocol))).toEqual(["Continue"])
     const last = goOn(protocol)
     expect(tags(last)).toEqual(["Persist", "Attest"])
@@ -87,15 +91,18 @@ describe("a checkpoint of more rows than are taken at a time", () => {
     expect(goOn(protocol)).toEqual([])
   })
 
-  it("is completed first where another one is due", () => {
-    const protocol = replica(1)
-    read(protocol, batch(2), batch(3))
-    const outputs = read(protocol, batch(4), batch(5))
-    expect(tags(outputs)).toEqual(["Persist", "Attest"])
-    expect(kept(outputs)).toMatchObject([{ seq: 3, state: atOnce().state }])
-    // what was asked for before is for the next one
-    for (let i = 1; i < ACTORS - 1; i++) expect(tags(goOn(protocol))).toEqual(["Continue"])
-    expect(kept(goOn(protocol))).toMatchObject([{ seq: 5 }])
+  it("is complete when as many commands have followed as it has rows", () => {
+    const protocol = replica(1, 5)
+    read(protocol, ...batches(2, 6))
+    expect(kept(read(protocol, batch(7)))).toMatchObject([{ seq: 6, state: atOnce().state }])
+  })
+
+  it("is complete before the next one is due, although hardly anything is called", () => {
+    const protocol = replica(1, 5)
+    read(protocol, ...batches(2, 6))
+    // ten rows, one of which was taken at once: two with each of five batches
+    const outputs = [7, 8, 9, 10, 11].map((seq) => tags(read(protocol, batch(seq, 1))))
+    expect(outputs).toEqual([[], [], [], [], ["Persist", "Attest", "Persist", "Attest"]])
   })
 
   it("is taken at once at an upgrade, after which nothing may come", () => {
