@@ -83,7 +83,7 @@ export async function measureActors(scale: Scale): Promise<Table> {
     rows: populations.map((population) => population.row()),
     notes: [
       "Medians of rounds (spread). At a checkpoint: the longest call of those with many open, and of ones after them, one at a time, until all that",
-      "was changed is in a checkpoint. One holds at most so many changed actors: replicas take it at the same entry, and nobody answers meanwhile.",
+      "was changed is in a checkpoint. One holds at most so many changed actors: replicas take it at the same entry, and go on meanwhile.",
       "Memory is the median of three processes, after collections and a checkpoint of all actors; per actor: by how much it grew with them.",
       ...(first === undefined || last === undefined ? [] : growth(first, last)),
     ],

@@ -16,7 +16,9 @@ export class StateTree {
   readonly #buckets: Array<Bucket | undefined> = Array.from({ length: BUCKETS })
   readonly #digests: Array<Digest> = Array.from({ length: BUCKETS }, () => EMPTY)
   readonly #groups: Array<Digest> = [...EMPTY_GROUPS]
-  readonly #changed = new Set<number>()
+  /** Buckets that changed since their digests were taken, and those whose digests are not in their groups' yet. */
+  readonly #stale = new Set<number>()
+  readonly #fresh = new Set<number>()
   #size = 0
 
   /** Rows. */
@@ -42,7 +44,7 @@ export class StateTree {
     const change = (this.#buckets[index] ??= new Bucket()).set(name, sha256(bytes))
     if (change === "same") return false
     if (change === "new") this.#size++
-    this.#changed.add(index)
+    this.#stale.add(index)
     return true
   }
 
@@ -52,25 +54,35 @@ export class StateTree {
     const index = indexOf(name)
     if (this.#buckets[index]?.delete(name) !== true) return false
     this.#size--
-    this.#changed.add(index)
+    this.#stale.add(index)
+    return true
+  }
+
+  /** Takes the digests of so many of the buckets that changed, so that what asks for them has less to do. Yields whether none are left. */
+  refresh(bucketsMax = Number.POSITIVE_INFINITY): boolean {
+    let left = bucketsMax
+    for (const index of this.#stale) {
+      if (left-- <= 0) return false
+      this.#digests[index] = this.#buckets[index]?.digest() ?? EMPTY
+      this.#stale.delete(index)
+      this.#fresh.add(index)
+    }
     return true
   }
 
   /** The digest of each bucket. */
   bucketDigests(): ReadonlyArray<Digest> {
-    const groups = new Set<number>()
-    for (const index of this.#changed) {
-      this.#digests[index] = this.#buckets[index]?.digest() ?? EMPTY
-      groups.add(Math.floor(index / GROUP))
-    }
+    this.refresh()
+    const groups = new Set([...this.#fresh].map((index) => Math.floor(index / GROUP)))
     for (const group of groups) this.#groups[group] = groupDigest(this.#digests, group)
-    this.#changed.clear()
+    this.#fresh.clear()
     return this.#digests
   }
 
   /** The buckets that changed since digests were taken last, with their digests now. */
   takeChanges(): ReadonlyMap<number, Digest> {
-    const changed = [...this.#changed]
+    this.refresh()
+    const changed = [...this.#fresh]
     const digests = this.bucketDigests()
     return new Map(changed.map((index) => [index, digests[index] ?? EMPTY]))
   }

@@ -23,6 +23,7 @@ describe("the digest of a state", () => {
         if (bytes === undefined) rows.delete(row)
         else rows.set(row, bytes)
         if (i % (every + 1) === 0) tree.root()
+        tree.refresh(i % 3)
       }
       expect(tree.size).toBe(rows.size)
       expect(tree.root()).toBe(treeOf([...rows].toReversed()).root())
@@ -43,6 +44,19 @@ describe("the digest of a state", () => {
       expect(tree.root()).toBe(before)
     })
     fc.assert(law, { numRuns: 200 })
+  })
+
+  it("can be taken a few buckets at a time", () => {
+    const tree = new StateTree()
+    const rows = Array.from({ length: 20 }, (_, i) => [`row ${i}`, Buffer.from("bytes")] as const)
+    for (const [row, bytes] of rows) tree.set(row, bytes)
+    const changed = new Set(rows.map(([row]) => bucketOf(row)))
+    let turns = 1
+    while (!tree.refresh(3)) turns++
+    expect(turns).toBe(Math.ceil(changed.size / 3))
+    expect(new Set(tree.takeChanges().keys())).toEqual(changed)
+    expect(tree.root()).toBe(treeOf(rows).root())
+    expect(tree.takeChanges().size).toBe(0)
   })
 
   it("can be checked bucket by bucket", () => {

@@ -63,6 +63,11 @@ export class Checkpointer {
     }
   }
 
+  /** Takes the digests of so many buckets that changed. Yields whether none are left. */
+  digestSome(bucketsMax: number): boolean {
+    return this.#tree.refresh(bucketsMax)
+  }
+
   /**
    * All that was gathered since this was called last, and the digest of the whole state with it. `slot` is the replica's place among those who keep
    * shards.

@@ -23,6 +23,8 @@ const ATTEST_AGAIN_TICKS = 4
 export const CHECKPOINT_COMMANDS_MAX = 250_000
 /** Rows of a checkpoint that are taken at a time, before anything else can be done: about a millisecond. */
 export const CHECKPOINT_ROWS = 128
+/** The same of digests of buckets, which are as large as there are actors. */
+const BUCKETS_AT_A_TIME = 64
 /** Bytes of actors in memory, about, where the others may be on the shelf. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 
@@ -202,7 +204,8 @@ export class Checkpoints {
   #takeRows(countMax: number): ReadonlyArray<CheckpointChanges> {
     if (this.#underway === undefined || this.#changes === undefined) return NONE
     this.#checkpointer.gather({ actors: this.#changes.take(countMax) })
-    if (this.#changes.owed > 0) return NONE
+    if (this.#changes.owed > 0 || !this.#checkpointer.digestSome(Math.max(countMax, BUCKETS_AT_A_TIME)))
+      return NONE
     const { position, slot, isReplayed } = this.#underway
     this.#underway = undefined
     const changes = this.#checkpointer.take(position, slot)
