@@ -19,13 +19,18 @@ import { median, percentile, spread } from "./measure.ts"
 import type { Scale } from "./scale.ts"
 import { count, milliseconds, plusMinus, type Table } from "./table.ts"
 
-const IN_FLIGHT = 4096
+/** Callers of the rounds that tell of throughput: some, and as many as there is work for. */
+const FEW = 64
+const MANY = 4096
 const KEYS = Array.from({ length: 1000 }, (_, i) => `key-${i}`)
 const SHARE = 0.01
 /** Voted calls with and without OpenTelemetry in the caller and the replicas, in one run, in rounds that take turns. */
 export async function measureTracing(scale: Scale): Promise<Table> {
   const rounds = scale === "quick" ? 3 : 15
-  const work = { calls: scale === "quick" ? 300 : 500, commands: scale === "quick" ? 100_000 : 200_000 }
+  const work =
+    scale === "quick"
+      ? { calls: 300, [FEW]: 10_000, [MANY]: 100_000 }
+      : { calls: 500, [FEW]: 40_000, [MANY]: 200_000 }
   await using server = await startServer()
   await using sink = await startSink()
   const start = (group: string, telemetry: Readonly<Record<string, string>>): Promise<BenchGroup> =>
@@ -59,56 +64,64 @@ export async function measureTracing(scale: Scale): Promise<Table> {
   const found = variants.map((variant) => ({
     variant,
     p50Ms: new Array<number>(),
-    perSecond: new Array<number>(),
+    [FEW]: new Array<number>(),
+    [MANY]: new Array<number>(),
   }))
   for (let round = 0; round <= rounds; round++)
-    for (const { variant, p50Ms, perSecond } of found) {
+    for (const { variant, p50Ms, ...perSecond } of found) {
       const client = await variant.group.connect()
       const counters = KEYS.map((key) => client.actor(Voted, key))
       await using sdk = register(variant, sink.url)
       const call = async (i: number): Promise<unknown> => counters[i % counters.length]?.add(1)
       const sorted = (await latencies(work.calls, call)).toSorted((a, b) => a - b)
-      const tookMs = await callAll({ calls: work.commands, open: IN_FLIGHT, within: sdk.within }, call)
+      if (round > 0) p50Ms.push(percentile(sorted, 0.5))
+      for (const open of [FEW, MANY] as const) {
+        const tookMs = await callAll({ calls: work[open], open, within: sdk.within }, call)
+        // the first one warms up, and counts for nothing
+        if (round > 0) perSecond[open].push(work[open] / (tookMs / 1000))
+      }
       process.stderr.write(".")
-      if (round === 0) continue // it warms up, and counts for nothing
-      p50Ms.push(percentile(sorted, 0.5))
-      perSecond.push(work.commands / (tookMs / 1000))
     }
   process.stderr.write("\n")
   /** Of rounds that ran side by side. */
-  const ratio = (of: number, to: number): string => {
-    const ratios =
-      found[of]?.perSecond.map((each, round) => each / (found[to]?.perSecond[round] ?? NaN)) ?? []
+  const ratio = (open: typeof FEW | typeof MANY, of: number, to: number): string => {
+    const ratios = found[of]?.[open].map((each, round) => each / (found[to]?.[open][round] ?? NaN)) ?? []
     return `${median(ratios).toFixed(3)} (±${(spread(ratios) * 100).toFixed(1)} %)`
   }
+  const ratios = (of: number, to: number): string =>
+    `throughput ${ratio(FEW, of, to)} with ${FEW} callers, ${ratio(MANY, of, to)} with ${count(MANY)}`
   return {
     title: "Tracing",
     settings: {
       rounds,
-      calls: `${count(work.calls)} one at a time, then ${count(work.commands)} by ${count(IN_FLIGHT)} callers, over ${count(KEYS.length)} keys`,
+      calls: `${count(work.calls)} one at a time, ${count(work[FEW])} by ${count(FEW)} callers, ${count(work[MANY])} by ${count(MANY)}, over ${count(KEYS.length)} keys`,
     },
     columns: [
       { title: "p50", figure: "p50Ms", format: milliseconds },
       { title: "", figure: "p50Spread", format: plusMinus },
-      { title: "commands/s", figure: "perSecond", format: count },
+      { title: `commands/s, ${FEW} open`, figure: "fewPerSecond", format: count },
+      { title: "", figure: "fewPerSecondSpread", format: plusMinus },
+      { title: `commands/s, ${count(MANY)} open`, figure: "perSecond", format: count },
       { title: "", figure: "perSecondSpread", format: plusMinus },
     ],
-    rows: found.map(({ variant: { name }, p50Ms, perSecond }) => ({
+    rows: found.map(({ variant: { name }, p50Ms, ...perSecond }) => ({
       name,
       figures: {
         p50Ms: median(p50Ms),
         p50Spread: spread(p50Ms),
-        perSecond: median(perSecond),
-        perSecondSpread: spread(perSecond),
+        fewPerSecond: median(perSecond[FEW]),
+        fewPerSecondSpread: spread(perSecond[FEW]),
+        perSecond: median(perSecond[MANY]),
+        perSecondSpread: spread(perSecond[MANY]),
       },
     })),
     notes: [
       "medians of rounds (spread); spans go to a receiver in the bench's own process, which throws them away",
       "in requests: each caller is in the midst of a request, which has a span of its own, and makes its calls in there",
-      ...variants.slice(1).map(({ name }, i) => `${name}: throughput ${ratio(i + 1, 0)} × no SDK`),
+      ...variants.slice(1).map(({ name }, i) => `${name}, by no SDK: ${ratios(i + 1, 0)}`),
       ...variants
         .slice(2)
-        .map(({ name }, i) => `${name}: throughput ${ratio(i + 2, 1)} × requests traced, calls not`),
+        .map(({ name }, i) => `${name}, by requests traced, calls not: ${ratios(i + 2, 1)}`),
     ],
   }
 }

@@ -130,8 +130,8 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "truncated-too-early",
     bug: "the log is truncated behind a checkpoint that replicas agree on, and do not hold yet",
     file: CHECKPOINTS,
-    find: "return { confirmed, truncatable: durable.seq }",
-    replace: "return { confirmed, truncatable: this.stable + 400 }",
+    find: "return { ...compared, truncatable: durable.seq }",
+    replace: "return { ...compared, truncatable: this.stable + 400 }",
     seedsMax: 1500,
   },
   {

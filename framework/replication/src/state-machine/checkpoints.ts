@@ -268,16 +268,23 @@ export class Checkpoints {
     if (attestation.epoch !== this.#mandate.roster.epoch) return {}
     const before = this.durable
     this.#stability.hear(attestation)
-    const { stable, durable } = this.#stability
+    const { durable } = this.#stability
+    const compared = this.compare()
+    if (compared.diverged !== undefined || durable === undefined || durable.seq <= before) return compared
+    for (const seq of this.#taken.keys()) if (seq < durable.seq) this.#taken.delete(seq)
+    return { ...compared, truncatable: durable.seq }
+  }
+
+  /** What f+1 replicas attest, beside what this one has: it may have completed it before they said so, or after. */
+  compare(): Heard {
+    const { stable } = this.#stability
     const own = stable && this.#taken.get(stable.seq)
     if (stable !== undefined && own !== undefined && own.state !== stable.state)
       return {
         diverged: `the state here after entry ${stable.seq} is ${own.state.slice(0, 12)}, and f+1 replicas attest ${stable.state.slice(0, 12)}`,
       }
     const confirmed = own !== undefined && !own.isReplayed
-    if (durable === undefined || durable.seq <= before) return { confirmed }
-    for (const seq of this.#taken.keys()) if (seq < durable.seq) this.#taken.delete(seq)
-    return { confirmed, truncatable: durable.seq }
+    return { confirmed }
   }
 }
 

@@ -1,7 +1,6 @@
 import { Actors } from "@lockstep/actor"
 import {
   type Answer,
-  type Attestation,
   type ClientId,
   type Digest,
   decodeAsk,
@@ -25,7 +24,7 @@ import type {
 import { authentic } from "../authentic.ts"
 import { Build } from "./build.ts"
 import { decodeHeader } from "./checkpoint.ts"
-import { Checkpoints, type Holding } from "./checkpoints.ts"
+import { Checkpoints, type Heard, type Holding } from "./checkpoints.ts"
 import { Execution } from "./execution.ts"
 import { Mandate } from "./mandate.ts"
 import { type Broken, Past } from "../past.ts"
@@ -276,7 +275,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     // what another build executes is not read here; who votes is, and what they attest
     if (this.#stoppedAt !== undefined && envelope._tag !== "Attestation") return
     if (envelope._tag === "Upgrade") return this.#upgrade(envelope.schema, entry.source, outputs)
-    if (envelope._tag === "Attestation") return this.#hearAttestation(envelope, outputs)
+    if (envelope._tag === "Attestation") return this.#judge(this.#checkpoints.hear(envelope), outputs)
     const [execution, isReplayed] = [this.#execution, this.#isReplaying]
     const answer =
       envelope._tag === "Opening" ? execution.open(envelope) : execution.admit(envelope, isReplayed)
@@ -330,6 +329,7 @@ export class StateMachineReplica implements ReplicaProtocol {
       outputs.push({ _tag: "Persist", changes })
       this.#attest(this.#checkpoints.attestation(changes.seq), outputs)
     }
+    if (complete.length > 0) this.#judge(this.#checkpoints.compare(), outputs)
     if (this.#checkpoints.asks()) outputs.push({ _tag: "Continue" })
   }
 
@@ -338,8 +338,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   }
 
   /** What replicas attest is heard by all of them at one position. One that finds itself alone must not vote any more. */
-  #hearAttestation(attestation: Attestation, outputs: Array<ReplicaOutput>): void {
-    const { confirmed, diverged, truncatable } = this.#checkpoints.hear(attestation)
+  #judge({ confirmed, diverged, truncatable }: Heard, outputs: Array<ReplicaOutput>): void {
     if (confirmed === true && this.#mandate.confirm()) outputs.push({ _tag: "Trusted" })
     if (diverged !== undefined) this.#divergence ??= diverged
     else if (truncatable !== undefined) outputs.push({ _tag: "Truncatable", below: truncatable })

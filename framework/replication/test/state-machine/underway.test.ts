@@ -2,10 +2,14 @@ import { defineAll } from "@lockstep/actor"
 import {
   BatchWriter,
   ClientId,
+  type Digest,
+  digest,
   encode,
+  encodeAttestation,
   encodeOpening,
   encodeUpgrade,
   type Entry,
+  Epoch,
   genesisRoster,
   GroupName,
   OPERATOR,
@@ -13,7 +17,7 @@ import {
   ReplicaId,
   SessionId,
 } from "@lockstep/core"
-import type { ReplicaOutput, ReplicaProtocol } from "@lockstep/replication"
+import type { ReplicaOptions, ReplicaOutput, ReplicaProtocol } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { byzantine, Counter } from "../counter.ts"
 
@@ -21,7 +25,11 @@ const client = ClientId("someone")
 const ACTORS = 10
 
 /** A replica that takes so many rows of a checkpoint at a time. One is due after every second batch, or so many. */
-function replica(checkpointRows?: number, checkpointEveryBatches = 2): ReplicaProtocol {
+function replica(
+  checkpointRows?: number,
+  checkpointEveryBatches = 2,
+  more: Partial<ReplicaOptions> = {},
+): ReplicaProtocol {
   const protocol = byzantine.replica({
     group: GroupName("group"),
     partition: Partition(0),
@@ -32,6 +40,7 @@ function replica(checkpointRows?: number, checkpointEveryBatches = 2): ReplicaPr
     determinism: "guarded",
     checkpointEveryBatches,
     ...(checkpointRows !== undefined && { checkpointRows }),
+    ...more,
   })
   protocol.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 0, nowMs: 0 })
   read(protocol, entry(1, encodeOpening({ client, number: 0 })))
@@ -103,6 +112,29 @@ describe("a checkpoint of more rows than are taken at a time", () => {
     // ten rows, one of which was taken at once: two with each of five batches
     const outputs = [7, 8, 9, 10, 11].map((seq) => tags(read(protocol, batch(seq, 1))))
     expect(outputs).toEqual([[], [], [], [], ["Persist", "Attest", "Persist", "Attest"]])
+  })
+
+  /** The attestations of two others, as the next entries of the log. */
+  function attested(by: ReplicaProtocol, seq: number, state: Digest): ReadonlyArray<Entry> {
+    const { chain } = by.status
+    return ["r1", "r2"].map((name, i) => {
+      const said = { replica: ReplicaId(name), epoch: Epoch(1), seq, chain, state, durable: true }
+      return entry(seq + 1 + i, encodeAttestation(said), `replica.${name}`)
+    })
+  }
+
+  it("is compared with what others attested of it before it was complete", () => {
+    const { seq, state } = atOnce()
+    const onProbation = replica(4, 5, { probation: "open" })
+    read(onProbation, ...batches(2, seq))
+    expect(tags(read(onProbation, ...attested(onProbation, seq, state)))).not.toContain("Trusted")
+    expect(tags(goOn(onProbation))).toEqual(["Continue"])
+    expect(tags(goOn(onProbation))).toEqual(["Persist", "Trusted"])
+    const wrong = replica(9, 5)
+    read(wrong, ...batches(2, seq))
+    read(wrong, ...attested(wrong, seq, digest("another state")))
+    expect(tags(goOn(wrong))).toEqual(["Persist", "Attest"])
+    expect(read(wrong, batch(seq + 3)).at(-1)).toMatchObject({ report: { reason: "state-diverged" } })
   })
 
   it("is taken at once at an upgrade, after which nothing may come", () => {
