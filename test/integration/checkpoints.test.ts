@@ -9,6 +9,7 @@ import { stateMachine, truncateLogs } from "lockstep"
 import { describe, expect, it } from "vitest"
 import { canFillDisks, emptyDisk, fillDisk } from "../chaos/replica-store.ts"
 import { expectEqual, LedgerGroup, Load } from "./group.ts"
+import { Ledger } from "./ledger.ts"
 
 describe("a replica that keeps checkpoints", () => {
   it("begins at its last one when it was killed, and replays only what follows", async () => {
@@ -37,6 +38,42 @@ describe("a replica that keeps checkpoints", () => {
       rmSync(dataDir, { recursive: true, force: true })
     }
   })
+
+  it("is killed while it takes or writes a large one, and has lost nothing", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    try {
+      await using group = await LedgerGroup.start({}, { dataDir, createCheckpointEveryBatches: 40 })
+      await using client = await group.connect()
+      const load = new Load(client)
+      const ledgers = Array.from({ length: 10_000 }, (_, i) => client.actor(Ledger, `many-${i}`))
+      const victim = group.replica(1)
+      const rounds = ["first", "second", "third"]
+      for (const [i, round] of rounds.entries()) {
+        expect(new Set(await Promise.all(ledgers.map((ledger) => ledger.record(round))))).toEqual(
+          new Set([i]),
+        )
+        // the next one is due within so many batches, and takes some tenths of a second
+        await load.progress(150)
+        await victim.kill()
+        await victim.start()
+      }
+      await load.progress(400)
+      await load.stopAndCheck()
+      await expectEqual(group.replicas)
+      expect(victim.log.some(({ event }) => event === "restored")).toBe(true)
+      // each of them attests what its checkpoints hold
+      const wrong = group.replicas.flatMap(({ log }) => log.filter(({ event }) => WRONG.has(event)))
+      expect(wrong).toEqual([])
+      const kept = await Promise.all(ledgers.filter((_, i) => i % 100 === 0).map((ledger) => ledger.all()))
+      expect(kept).toEqual(kept.map(() => rounds))
+      await expect
+        .poll(async () => (await victim.status())[0]?.durable, { timeout: 20_000 })
+        .toBeGreaterThan(0)
+      expect(client.counts.dissents.size).toBe(0)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
+  }, 120_000)
 
   it("fetches a checkpoint of its peers when the log was truncated beyond where it is", async () => {
     const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
@@ -205,3 +242,6 @@ describe("replicas that keep shards of their checkpoints", () => {
 function installs(replica: ReplicaProcess): number {
   return replica.log.filter(({ event }) => event === "installed").length
 }
+
+/** What tells that a replica found itself wrong, or its disk. */
+const WRONG: ReadonlySet<string> = new Set(["rejoining", "halted", "failed", "checkpoint-damaged"])
