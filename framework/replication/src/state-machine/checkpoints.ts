@@ -62,8 +62,8 @@ interface Underway {
   readonly position: Omit<CheckpointHeader, "root">
   readonly slot: number
   readonly isReplayed: boolean
-  /** So many rows are taken with each batch that follows, at least. */
-  readonly rowsPerBatch: number
+  /** Rows that were to be taken at its position. */
+  readonly rows: number
 }
 
 /** When checkpoints are due, what they hold, and what all replicas say of them. */
@@ -84,7 +84,7 @@ export class Checkpoints {
   #ticks = 0
   #changes: Changes | undefined
   #underway: Underway | undefined
-  /** Whether the shell is to say when there is time for more of it. */
+  /** Whether the shell was asked for time for more of it. */
   #hasAsked = false
   /** A checkpoint at an upgrade that is not on the disk yet: it may be the last one of this build, so nothing makes up for it. */
   #unkept: CheckpointChanges | undefined
@@ -153,7 +153,8 @@ export class Checkpoints {
   ): ReadonlyArray<CheckpointChanges> {
     const { checkpointEveryBatches, checkpointRows = CHECKPOINT_ROWS } = this.#options
     if (checkpointEveryBatches === undefined) return NONE
-    const complete = this.#takeRows(Math.max(commands, this.#underway?.rowsPerBatch ?? 0))
+    const share = Math.max(1 / checkpointEveryBatches, commands / CHECKPOINT_COMMANDS_MAX)
+    const complete = this.#takeRows(Math.ceil((this.#underway?.rows ?? 0) * share))
     this.#commands += commands
     const isDue = ++this.#batches >= checkpointEveryBatches || this.#commands >= CHECKPOINT_COMMANDS_MAX
     return isDue ? [...complete, ...this.#mark(position, isReplayed, checkpointRows)] : complete
@@ -183,9 +184,7 @@ export class Checkpoints {
     const before = this.#takeRows(Number.POSITIVE_INFINITY)
     this.#changes?.mark(position.seq)
     this.#checkpointer.gather({ sessions: this.#sessions.takeChanges() })
-    const { checkpointEveryBatches = 1 } = this.#options
-    const rowsPerBatch = Math.ceil((this.#changes?.owed ?? 0) / checkpointEveryBatches)
-    this.#underway = { position, slot: this.#slot, isReplayed, rowsPerBatch }
+    this.#underway = { position, slot: this.#slot, isReplayed, rows: this.#changes?.owed ?? 0 }
     return [...before, ...this.#takeRows(rows)]
   }
 
@@ -195,7 +194,7 @@ export class Checkpoints {
     return this.#takeRows(this.#options.checkpointRows ?? CHECKPOINT_ROWS)
   }
 
-  /** Whether the shell has to be asked for time, which it is not. */
+  /** Whether the shell is to be asked for time, which it is once until it says that there is some. */
   asks(): boolean {
     if (this.#underway === undefined || this.#hasAsked) return false
     return (this.#hasAsked = true)

@@ -100,12 +100,6 @@ describe("a checkpoint of more rows than are taken at a time", () => {
     expect(goOn(protocol)).toEqual([])
   })
 
-  it("is complete when as many commands have followed as it has rows", () => {
-    const protocol = replica(1, 5)
-    read(protocol, ...batches(2, 6))
-    expect(kept(read(protocol, batch(7)))).toMatchObject([{ seq: 6, state: atOnce().state }])
-  })
-
   it("is complete before the next one is due, although hardly anything is called", () => {
     const protocol = replica(1, 5)
     read(protocol, ...batches(2, 6))
