@@ -63,8 +63,9 @@ export class WalletGroup implements AsyncDisposable {
   /** SIGKILL, or SIGTERM: then it drains, and exports what it has not exported yet. */
   async end(replica: ReplicaProcess, how: "kill" | "stop"): Promise<void> {
     const life = this.lives.get(replica.replica)?.at(-1)
-    if (how === "kill" && life !== undefined) life.killedMs = Date.now()
     await replica[how]()
+    // once it is over: a busy machine lets it live for a while after the signal
+    if (how === "kill" && life !== undefined) life.killedMs = Date.now()
   }
 
   async stopAll(): Promise<void> {
