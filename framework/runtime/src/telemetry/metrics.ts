@@ -222,7 +222,7 @@ export const METRICS = {
     name: "lockstep.replica.checkpoint.duration",
     kind: "histogram",
     unit: "s",
-    meaning: "until what a checkpoint changes is on the disk; nothing else happens in the process meanwhile",
+    meaning: "from when what a checkpoint changes begins to be written until it is on the disk; half of that time at most is the writing",
     attributes: SEAT,
   },
   checkpointWritten: {
