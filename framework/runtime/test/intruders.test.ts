@@ -212,6 +212,8 @@ describe("questions that no client asked", () => {
     const stop = intruder.connection.subscribe("vote.main.r0.>", (subject) => heard.push(subject))
     const { client: asking, session } = intruder
     await intruder.ask({ number: 1_000_000 })
+    // whoever is asked before it has executed the command has no answer
+    await expect.poll(() => heard, soon).toEqual(["vote.main.r0.intruder"])
     for (const ask of [
       { client: ClientId("nobody"), session, number: 1_000_000 },
       { client: asking, session: SessionId(999), number: 1_000_000 },
