@@ -222,7 +222,8 @@ export const METRICS = {
     name: "lockstep.replica.checkpoint.duration",
     kind: "histogram",
     unit: "s",
-    meaning: "from when what a checkpoint changes begins to be written until it is on the disk; half of that time at most is the writing",
+    meaning:
+      "from when what a checkpoint changes begins to be written until it is on the disk; half of that time at most is the writing",
     attributes: SEAT,
   },
   checkpointWritten: {
