@@ -30,7 +30,7 @@ export interface Tail {
 /** Without an entry or a heartbeat for this long, the consumer is taken for dead, milliseconds. */
 export const SILENCE_MS_MAX = 1250
 /** Without an entry for this long, whoever leads the log is asked whether there are more, milliseconds. */
-export const IDLE_MS_MAX = 2500
+const IDLE_MS_MAX = 2500
 const HEARTBEAT_MS = 500
 /** How often it is looked whether there was one. */
 const WATCH_MS = HEARTBEAT_MS / 2

@@ -82,7 +82,7 @@ export class Checkpoints {
   #batches = 0
   #commands = 0
   #ticks = 0
-  #changes: Changes | undefined
+  readonly #changes: Changes | undefined
   #underway: Underway | undefined
   /** Whether the shell was asked for time for more of it. */
   #hasAsked = false
