@@ -5,7 +5,7 @@ import { type ActorClass, define, defineAll } from "@lockstep/actor"
 import {
   BatchWriter,
   ClientId,
-  encode,
+  encodeShared,
   encodeOpening,
   genesisRoster,
   GroupName,
@@ -60,10 +60,11 @@ export class LonePartition implements Disposable {
     member: string,
     calls: Iterable<readonly [key: string, ...args: ReadonlyArray<string>]>,
   ): CheckpointTime {
-    for (const [key, ...args] of calls) this.#batch.add(this.#type, member, key, encode(args), undefined)
+    for (const [key, ...args] of calls)
+      this.#batch.add(this.#type, member, key, encodeShared(args), undefined)
     if (this.#entry(this.#seal()) !== undefined) throw new Error("a checkpoint was taken too early")
     const [key, ...args] = LAST
-    this.#batch.add(this.#type, "write", key, encode(args), undefined)
+    this.#batch.add(this.#type, "write", key, encodeShared(args), undefined)
     const last = this.#seal()
     const start = performance.now()
     const changes = this.#entry(last)

@@ -1,4 +1,12 @@
-import { BatchWriter, ClientId, encode, encodeOpening, GroupName, Partition, SessionId } from "@lockstep/core"
+import {
+  BatchWriter,
+  ClientId,
+  encodeOpening,
+  encodeShared,
+  GroupName,
+  Partition,
+  SessionId,
+} from "@lockstep/core"
 import {
   type Appender,
   type AppendResult,
@@ -26,7 +34,7 @@ export class Scribe implements AsyncDisposable {
   readonly #appender: Appender
   readonly #script: Script
   readonly #batch = new BatchWriter()
-  readonly #args = encode([])
+  readonly #args = encodeShared([])
   #session: SessionId | undefined
   /** Commands that were written, the next one's number. */
   #written = 0

@@ -1,4 +1,11 @@
-import { BatchWriter, ClientId, decodeStatement, decodeVote, encode, encodeOpening } from "@lockstep/core"
+import {
+  BatchWriter,
+  ClientId,
+  decodeStatement,
+  decodeVote,
+  encodeShared,
+  encodeOpening,
+} from "@lockstep/core"
 import { GroupName, Partition, type SessionId } from "@lockstep/core"
 import { type Connection, openAppender, openConnection } from "@lockstep/nats"
 import { jetstreamManager } from "@nats-io/jetstream"
@@ -58,6 +65,6 @@ function appenderOf(connection: Connection): (payload: Uint8Array) => void {
 
 function recording(id: string, session: SessionId): Uint8Array {
   const batch = new BatchWriter()
-  batch.add("test/Ledger", "record", "key", encode([id]), undefined)
+  batch.add("test/Ledger", "record", "key", encodeShared([id]), undefined)
   return batch.seal({ client, session, number: 1, settledBelow: 0 })
 }

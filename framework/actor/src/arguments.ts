@@ -1,4 +1,4 @@
-import { type Canonical, encode, InvalidArgument, Unsupported } from "@lockstep/core"
+import { type Canonical, encodeShared, InvalidArgument, type Slice, Unsupported } from "@lockstep/core"
 import type { StandardSchemaV1 } from "@standard-schema/spec"
 import type { ActorDefinition, Member } from "./definition.ts"
 
@@ -10,7 +10,7 @@ export function encodeArguments(
   definition: ActorDefinition,
   member: Member,
   args: ReadonlyArray<unknown>,
-): Buffer | Promise<Buffer> {
+): Slice | Promise<Slice> {
   const target = `${definition.type}/${member.name}`
   if (member.args === undefined) {
     checkHints(target, member, args)
@@ -61,9 +61,9 @@ function complaint(issues: ReadonlyArray<StandardSchemaV1.Issue>): string {
     .join("; ")
 }
 
-function encodeChecked(target: string, args: ReadonlyArray<unknown>): Buffer {
+function encodeChecked(target: string, args: ReadonlyArray<unknown>): Slice {
   try {
-    return encode(args, "arguments")
+    return encodeShared(args, "arguments")
   } catch (cause) {
     throw cause instanceof Unsupported ? new InvalidArgument(target, cause.message) : cause
   }

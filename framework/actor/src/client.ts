@@ -1,4 +1,4 @@
-import { InvalidArgument, KEY_LENGTH_MAX } from "@lockstep/core"
+import { InvalidArgument, KEY_LENGTH_MAX, type Slice } from "@lockstep/core"
 import { encodeArguments } from "./arguments.ts"
 import type { WithoutContext } from "./decorators.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
@@ -21,7 +21,8 @@ export interface Call {
   readonly definition: ActorDefinition
   readonly member: Member
   readonly key: string
-  readonly args: Buffer
+  /** Canonical bytes of the array of arguments. */
+  readonly args: Slice
 }
 
 /** The methods of one actor as functions that encode their arguments and call `invoke`. Errors reject, none is thrown. */

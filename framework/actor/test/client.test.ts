@@ -8,7 +8,7 @@ import {
   Query,
   Replicated,
 } from "@lockstep/actor"
-import { decode, InvalidArgument, KEY_LENGTH_MAX } from "@lockstep/core"
+import { bytesOf, decode, InvalidArgument, KEY_LENGTH_MAX } from "@lockstep/core"
 import { describe, expect, expectTypeOf, it } from "vitest"
 import { z } from "zod"
 import { mode } from "./stage.ts"
@@ -68,7 +68,12 @@ describe("the client of an actor", () => {
     await expect(client.deposit(5)).resolves.toBe("answer 1")
     await expect(client.open("bob")).resolves.toBe("answer 2")
     expect(
-      calls.map(({ definition, member, key, args }) => [definition.type, member.name, key, decode(args)]),
+      calls.map(({ definition, member, key, args }) => [
+        definition.type,
+        member.name,
+        key,
+        decode(bytesOf(args)),
+      ]),
     ).toEqual([
       ["bank/Account", "deposit", "alice", [5]],
       ["bank/Account", "open", "alice", ["bob"]],

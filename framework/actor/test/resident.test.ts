@@ -1,4 +1,4 @@
-import { BatchWriter, ByteWriter, ClientId, decodeEnvelope, encode, SessionId } from "@lockstep/core"
+import { BatchWriter, ByteWriter, ClientId, decodeEnvelope, encodeShared, SessionId } from "@lockstep/core"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "vitest"
@@ -48,8 +48,9 @@ const FILLER = "f".repeat(50_000)
 /** A batch of many commands, the first of which is for this actor. */
 function batchOf(key: string) {
   const writer = new BatchWriter()
-  writer.add("bank/Account", "deposit", key, encode([1]), undefined)
-  for (let i = 0; i < 9; i++) writer.add("bank/Account", "deposit", "other", encode([FILLER]), undefined)
+  writer.add("bank/Account", "deposit", key, encodeShared([1]), undefined)
+  for (let i = 0; i < 9; i++)
+    writer.add("bank/Account", "deposit", "other", encodeShared([FILLER]), undefined)
   const sent = writer.seal({ client: ClientId("c"), session: SessionId(1), number: 1, settledBelow: 1 })
   const envelope = decodeEnvelope(sent)
   return envelope._tag === "Batch" ? envelope.commands : []

@@ -4,6 +4,23 @@ export class Malformed extends Error {
   override readonly name = "Malformed"
 }
 
+/** Some of the bytes of a buffer. Of many small ones a view each would take twice the memory, and longer to make. */
+export interface Slice {
+  readonly buffer: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+/** All of these bytes. */
+export function sliceOf(bytes: Uint8Array): Slice {
+  return { buffer: asBuffer(bytes), start: 0, end: bytes.length }
+}
+
+/** A view of them. */
+export function bytesOf({ buffer, start, end }: Slice): Buffer {
+  return buffer.subarray(start, end)
+}
+
 /** Writes a growing run of bytes. One writer is reused for many values: `reset`, write, `take` or `view`. */
 export class ByteWriter {
   #buffer: Buffer
@@ -32,6 +49,11 @@ export class ByteWriter {
     const copy = Buffer.allocUnsafe(this.#length)
     this.#buffer.copy(copy, 0, 0, this.#length)
     return copy
+  }
+
+  /** The bytes from `start` on. They stay if nothing before them is written again: see {@link reset} and {@link truncate}. */
+  since(start: number): Slice {
+    return { buffer: this.#buffer, start, end: this.#length }
   }
 
   /** The bytes so far, until the next write. */
@@ -83,6 +105,15 @@ export class ByteWriter {
   bytes(bytes: Uint8Array): void {
     this.varint(bytes.length)
     this.raw(bytes)
+  }
+
+  /** As {@link bytes}. */
+  slice({ buffer, start, end }: Slice): void {
+    const length = end - start
+    this.varint(length)
+    this.#reserve(length)
+    buffer.copy(this.#buffer, this.#length, start, end)
+    this.#length += length
   }
 
   /** Length in bytes, then UTF-8. The string must be well formed. */

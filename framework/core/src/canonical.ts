@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter } from "./bytes.ts"
+import { ByteReader, ByteWriter, type Slice } from "./bytes.ts"
 import { readFields, readValue } from "./canonical/decoder.ts"
 import { Unsupported, writeFields, writeValue, type Writing } from "./canonical/encoder.ts"
 import type { Canonical } from "./canonical/format.ts"
@@ -19,6 +19,16 @@ export function encode(value: unknown, name = "value"): Buffer {
   scratch.reset()
   encodeInto(scratch, value, name)
   return scratch.take()
+}
+
+/**
+ * As {@link encode}, beside what was encoded in this way before: small values share a buffer, which is kept as long as any of them is.
+ */
+export function encodeShared(value: unknown, name = "value"): Slice {
+  if (shared.length >= SHARED_BYTES) shared = new ByteWriter(SHARED_BYTES)
+  const start = shared.length
+  encodeInto(shared, value, name)
+  return shared.since(start)
 }
 
 /** As {@link encode}, at the end of `writer`; a failed value leaves the writer as it was. */
@@ -72,6 +82,8 @@ const kinds: Array<number> = []
 const keys: Array<unknown> = []
 const VALUE: Writing = { purpose: "value", met: undefined, kinds, keys }
 const scratch = new ByteWriter(4096)
+const SHARED_BYTES = 16 * 1024
+let shared = new ByteWriter(SHARED_BYTES)
 
 /** The error with the name of the whole value in front of its path. A value has no code that is run, unless it cheats. */
 function named(cause: unknown, name: string): Unsupported {

@@ -1,4 +1,4 @@
-import { asBuffer, ByteReader, ByteWriter, Malformed } from "./bytes.ts"
+import { asBuffer, ByteReader, ByteWriter, Malformed, type Slice } from "./bytes.ts"
 import { ClientId, type Digest, Epoch, ReplicaId, SessionId } from "./ids.ts"
 import { type Bid, readBid, readRenewal, type Renewal, writeBid, writeRenewal } from "./reign.ts"
 import { readRoster, type Roster, writeRoster } from "./roster.ts"
@@ -115,6 +115,7 @@ export class BatchWriter {
   #methodCount = 0
   #traceCount = 0
   #lastTrace: string | undefined
+  #lastMethod: (MethodName & { readonly index: number }) | undefined
   #count = 0
 
   get count(): number {
@@ -126,11 +127,11 @@ export class BatchWriter {
     return HEADER_BYTES_MAX + this.#names.length + this.#traces.length + this.#commands.length
   }
 
-  add(type: string, member: string, key: string, args: Uint8Array, trace: string | undefined): void {
+  add(type: string, member: string, key: string, args: Slice, trace: string | undefined): void {
     this.#commands.varint(this.#methodIndex(type, member))
     this.#commands.string(key)
     this.#commands.varint(trace === undefined ? 0 : this.#traceIndex(trace) + 1)
-    this.#commands.bytes(args)
+    this.#commands.slice(args)
     this.#count++
   }
 
@@ -166,10 +167,19 @@ export class BatchWriter {
     this.#methodCount = 0
     this.#traceCount = 0
     this.#lastTrace = undefined
+    this.#lastMethod = undefined
     this.#count = 0
   }
 
   #methodIndex(type: string, member: string): number {
+    const last = this.#lastMethod // mostly the same one again
+    if (last?.type === type && last.member === member) return last.index
+    const index = this.#indexOf(type, member)
+    this.#lastMethod = { type, member, index }
+    return index
+  }
+
+  #indexOf(type: string, member: string): number {
     let members = this.#methods.get(type)
     if (members === undefined) this.#methods.set(type, (members = new Map()))
     const known = members.get(member)

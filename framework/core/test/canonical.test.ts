@@ -2,13 +2,16 @@ import { isDeepStrictEqual } from "node:util"
 import {
   type Canonical,
   ByteReader,
+  bytesOf,
   ByteWriter,
   decode,
   decodeFrom,
   decodeState,
   encode,
   encodeInto,
+  encodeShared,
   encodeState,
+  type Slice,
   Unsupported,
 } from "@lockstep/core"
 import fc from "fast-check"
@@ -35,6 +38,22 @@ describe("canonical bytes", () => {
       seen.set(bytes, candidate)
     }
     expect(values.length).toBeGreaterThan(5000)
+  })
+
+  it("are the same where many values share a buffer, and stay", () => {
+    const [slices, values]: [Array<Slice>, Array<Canonical>] = [[], []]
+    const law = fc.property(
+      fc.oneof(value, fc.string({ minLength: 5000, maxLength: 40_000 })),
+      (original) => {
+        slices.push(encodeShared(original))
+        values.push(original)
+        expect(() => encodeShared([original, () => 1])).toThrow(Unsupported)
+      },
+    )
+    fc.assert(law, { numRuns: 500 })
+    expect(new Set(slices.map(({ buffer }) => buffer)).size).toBeGreaterThan(1)
+    expect(new Set(slices.map(({ buffer }) => buffer)).size).toBeLessThan(slices.length)
+    for (const [i, slice] of slices.entries()) expect(bytesOf(slice)).toEqual(encode(values[i]))
   })
 
   it("do not depend on the order in which an object got its keys", () => {

@@ -6,6 +6,7 @@ import {
   ClientId,
   decodeEnvelope,
   encodeOpening,
+  sliceOf,
   type Envelope,
   KEY_LENGTH_MAX,
   Malformed,
@@ -42,7 +43,7 @@ const header = fc
 type CommandToSend = typeof command extends fc.Arbitrary<infer Value> ? Value : never
 
 function fill(writer: BatchWriter, sent: ReadonlyArray<CommandToSend>): BatchWriter {
-  for (const { type, member, key, args, trace } of sent) writer.add(type, member, key, args, trace)
+  for (const { type, member, key, args, trace } of sent) writer.add(type, member, key, sliceOf(args), trace)
   return writer
 }
 

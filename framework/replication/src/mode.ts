@@ -20,6 +20,7 @@ import type {
   Roster,
   Schema,
   SessionLimits,
+  Slice,
 } from "@lockstep/core"
 import type {
   Checkpoint,
@@ -310,7 +311,7 @@ export interface Submission {
   readonly member: string
   readonly key: string
   /** Canonical bytes of the array of arguments. */
-  readonly args: Uint8Array
+  readonly args: Slice
   /** What the replicas hang what they do below, where the call is traced. */
   readonly trace: string | undefined
   /** What a query may miss. Default: nothing. A command has none. */

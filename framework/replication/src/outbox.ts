@@ -8,6 +8,7 @@ import {
   type LockstepError,
   Overloaded,
   type SessionId,
+  sliceOf,
 } from "@lockstep/core"
 import type { ClientLimits } from "./limits.ts"
 import type { Submission } from "./mode.ts"
@@ -17,6 +18,7 @@ export interface Draft<Call> {
   readonly writer: BatchWriter
   /** Who waits for each command; undefined once told. */
   readonly calls: ReadonlyArray<Call | undefined>
+  /** Of their arguments. */
   readonly bytes: number
   readonly deadlineMs: number
 }
@@ -58,24 +60,38 @@ export class Outbox<Call extends Submission> {
   add(call: Call, nowMs: number): LockstepError | undefined {
     const { type, member, args } = call
     const { batchBytesMax } = this.#limits
-    const bare = args.length + COMMAND_OVERHEAD_BYTES
+    const length = args.end - args.start
+    const bare = length + COMMAND_OVERHEAD_BYTES
     if (bare + HEADER_BYTES_MAX > batchBytesMax)
       return new InvalidArgument(
         `${type}/${member}`,
-        `the arguments take ${args.length} bytes, and ${batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
+        `the arguments take ${length} bytes, and ${batchBytesMax - HEADER_BYTES_MAX - COMMAND_OVERHEAD_BYTES} are allowed`,
       )
-    // a trace is never the reason why a command cannot be sent
-    const size = bare + lengthBeyond(TRACE_BYTES_SHORT, call.trace)
-    if (size + HEADER_BYTES_MAX > batchBytesMax) return this.#gather(call, undefined, bare, nowMs)
-    return this.#gather(call, call.trace, size, nowMs)
+    const { bytesMax, commandsMax } = this.#limits
+    if (this.#commands >= commandsMax || this.#bytes + length > bytesMax)
+      return new Overloaded(
+        `${this.#commands} commands (${this.#bytes} bytes of arguments) of this client wait already; the limits are ${commandsMax} commands and ${bytesMax} bytes`,
+      )
+    const draft = this.#gather(call, bare, nowMs)
+    draft.calls.push(call)
+    draft.bytes += length
+    this.hold(1, length)
+    return undefined
   }
 
-  #gather(call: Call, trace: string | undefined, size: number, nowMs: number): LockstepError | undefined {
-    const { batchBytesMax, batchCommandsMax, bytesMax, commandsMax, deadlineMs } = this.#limits
-    if (this.#commands >= commandsMax || this.#bytes + size > bytesMax)
-      return new Overloaded(
-        `${this.#commands} commands (${this.#bytes} bytes) of this client wait already; the limits are ${commandsMax} commands and ${bytesMax} bytes`,
-      )
+  /** Writes the command into a draft that has room for it; `size` is what it takes at most, without a long trace. */
+  #gather(call: Call, size: number, nowMs: number): OpenDraft<Call> {
+    const { batchBytesMax } = this.#limits
+    const withTrace = size + lengthBeyond(TRACE_BYTES_SHORT, call.trace)
+    // a trace is never the reason why a command cannot be sent
+    const isTraced = withTrace + HEADER_BYTES_MAX <= batchBytesMax
+    const draft = this.#draftFor(isTraced ? withTrace : size, nowMs)
+    draft.writer.add(call.type, call.member, call.key, call.args, isTraced ? call.trace : undefined)
+    return draft
+  }
+
+  #draftFor(size: number, nowMs: number): OpenDraft<Call> {
+    const { batchBytesMax, batchCommandsMax, deadlineMs } = this.#limits
     let draft = this.#drafts.at(-1)
     if (
       draft === undefined ||
@@ -86,11 +102,7 @@ export class Outbox<Call extends Submission> {
       draft = { writer, calls: [], bytes: 0, deadlineMs: nowMs + deadlineMs }
       this.#drafts.push(draft)
     }
-    draft.writer.add(call.type, call.member, call.key, call.args, trace)
-    draft.calls.push(call)
-    draft.bytes += size
-    this.hold(1, size)
-    return undefined
+    return draft
   }
 
   /** The oldest draft, no longer open. */
@@ -111,7 +123,8 @@ export class Outbox<Call extends Submission> {
     for (const command of batch.commands) {
       const method = batch.methods[command.method]
       invariant(method !== undefined, "a batch of ours names its methods")
-      writer.add(method.type, method.member, command.key, command.args, batch.traces[command.trace])
+      const args = sliceOf(command.args)
+      writer.add(method.type, method.member, command.key, args, batch.traces[command.trace])
     }
     this.#drafts.unshift({ ...waiting, calls: [...waiting.calls], writer })
     this.hold(batch.commands.length, waiting.bytes)

@@ -9,7 +9,7 @@ import {
   decodeStatement,
   decodeVote,
   type Digest,
-  encode,
+  encodeShared,
   encodeAsk,
   encodeOpening,
   encodeUpgrade,
@@ -99,7 +99,7 @@ export class Fleet {
   command(type: string, member: string, ...args: ReadonlyArray<unknown>): number {
     const writer = new BatchWriter()
     const number = ++this.#number
-    writer.add(type, member, "key", encode(args), undefined)
+    writer.add(type, member, "key", encodeShared(args), undefined)
     const batch = writer.seal({ client: CLIENT, session: this.session, number, settledBelow: 0 })
     this.commands.push({ seq: this.put(batch, `client.${CLIENT}`), number, args })
     return number

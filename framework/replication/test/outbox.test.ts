@@ -1,4 +1,4 @@
-import { decodeEnvelope, ClientId, InvalidArgument, SessionId } from "@lockstep/core"
+import { decodeEnvelope, ClientId, InvalidArgument, Overloaded, SessionId, sliceOf } from "@lockstep/core"
 import { describe, expect, it } from "vitest"
 import { CLIENT_LIMITS } from "../src/limits.ts"
 import type { Submission } from "../src/mode.ts"
@@ -8,13 +8,14 @@ const BATCH_BYTES_MAX = 8192
 
 const header = { client: ClientId("c"), session: SessionId(1), number: 1, settledBelow: 1 }
 
+function submission(argsBytes: number, trace?: string): Submission {
+  const args = sliceOf(Buffer.alloc(argsBytes))
+  return { type: "bank/Account", member: "deposit", key: "alice", args, trace }
+}
+
 function outbox() {
   const box = new Outbox<Submission>({ ...CLIENT_LIMITS, batchBytesMax: BATCH_BYTES_MAX })
-  const add = (argsBytes: number, trace: string | undefined) =>
-    box.add(
-      { type: "bank/Account", member: "deposit", key: "alice", args: Buffer.alloc(argsBytes), trace },
-      0,
-    )
+  const add = (argsBytes: number, trace: string | undefined) => box.add(submission(argsBytes, trace), 0)
   const sealed = (): ReadonlyArray<{ readonly bytes: number; readonly traces: number }> => {
     const batches: Array<{ bytes: number; traces: number }> = []
     for (let draft = box.take(); draft !== undefined; draft = box.take()) {
@@ -26,6 +27,25 @@ function outbox() {
   }
   return { add, sealed }
 }
+
+describe("what waits", () => {
+  it("is bounded by the number of commands, where their arguments are small", () => {
+    const limits = { ...CLIENT_LIMITS, commandsMax: 5000, bytesMax: 5000 * 3 }
+    const box = new Outbox<Submission>(limits)
+    for (let i = 0; i < 5000; i++) expect(box.add(submission(3), 0)).toBeUndefined()
+    expect(box.add(submission(0), 0)).toBeInstanceOf(Overloaded)
+    expect(box.counts.waiting).toBe(5000)
+  })
+
+  it("is bounded by the bytes of their arguments", () => {
+    const box = new Outbox<Submission>({ ...CLIENT_LIMITS, bytesMax: 1000 })
+    expect(box.add(submission(999), 0)).toBeUndefined()
+    expect(box.add(submission(2), 0)).toBeInstanceOf(Overloaded)
+    expect(box.add(submission(1), 0)).toBeUndefined()
+    box.drop()
+    expect(box.add(submission(1000), 0)).toBeUndefined()
+  })
+})
 
 describe("a batch with traces", () => {
   it("is within its bound, whatever travels with its commands", () => {

@@ -3,7 +3,7 @@ import {
   ClientId,
   decodeEnvelope,
   type Entry,
-  encode,
+  encodeShared,
   genesisRoster,
   GroupName,
   OPERATOR,
@@ -77,7 +77,7 @@ export class World {
   /** Issues a call; it is sent with the others of the turn at `flush`. */
   call(member: string, key: string, ...args: ReadonlyArray<unknown>): TestCall {
     const [type = ""] = this.#definitions.keys()
-    const call: TestCall = { type, member, key, args: encode(args), trace: this.trace, settled: 0 }
+    const call: TestCall = { type, member, key, args: encodeShared(args), trace: this.trace, settled: 0 }
     this.toldClient(this.client.step({ _tag: "Submit", calls: [call], nowMs: this.nowMs }))
     return call
   }

@@ -25,7 +25,7 @@ import { NoQuorums } from "./telemetry/no-quorums.ts"
 import { LaneMetrics } from "./telemetry/lane-metrics.ts"
 import { surroundings } from "./telemetry/joining.ts"
 import { isTold } from "./telemetry/notice.ts"
-import { type LaneCall, Waiting } from "./waiting.ts"
+import { type LaneCall, type Turn, Waiting } from "./waiting.ts"
 
 /** How often the protocol is told the time while anything waits, milliseconds. */
 const TICK_MS = 20
@@ -45,8 +45,8 @@ export class Lane {
   readonly #stops: Array<() => void>
   /** Calls of this turn. */
   #gathered: Array<Waiting> = []
-  /** When the turn began in which they are gathered. */
-  #turnMs = 0
+  /** The one in which they are gathered. */
+  #turn: Turn = { startMs: 0 }
   /** When the last input came. */
   #nowMs = 0
   #timer: NodeJS.Timeout | undefined
@@ -114,13 +114,13 @@ export class Lane {
   invoke(call: LaneCall): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#gathered.length === 0) {
-        this.#turnMs = performance.now()
+        this.#turn = { startMs: performance.now() }
         queueMicrotask(() => {
           this.#submit()
           this.#step({ _tag: "Flush", nowMs: performance.now() })
         })
       }
-      this.#gathered.push(new Waiting(call, { resolve, reject }, surroundings(), this.#turnMs))
+      this.#gathered.push(new Waiting(call, { resolve, reject }, surroundings(), this.#turn))
     })
   }
 
@@ -129,7 +129,7 @@ export class Lane {
     const gathered = this.#gathered
     this.#gathered = []
     this.#calls.begin(gathered)
-    this.#step({ _tag: "Submit", calls: gathered, nowMs: this.#turnMs })
+    this.#step({ _tag: "Submit", calls: gathered, nowMs: this.#turn.startMs })
   }
 
   /** Waits again for a call that ended undecided. */
@@ -138,7 +138,7 @@ export class Lane {
       this.#step({
         _tag: "Retry",
         number,
-        call: new Waiting(call, { resolve, reject }, ROOT_CONTEXT), // its first attempt was traced and measured, and has ended
+        call: new Waiting(call, { resolve, reject }, ROOT_CONTEXT, undefined), // its first attempt was traced and measured, and has ended
         nowMs: performance.now(),
       }),
     )

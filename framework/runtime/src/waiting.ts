@@ -6,6 +6,7 @@ import {
   type LockstepError,
   type Outcome,
   SessionExpired,
+  type Slice,
 } from "@lockstep/core"
 import type { Reads, Submission } from "@lockstep/replication"
 import type { Context, SpanContext } from "@opentelemetry/api"
@@ -16,6 +17,11 @@ export interface LaneCall extends Call {
   readonly reads?: Reads
 }
 
+/** The turn of the event loop in which calls were made: one object for all of them. */
+export interface Turn {
+  readonly startMs: number
+}
+
 /** A call that somebody waits for: one object, from where it is made to where it is settled. (A thousand wait at a time: what they take in memory shows.) */
 export class Waiting implements Submission {
   readonly call: LaneCall
@@ -23,8 +29,8 @@ export class Waiting implements Submission {
   readonly reject: (error: unknown) => void
   /** Where it was made. */
   readonly parent: Context
-  /** When it was made; undefined where it was measured before. */
-  readonly sinceMs: number | undefined
+  /** Undefined where it was measured before. */
+  readonly turn: Turn | undefined
   /** Where it is traced. */
   span: WatchedCall | undefined
   /** What it is made in, where that is not sampled. */
@@ -34,15 +40,20 @@ export class Waiting implements Submission {
     call: LaneCall,
     caller: Pick<Waiting, "resolve" | "reject">,
     parent: Context,
-    sinceMs?: number,
+    turn: Turn | undefined,
   ) {
     this.call = call
     this.resolve = caller.resolve
     this.reject = caller.reject
     this.parent = parent
-    this.sinceMs = sinceMs
+    this.turn = turn
     this.span = undefined
     this.above = undefined
+  }
+
+  /** When it was made. */
+  get sinceMs(): number | undefined {
+    return this.turn?.startMs
   }
 
   get type(): string {
@@ -57,7 +68,7 @@ export class Waiting implements Submission {
     return this.call.key
   }
 
-  get args(): Uint8Array {
+  get args(): Slice {
     return this.call.args
   }
 

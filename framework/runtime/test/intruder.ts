@@ -7,6 +7,7 @@ import {
   decodeVote,
   encode,
   encodeOpening,
+  sliceOf,
   type Outcome,
   SessionId,
 } from "@lockstep/core"
@@ -85,7 +86,7 @@ function seal(batch: Sent): Buffer {
   const writer = new BatchWriter()
   for (const { method, key, args } of batch.commands) {
     const name = batch.methods[method] ?? ADD
-    writer.add(name.type, name.member, key, args, undefined)
+    writer.add(name.type, name.member, key, sliceOf(args), undefined)
   }
   return writer.seal(batch)
 }

@@ -1,5 +1,5 @@
 import { type Call, Command, define, Replicated } from "@lockstep/actor"
-import { ClientId, digest, GroupName, type Outcome, Partition, ReplicaId } from "@lockstep/core"
+import { ClientId, digest, GroupName, type Outcome, Partition, ReplicaId, sliceOf } from "@lockstep/core"
 import { type Decision, stateMachine } from "@lockstep/replication"
 import { context, type Context, trace, TraceFlags } from "@opentelemetry/api"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
@@ -31,7 +31,7 @@ class Box {
 const definition = define(Box)
 const member = definition.members.get("put")
 if (member === undefined) throw new Error("the class has lost its method")
-const call: Call = { definition, member, key: "k", args: Buffer.of() }
+const call: Call = { definition, member, key: "k", args: sliceOf(Buffer.of()) }
 
 /** Three of five have voted alike. */
 const decision: Decision = {
@@ -59,7 +59,10 @@ function lane() {
   })
   const begun = (count: number): ReadonlyArray<Waiting> => {
     const caller = { resolve: () => undefined, reject: () => undefined }
-    const made = Array.from({ length: count }, () => new Waiting(call, caller, context.active(), 10))
+    const made = Array.from(
+      { length: count },
+      () => new Waiting(call, caller, context.active(), { startMs: 10 }),
+    )
     calls.begin(made)
     return made
   }

@@ -1,5 +1,12 @@
 import { type ActorDefinition, define } from "@lockstep/actor"
-import { Diverged, encode, type Effect, type LockstepError, NoQuorum, OutcomeUnknown } from "@lockstep/core"
+import {
+  Diverged,
+  encodeShared,
+  type Effect,
+  type LockstepError,
+  NoQuorum,
+  OutcomeUnknown,
+} from "@lockstep/core"
 import type { Reads } from "@lockstep/replication"
 import type { Command, Settlement, SimulatedClient } from "./client.ts"
 import type { Random } from "./random.ts"
@@ -104,7 +111,13 @@ export class Caller {
     const call = this.#next()
     const id = `${name}/${this.#count++}`
     const reads = this.#readsOf(call)
-    const command: Command = { id, type: this.#definition.type, ...call, args: encode(call.args), reads }
+    const command: Command = {
+      id,
+      type: this.#definition.type,
+      ...call,
+      args: encodeShared(call.args),
+      reads,
+    }
     const record: CallRecord = {
       id,
       caller: name,

@@ -1,4 +1,11 @@
-import { ClientId, type LockstepError, type Outcome, type ReplicaId, type Roster } from "@lockstep/core"
+import {
+  ClientId,
+  type LockstepError,
+  type Outcome,
+  type ReplicaId,
+  type Roster,
+  type Slice,
+} from "@lockstep/core"
 import type {
   ClientInput,
   ClientLimits,
@@ -24,7 +31,7 @@ export interface Command {
   readonly type: string
   readonly member: string
   readonly key: string
-  readonly args: Uint8Array
+  readonly args: Slice
   /** What it may miss, where that can be said of it. */
   readonly reads?: Reads | undefined
 }

@@ -6,7 +6,7 @@ import {
   type Call,
   define,
 } from "@lockstep/actor"
-import { decode } from "@lockstep/core"
+import { bytesOf, decode } from "@lockstep/core"
 import type { ReplicationMode, Rules } from "@lockstep/replication"
 import { classModel } from "./class-model.ts"
 import { Random } from "./random.ts"
@@ -146,5 +146,5 @@ function recorded<Instance extends object>(
     throw new TypeError(
       `each command of simulate makes one valid call at once, and ${String(command)} made ${calls.length}`,
     )
-  return { member: call.member.name, key, args: decode(call.args) as ReadonlyArray<unknown> } // a list of arguments
+  return { member: call.member.name, key, args: decode(bytesOf(call.args)) as ReadonlyArray<unknown> } // a list of arguments
 }

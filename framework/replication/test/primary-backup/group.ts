@@ -3,6 +3,7 @@ import {
   ClientId,
   decode,
   encode,
+  encodeShared,
   type Entry,
   genesisRoster,
   GroupName,
@@ -170,7 +171,7 @@ export class Group {
   }
 
   #sent(call: Call, member: string, args: ReadonlyArray<unknown>): Sent {
-    return { call, type: "Counter", member, key: "a", args: encode(args), trace: this.trace }
+    return { call, type: "Counter", member, key: "a", args: encodeShared(args), trace: this.trace }
   }
 
   retry(error: LockstepError | undefined): Call {

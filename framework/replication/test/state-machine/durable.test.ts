@@ -3,7 +3,7 @@ import {
   BatchWriter,
   ClientId,
   decodeEnvelope,
-  encode,
+  encodeShared,
   encodeOpening,
   encodeReconfiguration,
   type Entry,
@@ -55,7 +55,7 @@ function entry(seq: number, payload: Uint8Array, source = `client.${client}`): E
 
 function batch(): Uint8Array {
   const writer = new BatchWriter()
-  writer.add("Counter", "add", "a", encode([1]), undefined)
+  writer.add("Counter", "add", "a", encodeShared([1]), undefined)
   return writer.seal({ client, session: SessionId(1), number: 1, settledBelow: 0 })
 }
 

@@ -4,7 +4,7 @@ import {
   ClientId,
   decodeStatement,
   decodeVote,
-  encode,
+  encodeShared,
   encodeAsk,
   encodeOpening,
   type Entry,
@@ -26,11 +26,11 @@ function world(): World {
 /** A batch of one `add(1)` of actor "a" in the session that entry 1 opened. */
 function add(number: number, settledBelow = 0): Uint8Array {
   const writer = new BatchWriter()
-  writer.add("Counter", "add", "a", encode([1]), undefined)
+  writer.add("Counter", "add", "a", encodeShared([1]), undefined)
   return writer.seal({ client, session: SessionId(1), number, settledBelow })
 }
 
-const NO_ARGUMENTS = encode([])
+const NO_ARGUMENTS = encodeShared([])
 
 function opened(): World {
   const w = world()
@@ -87,7 +87,7 @@ describe("a replica of the state machine mode", () => {
   it("refuses a batch of a session that another client opened", () => {
     const w = opened()
     const writer = new BatchWriter()
-    writer.add("Counter", "add", "a", encode([1]), undefined)
+    writer.add("Counter", "add", "a", encodeShared([1]), undefined)
     w.put(writer.seal({ client: ClientId("mallory"), session: SessionId(1), number: 1, settledBelow: 0 }))
     w.read(r0)
     expect(w.replica(r0).status.executed).toBe(0)

@@ -4,7 +4,7 @@ import {
   ClientId,
   type Digest,
   digest,
-  encode,
+  encodeShared,
   encodeAttestation,
   encodeOpening,
   encodeUpgrade,
@@ -54,7 +54,7 @@ function entry(seq: number, payload: Uint8Array, source = `client.${client}`): E
 /** A command for each of so many actors. */
 function batch(seq: number, actors = ACTORS): Entry {
   const writer = new BatchWriter()
-  for (let i = 0; i < actors; i++) writer.add("Counter", "add", `key ${i}`, encode([1]), undefined)
+  for (let i = 0; i < actors; i++) writer.add("Counter", "add", `key ${i}`, encodeShared([1]), undefined)
   const number = 1 + (seq - 2) * ACTORS
   return entry(seq, writer.seal({ client, session: SessionId(1), number, settledBelow: 0 }))
 }
