@@ -96,9 +96,7 @@ export class ByteWriter {
   }
 
   raw(bytes: Uint8Array): void {
-    this.#reserve(bytes.length)
-    this.#buffer.set(bytes, this.#length)
-    this.#length += bytes.length
+    this.#copy(bytes, 0, bytes.length)
   }
 
   /** Length, then the bytes. */
@@ -109,11 +107,8 @@ export class ByteWriter {
 
   /** As {@link bytes}. */
   slice({ buffer, start, end }: Slice): void {
-    const length = end - start
-    this.varint(length)
-    this.#reserve(length)
-    buffer.copy(this.#buffer, this.#length, start, end)
-    this.#length += length
+    this.varint(end - start)
+    this.#copy(buffer, start, end)
   }
 
   /** Length in bytes, then UTF-8. The string must be well formed. */
@@ -145,6 +140,15 @@ export class ByteWriter {
   ascii(text: string): void {
     this.#reserve(text.length)
     this.#length += this.#buffer.write(text, this.#length, "latin1")
+  }
+
+  #copy(from: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    this.#reserve(length)
+    const [to, at] = [this.#buffer, this.#length]
+    if (length < SHORT_COPY) for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number // inside the bounds
+    else to.set(length === from.length ? from : from.subarray(start, end), at)
+    this.#length = at + length
   }
 
   #reserve(size: number): void {
@@ -184,13 +188,18 @@ export class ByteReader {
   }
 
   varint(): number {
-    let value = 0
-    let scale = 1
-    for (let i = 0; i < 8; i++) {
+    const first = this.byte()
+    return first < 0x80 ? first : this.#longVarint(first & 0x7f) // most numbers are small
+  }
+
+  #longVarint(lowest: number): number {
+    let value = lowest
+    let scale = 0x80
+    for (let i = 1; i < 8; i++) {
       const byte = this.byte()
       value += (byte & 0x7f) * scale
       if (byte < 0x80) {
-        if (byte === 0 && i > 0) throw new Malformed("a number is not in its shortest form")
+        if (byte === 0) throw new Malformed("a number is not in its shortest form")
         if (value > Number.MAX_SAFE_INTEGER) break
         return value
       }
@@ -285,6 +294,9 @@ export class ByteReader {
 
 /** A loop beats a call into C++ for texts below this many characters: keys, names, ids of clients, which are most of the traffic. */
 const SHORT = 64
+
+/** The same for bytes: most arguments are no longer than some numbers. */
+const SHORT_COPY = 32
 
 function isAscii(bytes: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if ((bytes[i] as number) >= 0x80) return false // inside the bounds

@@ -99,6 +99,12 @@ export class Command {
   }
 }
 
+/** What a command of the batch hangs below, where its caller traces it. */
+export function traceWithin({ traces }: Batch, { trace }: Pick<Command, "trace">): string | undefined {
+  // an array that is asked for its item −1 looks for a property of that name: a sixth of what a replica did for a command
+  return trace < 0 ? undefined : traces[trace]
+}
+
 /** Characters of an actor's key, at most. */
 export const KEY_LENGTH_MAX = 256
 /** Characters of the name of a type or a method, at most: refusals repeat it. */

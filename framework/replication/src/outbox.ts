@@ -9,6 +9,7 @@ import {
   Overloaded,
   type SessionId,
   sliceOf,
+  traceWithin,
 } from "@lockstep/core"
 import type { ClientLimits } from "./limits.ts"
 import type { Submission } from "./mode.ts"
@@ -124,7 +125,7 @@ export class Outbox<Call extends Submission> {
       const method = batch.methods[command.method]
       invariant(method !== undefined, "a batch of ours names its methods")
       const args = sliceOf(command.args)
-      writer.add(method.type, method.member, command.key, args, batch.traces[command.trace])
+      writer.add(method.type, method.member, command.key, args, traceWithin(batch, command))
     }
     this.#drafts.unshift({ ...waiting, calls: [...waiting.calls], writer })
     this.hold(batch.commands.length, waiting.bytes)

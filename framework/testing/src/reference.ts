@@ -14,6 +14,7 @@ import {
   type Schema,
   type SessionId,
   type SessionLimits,
+  traceWithin,
 } from "@lockstep/core"
 import { idOf } from "./naming.ts"
 import type { Builds } from "./upgrade.ts"
@@ -122,7 +123,7 @@ export class Reference {
       const member = method && definition?.members.get(method.member)
       if (definition === undefined || member === undefined) continue
       const { key } = command
-      const trace = batch.traces[command.trace]
+      const trace = traceWithin(batch, command)
       const id = trace === undefined ? `${seq}/${index}` : idOf(trace)
       const actor = this.#actor(definition, key)
       const nowMs = Number(this.#timeNs / 1_000_000n)

@@ -1,5 +1,13 @@
 import type { ActorDefinition, Execution } from "@lockstep/actor"
-import { type Batch, ByteWriter, decodeEnvelope, Malformed, type Opening, writeRefused } from "@lockstep/core"
+import {
+  type Batch,
+  ByteWriter,
+  decodeEnvelope,
+  Malformed,
+  type Opening,
+  traceWithin,
+  writeRefused,
+} from "@lockstep/core"
 import type { JournalRecord } from "./record.ts"
 
 /** The actors of a batch, each once, and which of its commands are for which. */
@@ -23,7 +31,7 @@ export function workOf(batch: Batch): Work {
       actor = actors.push({ type, key }) - 1
       indexes.set(id, actor)
     }
-    return { actor, member, args, trace: trace < 0 ? undefined : batch.traces[trace] }
+    return { actor, member, args, trace: traceWithin(batch, { trace }) }
   })
   return { batch, actors, commands }
 }

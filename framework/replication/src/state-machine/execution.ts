@@ -17,6 +17,7 @@ import {
   type Refusal,
   SessionId,
   type SessionTable,
+  traceWithin,
   SPAN_ID_LENGTH_MAX,
   VOTE_SPANS_MAX,
   type VoteSpans,
@@ -125,7 +126,7 @@ export class Execution {
       }
       position.index = index
       position.number = batch.number + index
-      const trace = observer && batch.traces[command.trace]
+      const trace = observer && traceWithin(batch, command)
       const { definition, member } = target
       const lap = stopwatch?.start()
       const start = writer.length
