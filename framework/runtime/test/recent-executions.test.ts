@@ -1,3 +1,4 @@
+import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { EXECUTIONS_MAX, OUTCOME_BYTES_MAX, RecentExecutions } from "../src/telemetry/recent-executions.ts"
 
@@ -36,7 +37,29 @@ describe("the last batches that were executed", () => {
     ])
     recent.add(7, executed(Buffer.alloc(OUTCOME_BYTES_MAX + 1)))
     recent.add(8, executed(quarter))
-    expect([6, 7, 8].map((seq) => recent.find(seq)?.outcomes !== undefined)).toEqual([false, false, true])
+    expect([6, 7, 8].map((seq) => recent.find(seq)?.outcomes !== undefined)).toEqual([true, false, true])
+  })
+
+  it("are kept as they were, whatever the size of those that come after them, or not at all", () => {
+    const sizes = fc.array(fc.integer({ min: 0, max: Math.floor(OUTCOME_BYTES_MAX / 3) }), {
+      minLength: 1,
+      maxLength: 40,
+    })
+    const law = fc.property(sizes, (lengths) => {
+      const recent = new RecentExecutions()
+      let kept = 0
+      for (const [i, length] of lengths.entries()) recent.add(i + 1, executed(Buffer.alloc(length, i)))
+      for (const [i, length] of lengths.entries()) {
+        const { outcomes } = recent.find(i + 1) ?? {}
+        if (outcomes === undefined) continue
+        kept += length
+        expect(outcomes.length === length && outcomes.every((byte) => byte === i)).toBe(true)
+      }
+      // a third is lost at most, where the next did not fit in what was left before the end
+      const all = lengths.reduce((sum, length) => sum + length, 0)
+      expect(kept).toBeGreaterThan(Math.min(all, OUTCOME_BYTES_MAX / 3) - 1)
+    })
+    fc.assert(law, { numRuns: 30 })
   })
 
   it("keep as many bytes when they have gone round", () => {
