@@ -5,8 +5,8 @@ import { type ActorClass, define, defineAll } from "@lockstep/actor"
 import {
   BatchWriter,
   ClientId,
-  encodeShared,
   encodeOpening,
+  encodeShared,
   genesisRoster,
   GroupName,
   Partition,

@@ -3,8 +3,8 @@ import {
   ClientId,
   decodeStatement,
   decodeVote,
-  encodeShared,
   encodeOpening,
+  encodeShared,
 } from "@lockstep/core"
 import { GroupName, Partition, type SessionId } from "@lockstep/core"
 import { type Connection, openAppender, openConnection } from "@lockstep/nats"

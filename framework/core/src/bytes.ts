@@ -146,8 +146,8 @@ export class ByteWriter {
     const length = end - start
     this.#reserve(length)
     const [to, at] = [this.#buffer, this.#length]
-    if (length < SHORT_COPY) for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number // inside the bounds
-    else to.set(length === from.length ? from : from.subarray(start, end), at)
+    if (length >= SHORT_COPY) to.set(length === from.length ? from : from.subarray(start, end), at)
+    else for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number // inside the bounds
     this.#length = at + length
   }
 
@@ -295,7 +295,7 @@ export class ByteReader {
 /** A loop beats a call into C++ for texts below this many characters: keys, names, ids of clients, which are most of the traffic. */
 const SHORT = 64
 
-/** The same for bytes: most arguments are no longer than some numbers. */
+/** The same for copies of fewer bytes than this: most arguments are a few numbers. */
 const SHORT_COPY = 32
 
 function isAscii(bytes: Buffer, start: number, end: number): boolean {

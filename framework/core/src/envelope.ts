@@ -100,8 +100,8 @@ export class Command {
 }
 
 /** What a command of the batch hangs below, where its caller traces it. */
-export function traceWithin({ traces }: Batch, { trace }: Pick<Command, "trace">): string | undefined {
-  // an array that is asked for its item −1 looks for a property of that name: a sixth of what a replica did for a command
+export function traceWithin({ traces }: Batch, { trace }: Command): string | undefined {
+  // an array that is asked for its item −1 looks for a property of that name: a fifth of what a replica did for a command
   return trace < 0 ? undefined : traces[trace]
 }
 

@@ -6,12 +6,12 @@ import {
   ClientId,
   decodeEnvelope,
   encodeOpening,
-  sliceOf,
   type Envelope,
   KEY_LENGTH_MAX,
   Malformed,
   NAME_LENGTH_MAX,
   SessionId,
+  sliceOf,
 } from "@lockstep/core"
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"

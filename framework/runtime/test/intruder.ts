@@ -7,9 +7,9 @@ import {
   decodeVote,
   encode,
   encodeOpening,
-  sliceOf,
   type Outcome,
   SessionId,
+  sliceOf,
 } from "@lockstep/core"
 import { type Connection, openConnection } from "@lockstep/nats"
 

@@ -21,7 +21,8 @@ export interface Work {
 export function workOf(batch: Batch): Work {
   const indexes = new Map<string, number>()
   const actors: Array<{ readonly type: string; readonly key: string }> = []
-  const commands = batch.commands.map(({ method, key, args, trace }) => {
+  const commands = batch.commands.map((command) => {
+    const { method, key, args } = command
     const named = batch.methods[method]
     if (named === undefined) throw new Malformed("a command names no method")
     const { type, member } = named
@@ -31,7 +32,7 @@ export function workOf(batch: Batch): Work {
       actor = actors.push({ type, key }) - 1
       indexes.set(id, actor)
     }
-    return { actor, member, args, trace: traceWithin(batch, { trace }) }
+    return { actor, member, args, trace: traceWithin(batch, command) }
   })
   return { batch, actors, commands }
 }
