@@ -2,6 +2,7 @@ import {
   decodeOutcomes,
   decodeVote,
   encodeOpening,
+  FifoMap,
   type LockstepError,
   Malformed,
   NotEnoughReplicas,
@@ -49,7 +50,7 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
   readonly #options: ClientOptions
   readonly #outboxes: Outboxes<Call>
   readonly #locator: Locator
-  readonly #inFlight = new Map<number, Pending<Call>>()
+  readonly #inFlight = new FifoMap<Pending<Call>>()
   /** Batches of which nobody knows what became; they may be asked for again. */
   readonly #undecided: Undecided<Call>
   #session: SessionId | undefined
@@ -198,7 +199,8 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
   /** Every number below it is settled, so replicas may forget those answers. */
   #floor(): number {
     let floor = this.#number
-    for (const [number, { kind }] of this.#inFlight) if (kind === "command") floor = Math.min(floor, number)
+    for (const { number, kind } of this.#inFlight.values())
+      if (kind === "command") floor = Math.min(floor, number)
     for (const number of this.#undecided.numbers) floor = Math.min(floor, number)
     return floor
   }
@@ -356,7 +358,7 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
   /** From here on the caller wants it executed, if the primary has not recorded it. */
   #retry(number: number, call: Call, nowMs: number): void {
     const undecided = this.#undecided.take(number)
-    const pending = undecided ?? [...this.#inFlight.values()].find((other) => holds(other, number))
+    const pending = undecided ?? this.#inFlight.values().find((other) => holds(other, number))
     if (pending === undefined) return this.#fail(call, new SessionExpired(`number ${number}`))
     pending.calls[number - pending.number] = call
     pending.deadlineMs = nowMs + this.#options.limits.deadlineMs

@@ -1,9 +1,10 @@
+import { FifoMap } from "@lockstep/core"
 import type { Pending } from "./pending.ts"
 
 /** Batches whose callers were told that nobody knows what became of them: they may ask for them again, for a while. */
 export class Undecided<Call> {
   readonly #max: number
-  readonly #batches = new Map<number, Pending<Call>>()
+  readonly #batches = new FifoMap<Pending<Call>>()
 
   constructor(max: number) {
     this.#max = max
@@ -16,10 +17,7 @@ export class Undecided<Call> {
   add(pending: Pending<Call>): void {
     pending.calls = pending.calls.map(() => undefined)
     this.#batches.set(pending.number, pending)
-    for (const oldest of this.#batches.keys()) {
-      if (this.#batches.size <= this.#max) break
-      this.#batches.delete(oldest)
-    }
+    if (this.#batches.size > this.#max) this.#batches.shift()
   }
 
   /** Takes out the batch that holds this number. */

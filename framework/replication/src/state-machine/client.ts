@@ -2,6 +2,7 @@ import {
   decodeOutcomes,
   encodeAsk,
   encodeOpening,
+  FifoMap,
   invariant,
   type LockstepError,
   type Outcome,
@@ -23,7 +24,7 @@ import { type Heard, Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 import { floorOf, Pending, type Quorum } from "./pending.ts"
 import { Rumour } from "../rumour.ts"
-import { dropFirst, Verdicts } from "./verdicts.ts"
+import { Verdicts } from "./verdicts.ts"
 
 /** An entry that the log has not confirmed is sent again after this long. */
 export const APPEND_AGAIN_MS = 1000
@@ -49,9 +50,9 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
   readonly #outbox: Outbox<Call>
   readonly #inbox: Inbox
   /** Entries that are not decided, by number. */
-  readonly #inFlight = new Map<number, Pending<Call>>()
+  readonly #inFlight = new FifoMap<Pending<Call>>()
   /** Entries whose callers were told that they are undecided. They may still be decided, and be asked for again. */
-  readonly #undecided = new Map<number, Pending<Call>>()
+  readonly #undecided = new FifoMap<Pending<Call>>()
   readonly #verdicts = new Verdicts()
   #session: SessionId | undefined
   /** The last opening of a session that the log took, and too few replicas confirmed in time. */
@@ -343,7 +344,7 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
       if (call !== undefined) this.#fail(call, pending.error(reason, i, this.#options.partition))
     pending.calls = pending.calls.map(() => undefined)
     this.#undecided.set(pending.number, pending)
-    if (this.#undecided.size > this.#options.limits.undecidedMax) dropFirst(this.#undecided)
+    if (this.#undecided.size > this.#options.limits.undecidedMax) this.#undecided.shift()
   }
 
   #retry(number: number, call: Call, nowMs: number): void {

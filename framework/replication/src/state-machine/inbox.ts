@@ -7,7 +7,6 @@ import {
   type Vote,
 } from "@lockstep/core"
 import type { ClientOptions } from "../mode.ts"
-import { dropFirst } from "./verdicts.ts"
 
 /** Statements that are remembered: replicas that agree send the same one. */
 const REMEMBERED = 2048
@@ -61,7 +60,14 @@ export class Inbox {
       statement.group === group && statement.partition === partition && statement.client === client
     if (!isOurs) return undefined
     this.#statements.set(text, statement)
-    if (this.#statements.size > REMEMBERED) dropFirst(this.#statements)
+    if (this.#statements.size > REMEMBERED) this.#forgetOldest()
     return statement
+  }
+
+  #forgetOldest(): void {
+    for (const text of this.#statements.keys()) {
+      this.#statements.delete(text)
+      return
+    }
   }
 }

@@ -2,6 +2,7 @@ import {
   type Batch,
   decodeEnvelope,
   Diverged,
+  type FifoMap,
   invariant,
   NoQuorum,
   OutcomeUnknown,
@@ -140,12 +141,12 @@ export class Pending<Call> {
 /** Every number below it is settled, so replicas may forget those answers. */
 export function floorOf<Call>(
   next: number,
-  inFlight: ReadonlyMap<number, Pending<Call>>,
-  undecided: ReadonlyMap<number, Pending<Call>>,
+  inFlight: FifoMap<Pending<Call>>,
+  undecided: FifoMap<Pending<Call>>,
 ): number {
   let floor = next
   for (const number of inFlight.keys()) floor = Math.min(floor, number)
-  for (const [number, { ballot }] of undecided)
+  for (const { number, ballot } of undecided.values())
     if (ballot.decided === undefined) floor = Math.min(floor, number)
   return floor
 }

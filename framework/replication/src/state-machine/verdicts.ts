@@ -1,4 +1,4 @@
-import { invariant, type ReplicaId } from "@lockstep/core"
+import { FifoMap, invariant, type ReplicaId } from "@lockstep/core"
 import type { ClientCounts, ClientOutput } from "../mode.ts"
 import type { Decision } from "../decision.ts"
 import type { Ballot } from "./ballot.ts"
@@ -20,7 +20,7 @@ export class Verdicts {
   readonly #dissents = new Map<ReplicaId, number>()
   readonly #owed = new Owed()
   /** Ballots that lack votes still. */
-  readonly #open = new Map<number, Ballot>()
+  readonly #open = new FifoMap<Ballot>()
 
   get counts(): Pick<ClientCounts, "matched" | "matches" | "dissents"> {
     let matched = 0
@@ -42,7 +42,7 @@ export class Verdicts {
     for (const replica of match) this.#match(replica)
     this.#owed.decided(missing, nowMs)
     if (missing.length > 0) this.#open.set(number, ballot)
-    if (this.#open.size > SETTLED_MAX) dropFirst(this.#open)
+    if (this.#open.size > SETTLED_MAX) this.#open.shift()
     return dissent.map((replica) => this.#dissent(ballot, replica))
   }
 
@@ -91,12 +91,4 @@ export class Verdicts {
 
 function countOne(counts: Map<ReplicaId, number>, replica: ReplicaId): void {
   counts.set(replica, (counts.get(replica) ?? 0) + 1)
-}
-
-/** Forgets the oldest. */
-export function dropFirst<Key>(map: Map<Key, unknown>): void {
-  for (const key of map.keys()) {
-    map.delete(key)
-    return
-  }
 }

@@ -1,4 +1,4 @@
-import type { ReplicaId, VoteSpans } from "@lockstep/core"
+import { FifoMap, type ReplicaId, type VoteSpans } from "@lockstep/core"
 import type { Decision, LateVote } from "@lockstep/replication"
 import { type Span, TraceFlags } from "@opentelemetry/api"
 import { ATTRIBUTES } from "./names.ts"
@@ -89,64 +89,72 @@ export class OpenVote {
 
 /** Spans of votes that replicas have still to say something to: each for a short while, and not too many. */
 export class OpenVotes {
-  readonly #open = new Map<OpenVote, number>()
-  readonly #at = new Map<number, Set<OpenVote>>()
+  /** Those at one position are of one batch, and wait for the same replicas. */
+  readonly #at = new FifoMap<Waiting>()
+  #size = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
   /** Ends it, now or later. */
   add(vote: OpenVote): void {
     if (vote.isComplete || this.#isClosed) return vote.end()
-    this.#open.set(vote, performance.now() + WAIT_MS)
-    const others = this.#at.get(vote.seq)
-    if (others === undefined) this.#at.set(vote.seq, new Set([vote]))
-    else others.add(vote)
-    if (this.#open.size > OPEN_VOTES_MAX) this.#endOldest()
+    const waiting = this.#at.get(vote.seq)
+    if (waiting === undefined) this.#at.set(vote.seq, { untilMs: performance.now() + WAIT_MS, votes: [vote] })
+    else waiting.votes.push(vote)
+    this.#size++
+    if (this.#size > OPEN_VOTES_MAX) this.#endOldest()
     // whoever wants to see it keeps the process alive until then
     this.#timer ??= setTimeout(() => this.#tick(), WAIT_MS).unref()
   }
 
   late(late: LateVote): void {
-    this.#at.get(late.seq)?.forEach((vote) => {
-      vote.late(late)
-      if (vote.isComplete) this.#end(vote)
-    })
+    this.#hear(late.seq, (vote) => vote.late(late))
   }
 
   told(replica: ReplicaId, { seq, spans }: Told): void {
-    this.#at.get(seq)?.forEach((vote) => {
-      vote.told(replica, spans)
-      if (vote.isComplete) this.#end(vote)
-    })
+    this.#hear(seq, (vote) => vote.told(replica, spans))
   }
 
   /** Nothing is heard any more. */
   close(): void {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    for (const vote of this.#open.keys()) this.#end(vote)
+    while (this.#size > 0) this.#endOldest()
+  }
+
+  #hear(seq: number, tell: (vote: OpenVote) => void): void {
+    const waiting = this.#at.get(seq)
+    if (waiting === undefined) return
+    for (const vote of waiting.votes) {
+      tell(vote)
+      if (vote.isComplete) vote.end()
+    }
+    const before = waiting.votes.length
+    waiting.votes = waiting.votes.filter((vote) => !vote.isComplete)
+    this.#size += waiting.votes.length - before
+    if (waiting.votes.length === 0) this.#at.delete(seq)
   }
 
   #tick(): void {
     const nowMs = performance.now()
-    for (const [vote, untilMs] of this.#open) {
+    for (const { untilMs } of this.#at.values()) {
       if (untilMs > nowMs) break
-      this.#end(vote)
+      this.#endOldest()
     }
-    this.#timer = this.#open.size === 0 ? undefined : setTimeout(() => this.#tick(), WAIT_MS).unref()
+    this.#timer = this.#size === 0 ? undefined : setTimeout(() => this.#tick(), WAIT_MS).unref()
   }
 
+  /** Those that have waited for longest, whatever is missing of them. */
   #endOldest(): void {
-    for (const vote of this.#open.keys()) return this.#end(vote)
+    const votes = this.#at.shift()?.votes ?? []
+    for (const vote of votes) vote.end()
+    this.#size -= votes.length
   }
+}
 
-  #end(vote: OpenVote): void {
-    this.#open.delete(vote)
-    const others = this.#at.get(vote.seq)
-    others?.delete(vote)
-    if (others?.size === 0) this.#at.delete(vote.seq)
-    vote.end()
-  }
+interface Waiting {
+  readonly untilMs: number
+  votes: Array<OpenVote>
 }
 
 /** As W3C Trace Context has it; one of zeros only names nothing. */

@@ -1,4 +1,4 @@
-import type { GroupName, Partition } from "@lockstep/core"
+import { FifoMap, type GroupName, type Partition } from "@lockstep/core"
 import { type Attributes, type Context, logs, ROOT_CONTEXT, SeverityNumber } from "@opentelemetry/api"
 import type { Departure, ReignNotice } from "@lockstep/replication"
 import type { HostEvent } from "../host.ts"
@@ -16,7 +16,7 @@ export type Heard = ClientOutput<never> & { readonly _tag: "Dissent" }
 export class Dissents {
   readonly #about: Attributes
   /** Of traced calls, by position: the last ones. */
-  readonly #contexts = new Map<number, Context>()
+  readonly #contexts = new FifoMap<Context>()
   #heard: Array<Heard> = []
 
   constructor({ group, partition }: { readonly group: GroupName; readonly partition: Partition }) {
@@ -26,11 +26,7 @@ export class Dissents {
   /** A traced call was executed at this position. */
   decided(seq: number, context: Context): void {
     this.#contexts.set(seq, context)
-    if (this.#contexts.size <= CONTEXTS_MAX) return
-    for (const oldest of this.#contexts.keys()) {
-      this.#contexts.delete(oldest)
-      return
-    }
+    if (this.#contexts.size > CONTEXTS_MAX) this.#contexts.shift()
   }
 
   heard(dissent: Heard): void {

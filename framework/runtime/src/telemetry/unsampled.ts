@@ -1,5 +1,5 @@
 import type { Call } from "@lockstep/actor"
-import type { ClientId, Outcome } from "@lockstep/core"
+import { type ClientId, FifoMap, type Outcome } from "@lockstep/core"
 import type { Decision, LateVote } from "@lockstep/replication"
 import {
   type Context,
@@ -70,7 +70,7 @@ export class UnsampledCalls {
   readonly #spanningOf: (method: Method) => Spanning | undefined
   /** When calls were sent that wait, by those who wait for them together. */
   readonly #sentMs = new WeakMap<object, number>()
-  readonly #batches = new Map<number, Batch>()
+  readonly #batches = new FifoMap<Batch>()
   readonly #rate = new Rate(KEPT_PER_SECOND)
   #size = 0
 
@@ -115,7 +115,7 @@ export class UnsampledCalls {
       kept: new Map(),
     })
     this.#size += calls.length
-    if (this.#size > UNSAMPLED_MAX) this.#forgetOldest(seq)
+    this.#forgetOldest()
   }
 
   late(vote: LateVote): void {
@@ -144,14 +144,10 @@ export class UnsampledCalls {
     return known
   }
 
-  /** But for the one that is still settled. */
-  #forgetOldest(current: number): void {
-    for (const [seq, { above }] of this.#batches) {
-      if (this.#size <= UNSAMPLED_MAX) return
-      if (seq === current) continue
-      this.#batches.delete(seq)
-      this.#size -= above.length
-    }
+  /** But for the last one, whose calls are still being settled. */
+  #forgetOldest(): void {
+    while (this.#size > UNSAMPLED_MAX && this.#batches.size > 1)
+      this.#size -= this.#batches.shift()?.above.length ?? 0
   }
 
   /** The spans of a call that is over. Yields the trace of what was sent, as it would have travelled; undefined where nobody records it even now. */
