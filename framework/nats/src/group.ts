@@ -29,6 +29,8 @@ export interface GroupDescriptor {
   readonly entryBytesMax: number
   /** Batches from one checkpoint to the next. */
   readonly checkpointEveryBatches: number
+  /** Bytes of batches from one checkpoint to the next; Infinity for a group that was made before there was such a bound. */
+  readonly checkpointEveryBytes: number
 }
 
 /** There is no such group on these servers. Nothing was sent. */
@@ -90,6 +92,7 @@ export async function createGroup(
       [GENESIS_KEY]: replicas.join(","),
       [META.partitions]: String(partitions),
       [META.checkpoints]: String(options.checkpointEveryBatches),
+      [META.checkpointBytes]: String(Math.ceil(log.maxBytes / CHECKPOINTS_PER_LOG)),
     }),
   )
   // what is unsafe is refused whether or not the log is to be had at this moment
@@ -151,6 +154,7 @@ export async function describeGroup(
     logIds,
     entryBytesMax: first.config.max_msg_size,
     checkpointEveryBatches: Number(metadata[META.checkpoints]),
+    checkpointEveryBytes: Number(metadata[META.checkpointBytes] ?? Number.POSITIVE_INFINITY),
   })
 }
 
@@ -159,7 +163,14 @@ export const PARTITIONS_MAX = 256
 const META = {
   partitions: "lockstep.partitions",
   checkpoints: "lockstep.checkpoint_every_batches",
+  checkpointBytes: "lockstep.checkpoint_every_bytes",
 }
+/**
+ * Checkpoints that are due while a log fills up: it is not truncated without them, and what replicas attest of them takes room in it, too. Stated once, where the group is
+ * made: an operator may give the log more room later, and all replicas must go on with one number.
+ */
+const CHECKPOINTS_PER_LOG = 8
+
 async function readLog(
   connection: Connection,
   group: GroupName,

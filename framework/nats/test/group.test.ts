@@ -57,6 +57,20 @@ describe("a group", () => {
     expect(made[0]).toMatchObject({ rosters: [{ epoch: 1 }, { epoch: 1 }], partitions: 2, replicas })
   })
 
+  it("states once how many bytes lie between two checkpoints: more room for the log changes nothing of it", async () => {
+    const made = await createGroup(connection, wanted("sized"))
+    expect(made.checkpointEveryBytes).toBe(log.maxBytes / 8)
+    const { streams } = await jetstreamManager(connection.nats)
+    await streams.update("LOG_sized_0", { max_bytes: 2 * log.maxBytes })
+    expect(await createGroup(connection, wanted("sized"))).toEqual(made)
+    const { config } = await streams.info("LOG_sized_0")
+    const { "lockstep.checkpoint_every_bytes": _, ...metadata } = config.metadata ?? {}
+    await streams.update("LOG_sized_0", { metadata })
+    expect(await describeGroup(connection, GroupName("sized"))).toMatchObject({
+      checkpointEveryBytes: Infinity,
+    })
+  })
+
   it("is not changed by one who wants another: the error says what differs", async () => {
     await createGroup(connection, wanted("fixed"))
     const smaller = createGroup(connection, wanted("fixed", { replicas: replicas.slice(0, 2) }))

@@ -17,7 +17,7 @@ export interface CreateGroupOptions extends Omit<ConnectionOptions, "name"> {
   readonly replicas: ReadonlyArray<string>
   /** Logs, each with an order of its own, over which the actors are spread. For good. Default: 1. */
   readonly partitions?: number
-  /** Replicas take a checkpoint each time that they have executed so many batches. For good. Default: 1000. */
+  /** Replicas take a checkpoint each time that they have executed so many batches, or as many bytes as an eighth of the log has room for. For good. Default: 1000. */
   readonly checkpointEveryBatches?: number
   readonly log: LogSettings
   /** Default: `"production"`, which refuses unsafe settings. */

@@ -128,6 +128,7 @@ export class Seat {
         definitions,
         determinism,
         checkpointEveryBatches: group.checkpointEveryBatches,
+        checkpointEveryBytes: group.checkpointEveryBytes,
         ...(!this.#keepsShards && this.#keeper?.begin()),
         ...this.#keeper?.trial(),
         incarnation: randomUUID(),
@@ -342,9 +343,7 @@ export class Seat {
         )
       case "Tell":
         return this.#connection.publish(
-          output.to === undefined
-            ? peerSubject(this.#group.group, this.#partition, this.#replica)
-            : directSubject(this.#group.group, this.#partition, this.#replica, output.to),
+          peerSubject(this.#group.group, this.#partition, this.#replica, output.to),
           output.bytes,
         )
       case "Journal":

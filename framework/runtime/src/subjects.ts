@@ -20,9 +20,16 @@ export function askSubject(group: GroupName, partition: Partition, replica: Repl
   return `ask.${group}.${partition}.${replica}`
 }
 
-/** What a replica tells its peers. Permissions let each replica publish on its own only. */
-export function peerSubject(group: GroupName, partition: Partition, replica: ReplicaId): string {
-  return `peer.${group}.${partition}.${replica}`
+/** What a replica tells its peers, or one of them. Permissions let each replica publish on its own only. */
+export function peerSubject(
+  group: GroupName,
+  partition: Partition,
+  replica: ReplicaId,
+  to?: ReplicaId,
+): string {
+  return to === undefined
+    ? `peer.${group}.${partition}.${replica}`
+    : directSubject(group, partition, replica, to)
 }
 
 /** What all replicas of a partition tell each other. */

@@ -41,6 +41,7 @@ export interface SimulatedReplicaOptions extends Surroundings {
     ReplicaOptions,
     | "actorBytesMax"
     | "checkpointEveryBatches"
+    | "checkpointEveryBytes"
     | "checkpointRows"
     | "determinism"
     | "observer"

@@ -50,8 +50,9 @@ export class Ledger {
   #writes: Array<{ readonly write: number; readonly from: number; readonly last: number }> = []
   #write = 0
   #synced = 0
-  /** The last checkpoint that was taken, and the last one that is on the disk, with the one before that. */
+  /** The last checkpoint that was taken, and bytes of records since then; and the last one that is on the disk, with the one before that. */
   #taken = 0
+  #bytes = 0
   #takenLog = 0
   #isBeingKept = false
   /** Ticks since then. */
@@ -156,6 +157,7 @@ export class Ledger {
       const written = this.#history.at(this.#committed + 1)
       invariant(written !== undefined, "what is committed is there")
       this.#committed++
+      this.#bytes += written.bytes.length
       const { record } = written
       const answer = answerOf(record)
       if (record.count === 0) this.#sessions.open(record.session, record.client)
@@ -187,9 +189,11 @@ export class Ledger {
 
   /** A checkpoint of what is committed, if it is time for one. Without a disk none is taken: all records stay in memory. */
   checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
+    const { checkpointEveryBytes = Number.POSITIVE_INFINITY } = this.#options
     const isTime =
       this.wantsCheckpoint ||
       this.#committed - this.#taken >= this.#every ||
+      this.#bytes >= checkpointEveryBytes ||
       log.seq - this.#takenLog >= LOG_ENTRIES_MAX
     if (this.#options.shelf === undefined || this.#isBeingKept || !isTime) return undefined
     return this.#take(log, reigns)
@@ -236,6 +240,7 @@ export class Ledger {
     const snapshot = { position, spans: this.#history.spansUpTo(position), log, root }
     const header = encodeSnapshot(snapshot, reigns)
     this.#taken = position
+    this.#bytes = 0
     this.#takenLog = log.seq
     this.#isBeingKept = true
     this.#waited = 0

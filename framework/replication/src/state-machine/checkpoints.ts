@@ -78,9 +78,10 @@ export class Checkpoints {
   readonly #taken = new Map<number, Taken>()
   /** How many shards there are of a checkpoint; 0 of whole copies. */
   readonly #shards: number
-  /** Batches, and commands of them, since the last checkpoint. */
+  /** Batches, and commands and bytes of them, since the last checkpoint. */
   #batches = 0
   #commands = 0
+  #bytes = 0
   #ticks = 0
   readonly #changes: Changes | undefined
   #underway: Underway | undefined
@@ -145,19 +146,29 @@ export class Checkpoints {
 
   /**
    * A batch was executed: marks a checkpoint if one is due, at the same entry on all replicas. Of one that is under way so many rows are taken that it is
-   * complete before the next one is due, after however many commands or batches that is. Yields those that are complete.
+   * complete before the next one is due, after however many batches, commands or bytes that is. Yields those that are complete.
    */
   executed(
     position: Omit<CheckpointHeader, "root">,
-    { commands, isReplayed }: { readonly commands: number; readonly isReplayed: boolean },
+    batch: { readonly commands: number; readonly bytes: number; readonly isReplayed: boolean },
   ): ReadonlyArray<CheckpointChanges> {
-    const { checkpointEveryBatches, checkpointRows = CHECKPOINT_ROWS } = this.#options
+    const { checkpointEveryBatches, checkpointEveryBytes = Number.POSITIVE_INFINITY } = this.#options
     if (checkpointEveryBatches === undefined) return NONE
-    const share = Math.max(1 / checkpointEveryBatches, commands / CHECKPOINT_COMMANDS_MAX)
+    const { commands, bytes, isReplayed } = batch
+    const share = Math.max(
+      1 / checkpointEveryBatches,
+      commands / CHECKPOINT_COMMANDS_MAX,
+      bytes / checkpointEveryBytes,
+    )
     const complete = this.#takeRows(Math.ceil((this.#underway?.rows ?? 0) * share))
     this.#commands += commands
-    const isDue = ++this.#batches >= checkpointEveryBatches || this.#commands >= CHECKPOINT_COMMANDS_MAX
-    return isDue ? [...complete, ...this.#mark(position, isReplayed, checkpointRows)] : complete
+    this.#bytes += bytes
+    const isDue =
+      ++this.#batches >= checkpointEveryBatches ||
+      this.#commands >= CHECKPOINT_COMMANDS_MAX ||
+      this.#bytes >= checkpointEveryBytes
+    if (!isDue) return complete
+    return [...complete, ...this.#mark(position, isReplayed, this.#options.checkpointRows ?? CHECKPOINT_ROWS)]
   }
 
   /** The log states another schema: all replicas take a checkpoint at that entry, for the builds that go on from there. */
@@ -180,7 +191,7 @@ export class Checkpoints {
     isReplayed: boolean,
     rows: number,
   ): ReadonlyArray<CheckpointChanges> {
-    this.#batches = this.#commands = 0
+    this.#batches = this.#commands = this.#bytes = 0
     const before = this.#takeRows(Number.POSITIVE_INFINITY)
     this.#changes?.mark(position.seq)
     this.#checkpointer.gather({ sessions: this.#sessions.takeChanges() })

@@ -282,7 +282,8 @@ export class StateMachineReplica implements ReplicaProtocol {
     if (answer !== undefined && !isReplayed) this.#vote(envelope.client, answer, outputs, "designated")
     if (envelope._tag !== "Batch") return
     const { length: commands } = envelope.commands
-    this.#keep(this.#checkpoints.executed(this.#position, { commands, isReplayed }), outputs)
+    const batch = { commands, bytes: entry.payload.length, isReplayed }
+    this.#keep(this.#checkpoints.executed(this.#position, batch), outputs)
   }
 
   /**

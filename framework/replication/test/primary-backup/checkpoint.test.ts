@@ -1,5 +1,5 @@
 import { ReplicaId } from "@lockstep/core"
-import { primaryBackup, type ReplicationMode } from "@lockstep/replication"
+import { primaryBackup, type ReplicaOptions, type ReplicationMode } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { Group } from "./group.ts"
 
@@ -12,8 +12,8 @@ const SETTINGS = [
 const asynchronous = primaryBackup({ replication: "asynchronous" })
 
 /** A group that takes checkpoints, with a primary and two backups in sync. */
-function begun(mode: ReplicationMode) {
-  const group = new Group(mode, { checkpointEveryBatches: EVERY })
+function begun(mode: ReplicationMode, how: Partial<ReplicaOptions> = {}) {
+  const group = new Group(mode, { checkpointEveryBatches: EVERY, ...how })
   group.advance(1000)
   const primary = group.master ?? ReplicaId("none")
   const [first = primary, second = primary] = group.names.filter((name) => name !== primary)
@@ -29,6 +29,18 @@ function add(group: Group, times: number): void {
 }
 
 const returned = (value: unknown) => ({ outcome: { _tag: "Returned", value } })
+
+describe("a checkpoint", () => {
+  it.each([
+    ["is due after so many bytes of records, too, however few they are", 1, true],
+    ["is not due before that", 1_000_000, false],
+  ])("%s", (_, checkpointEveryBytes, isTaken) => {
+    const { group, primary } = begun(asynchronous, { checkpointEveryBatches: 1000, checkpointEveryBytes })
+    add(group, 6)
+    group.advance(2000)
+    expect(group.disks.get(primary)?.newest !== undefined).toBe(isTaken)
+  })
+})
 
 describe("a backup that cannot go on with records", () => {
   it.each(SETTINGS)("fetches the primary's checkpoint, and is in sync again, $lane", (mode) => {

@@ -51,6 +51,8 @@ interface Written {
 }
 
 /** A group of one partition whose network, log and disks take no time, driven by hand. */
+type How = "checkpointEveryBatches" | "checkpointEveryBytes" | "shipments"
+
 export class Group {
   nowMs = 0
   readonly names: ReadonlyArray<ReplicaId>
@@ -80,14 +82,14 @@ export class Group {
   trace: string | undefined
   readonly client
   readonly #mode: ReplicationMode
-  readonly #how: Pick<ReplicaOptions, "checkpointEveryBatches" | "shipments">
+  readonly #how: Pick<ReplicaOptions, How>
   #queue: Array<() => void> = []
   #lives = 0
   /** How far each has read the log. */
   readonly #read = new Map<ReplicaId, number>()
   #isRunning = false
 
-  constructor(mode: ReplicationMode, how: Pick<ReplicaOptions, "checkpointEveryBatches" | "shipments"> = {}) {
+  constructor(mode: ReplicationMode, how: Pick<ReplicaOptions, How> = {}) {
     this.#mode = mode
     this.#how = how
     this.names = Array.from({ length: mode.replicas }, (_, i) => ReplicaId(`r${i}`))

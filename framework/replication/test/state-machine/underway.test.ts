@@ -24,6 +24,16 @@ import { byzantine, Counter } from "../counter.ts"
 const client = ClientId("someone")
 const ACTORS = 10
 
+const OPTIONS = {
+  group: GroupName("group"),
+  partition: Partition(0),
+  roster: genesisRoster(["r0", "r1", "r2"].map(ReplicaId)),
+  logId: "log",
+  replica: ReplicaId("r0"),
+  definitions: defineAll([Counter]),
+  determinism: "guarded",
+} as const
+
 /** A replica that takes so many rows of a checkpoint at a time. One is due after every second batch, or so many. */
 function replica(
   checkpointRows?: number,
@@ -31,13 +41,7 @@ function replica(
   more: Partial<ReplicaOptions> = {},
 ): ReplicaProtocol {
   const protocol = byzantine.replica({
-    group: GroupName("group"),
-    partition: Partition(0),
-    roster: genesisRoster(["r0", "r1", "r2"].map(ReplicaId)),
-    logId: "log",
-    replica: ReplicaId("r0"),
-    definitions: defineAll([Counter]),
-    determinism: "guarded",
+    ...OPTIONS,
     checkpointEveryBatches,
     ...(checkpointRows !== undefined && { checkpointRows }),
     ...more,
@@ -66,6 +70,8 @@ function read(protocol: ReplicaProtocol, ...entries: ReadonlyArray<Entry>): Read
 function goOn(protocol: ReplicaProtocol): ReadonlyArray<ReplicaOutput> {
   return protocol.step({ _tag: "Continue" })
 }
+
+const NONE = Buffer.alloc(0)
 
 const tags = (outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<string> =>
   outputs.map(({ _tag }) => _tag).filter((tag) => tag !== "Send")
@@ -138,5 +144,44 @@ describe("a checkpoint of more rows than are taken at a time", () => {
     read(protocol, upgrade(2, 1, 1), batch(3), batch(4))
     const outputs = read(protocol, upgrade(5, 2, 2))
     expect(kept(outputs).map(({ seq }) => seq)).toEqual([4, 5])
+  })
+})
+
+describe("a checkpoint that is due because of the bytes of batches", () => {
+  const size = batch(2).payload.length
+
+  it("is taken at the entry with which there are as many, however few batches they are", () => {
+    const protocol = replica(undefined, 1000, { checkpointEveryBytes: 3 * size })
+    expect(kept(read(protocol, ...batches(2, 9))).map(({ seq }) => seq)).toEqual([4, 7])
+    const almost = replica(undefined, 1000, { checkpointEveryBytes: 3 * size + 1 })
+    expect(kept(read(almost, ...batches(2, 9))).map(({ seq }) => seq)).toEqual([5, 9])
+  })
+
+  it("is not due where there was another one meanwhile", () => {
+    const protocol = replica(undefined, 2, { checkpointEveryBytes: 3 * size })
+    expect(kept(read(protocol, ...batches(2, 9))).map(({ seq }) => seq)).toEqual([3, 5, 7, 9])
+  })
+
+  it("is counted by a replica that begins at a checkpoint as by one that was there before", () => {
+    const options = { checkpointEveryBytes: 3 * size }
+    const [first] = kept(read(replica(undefined, 1000, options), ...batches(2, 4)))
+    if (first === undefined) throw new Error("a checkpoint was due")
+    const restore = {
+      header: first.header,
+      rows: [...first.rows].map(([id, bytes]) => [id, bytes ?? NONE] as const),
+    }
+    const later = byzantine.replica({ ...OPTIONS, checkpointEveryBatches: 1000, ...options, restore })
+    later.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 4, nowMs: 0 })
+
+    expect(kept(read(later, ...batches(4, 9))).map(({ seq }) => seq)).toEqual([7])
+  })
+
+  it("is complete before the next one is due, although hardly anything is called", () => {
+    const protocol = replica(1, 1000, { checkpointEveryBytes: 3 * size })
+    read(protocol, ...batches(2, 4))
+    const small = batch(5, 1).payload.length
+    const untilDue = Math.ceil((3 * size) / small)
+    const outputs = Array.from({ length: untilDue }, (_, i) => read(protocol, batch(5 + i, 1)))
+    expect(kept(outputs.flat()).map(({ seq }) => seq)).toEqual([4, 4 + untilDue])
   })
 })
