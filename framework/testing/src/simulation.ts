@@ -154,7 +154,7 @@ export class Simulation {
             actorBytesMax: scenario.actorBytesMax,
             ...(scenario.checkpointEveryBatches > 0 && {
               checkpointEveryBatches: scenario.checkpointEveryBatches,
-              checkpointEveryBytes: new Random(`bytes ${scenario.seed}`).pick([500, 2000, NEVER]),
+              checkpointEveryBytes: new Random(`bytes ${scenario.seed}`).pick([2000, NEVER, NEVER]),
               checkpointRows: new Random(`rows ${scenario.seed}/${i}`).pick([1, 3, NEVER]),
             }),
           },
