@@ -3,8 +3,8 @@
  *
  * A Map holds the same. But V8 gives one that entries come to and go from a new table again and again, and each old table points to the next one
  * and to all that was in it. Once a collection of young objects has moved one of them to the old ones, it keeps all later tables alive, with every
- * call that ever waited in them, until all of memory is collected: a third of what a client's processor did with 4,096 calls open. An array that
- * entries leave points to nothing.
+ * call that ever waited in them, until all of memory is collected: almost a third of a client's processor time with 4,096 calls open. An array
+ * points to nothing that has left it.
  */
 export class FifoMap<Value> {
   readonly #numbers: Array<number> = []
