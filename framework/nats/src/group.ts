@@ -29,7 +29,7 @@ export interface GroupDescriptor {
   readonly entryBytesMax: number
   /** Batches from one checkpoint to the next. */
   readonly checkpointEveryBatches: number
-  /** Bytes of batches from one checkpoint to the next; Infinity for a group that was made before there was such a bound. */
+  /** Bytes of batches from one checkpoint to the next; Infinity where its logs have no bound, or it was made before there was this one. */
   readonly checkpointEveryBytes: number
 }
 
@@ -92,7 +92,7 @@ export async function createGroup(
       [GENESIS_KEY]: replicas.join(","),
       [META.partitions]: String(partitions),
       [META.checkpoints]: String(options.checkpointEveryBatches),
-      [META.checkpointBytes]: String(Math.ceil(log.maxBytes / CHECKPOINTS_PER_LOG)),
+      [META.checkpointBytes]: String(checkpointEveryBytes(log)),
     }),
   )
   // what is unsafe is refused whether or not the log is to be had at this moment
@@ -165,10 +165,16 @@ const META = {
   checkpoints: "lockstep.checkpoint_every_batches",
   checkpointBytes: "lockstep.checkpoint_every_bytes",
 }
+
 /**
- * Checkpoints that are due while a log fills up: it is not truncated without them, and what replicas attest of them takes room in it, too. Stated once, where the group is
- * made: an operator may give the log more room later, and all replicas must go on with one number.
+ * So that several checkpoints are due while a log fills up: it is not truncated without them, and what replicas attest of them takes room in it, too. Stated once, where
+ * the group is made: an operator may give the log more room later, and all replicas must go on with one number.
  */
+function checkpointEveryBytes({ maxBytes }: LogSettings): number {
+  // to a server, nothing and less than that is no bound
+  return maxBytes > 0 ? Math.ceil(maxBytes / CHECKPOINTS_PER_LOG) : Number.POSITIVE_INFINITY
+}
+
 const CHECKPOINTS_PER_LOG = 8
 
 async function readLog(

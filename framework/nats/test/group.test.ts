@@ -71,6 +71,14 @@ describe("a group", () => {
     })
   })
 
+  it.each([-1, 0])(
+    "has no bound of bytes between checkpoints where its log has none: maxBytes %d",
+    async (maxBytes) => {
+      const made = await createGroup(connection, wanted(`endless${maxBytes}`, { log: { ...log, maxBytes } }))
+      expect(made.checkpointEveryBytes).toBe(Infinity)
+    },
+  )
+
   it("is not changed by one who wants another: the error says what differs", async () => {
     await createGroup(connection, wanted("fixed"))
     const smaller = createGroup(connection, wanted("fixed", { replicas: replicas.slice(0, 2) }))
