@@ -36,11 +36,11 @@ it("a log takes many times what it has room for, whatever the number of batches 
   for (let at = 0; at < writes; at += 4)
     await Promise.all([0, 1, 2, 3].map((i) => client.actor(Ledger, `ledger-${at + i}`).record(text)))
   await expectEqual(replicas)
-  const [places, all] = await Promise.all([
+  const [place, all] = await Promise.all([
     client.actor(Ledger, "ledger-0").record("again"),
     client.actor(Ledger, `ledger-${writes - 1}`).all(),
   ])
-  expect(places).toBe(1)
+  expect(place).toBe(1)
   expect(all).toEqual([text])
   await using nats = await openConnection({ servers: server.url, name: "test" })
   const { state } = await (await jetstreamManager(nats.nats)).streams.info("LOG_main_0")

@@ -21,8 +21,11 @@ export class FifoMap<Value> {
 
   set(number: number, value: Value): void {
     const at = this.#numbers.indexOf(number)
-    if (at === -1) this.#numbers.push(number)
-    this.#values[at === -1 ? this.#values.length : at] = value
+    if (at !== -1) this.#values[at] = value
+    else {
+      this.#numbers.push(number)
+      this.#values.push(value)
+    }
   }
 
   /** Yields whether it was there. */

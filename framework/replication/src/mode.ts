@@ -90,7 +90,7 @@ export interface ReplicaOptions extends Membership {
   readonly sessionLimits?: SessionLimits
   /** A checkpoint is taken each time that so many batches were executed. A part of the replicated state, too. */
   readonly checkpointEveryBatches?: number
-  /** One is due after so many bytes of batches, too, likewise. Default: however many they are. */
+  /** One is due after so many bytes of batches (where one replica executes: of records), too, likewise. Default: however many they are. */
   readonly checkpointEveryBytes?: number
   /** How many rows of a checkpoint are taken at a time, while commands go on. Each replica may have its own number. */
   readonly checkpointRows?: number

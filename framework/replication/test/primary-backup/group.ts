@@ -50,9 +50,9 @@ interface Written {
   readonly bytes: Uint8Array
 }
 
-/** A group of one partition whose network, log and disks take no time, driven by hand. */
 type How = "checkpointEveryBatches" | "checkpointEveryBytes" | "shipments"
 
+/** A group of one partition whose network, log and disks take no time, driven by hand. */
 export class Group {
   nowMs = 0
   readonly names: ReadonlyArray<ReplicaId>

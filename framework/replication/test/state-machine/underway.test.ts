@@ -71,8 +71,6 @@ function goOn(protocol: ReplicaProtocol): ReadonlyArray<ReplicaOutput> {
   return protocol.step({ _tag: "Continue" })
 }
 
-const NONE = Buffer.alloc(0)
-
 const tags = (outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<string> =>
   outputs.map(({ _tag }) => _tag).filter((tag) => tag !== "Send")
 
@@ -168,11 +166,10 @@ describe("a checkpoint that is due because of the bytes of batches", () => {
     if (first === undefined) throw new Error("a checkpoint was due")
     const restore = {
       header: first.header,
-      rows: [...first.rows].map(([id, bytes]) => [id, bytes ?? NONE] as const),
+      rows: [...first.rows].map(([id, bytes]) => [id, bytes ?? Buffer.of()] as const),
     }
     const later = byzantine.replica({ ...OPTIONS, checkpointEveryBatches: 1000, ...options, restore })
     later.step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq: 4, nowMs: 0 })
-
     expect(kept(read(later, ...batches(4, 9))).map(({ seq }) => seq)).toEqual([7])
   })
 

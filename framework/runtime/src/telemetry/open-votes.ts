@@ -6,7 +6,7 @@ import type { Told } from "./notice.ts"
 
 /** How long a vote's span waits for replicas that have said nothing yet, milliseconds. */
 const WAIT_MS = 1000
-/** Spans that wait, at most. The one that has waited for longest is ended first. */
+/** Spans that wait, at most. Those at the position that has waited for longest are ended first. */
 export const OPEN_VOTES_MAX = 4096
 
 /** What a vote was to the decision: `late` is one for it that came afterwards. */
