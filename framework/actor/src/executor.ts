@@ -1,15 +1,16 @@
-import { ByteReader, ByteWriter, encodeState, Unsupported, writeRefused } from "@lockstep/core"
-import { RESULT_BYTES_MAX, type UncaughtError } from "./actors.ts"
+import { ByteReader, Unsupported } from "@lockstep/core"
+import type { UncaughtError } from "./actors.ts"
 import { readArguments } from "./argument-bytes.ts"
 import type { ActorContext } from "./context.ts"
 import type { ActorDefinition, Member } from "./definition.ts"
 import { guard } from "./guard.ts"
 import { WrongBuild } from "./migration.ts"
 import { type Observation, type Observer, isSampled } from "./observer.ts"
-import { writeOutcome, writeThrown } from "./outcome.ts"
+import { Outcomes } from "./outcomes.ts"
 import { isThenable } from "./promise.ts"
-import { Asleep, Frozen, rowBytes } from "./row.ts"
-import type { Stopwatch } from "./stopwatch.ts"
+import { RecentMap } from "./recent-map.ts"
+import { Asleep, Frozen, rowBytes, stateOf } from "./row.ts"
+import type { Lap, Stopwatch } from "./stopwatch.ts"
 
 /** Commands to be run once, in their order, on actors whose states are given. */
 export interface Execution {
@@ -29,6 +30,8 @@ export interface Execution {
 export interface ExecutedActor {
   readonly type: string
   readonly key: string
+  /** Names it: no two actors have the same one. */
+  readonly id: string
   /** Its version and canonical state; undefined for one that is new. */
   readonly row: Uint8Array | undefined
 }
@@ -64,6 +67,9 @@ export interface ExecutorOptions {
   readonly stopwatch?: Stopwatch
 }
 
+/** What wrote more than this is not kept to be used again. */
+const SPARE_BYTES_MAX = 1024 * 1024
+
 /** Actors that are kept as they are after an execution, at most, so that the next one need not read their rows. */
 const KEPT_MAX = 10_000
 
@@ -73,8 +79,10 @@ const KEPT_MAX = 10_000
  */
 export class Executor {
   readonly #options: ExecutorOptions
-  /** Actors as their last execution left them, with the row of that. The one that was not needed for longest goes first. */
-  readonly #kept = new Map<string, { readonly row: Uint8Array; readonly instance: object }>()
+  /** Actors as their last execution left them, by their ids. */
+  readonly #kept = new RecentMap<string, Kept>(KEPT_MAX)
+  /** Of an execution that has ended: the next one writes in the same place. */
+  #spare: Outcomes | undefined
 
   constructor(options: ExecutorOptions) {
     this.#options = options
@@ -83,8 +91,9 @@ export class Executor {
   /** Calls `done` once: at once where no command returns a promise. Two executions of one actor must not overlap. */
   run(execution: Execution, done: (executed: Executed) => void): void {
     const casts = execution.actors.map((actor) => this.#cast(actor))
-    const job: Job = { execution, casts, outcomes: [], next: 0 }
-    this.#goOn(job, done)
+    const outcomes = this.#spare ?? new Outcomes()
+    this.#spare = undefined
+    this.#goOn({ execution, casts, outcomes, next: 0 }, done)
   }
 
   #goOn(job: Job, done: (executed: Executed) => void): void {
@@ -99,28 +108,28 @@ export class Executor {
   }
 
   /** The actor, awake, or why there is none. */
-  #cast({ type, key, row }: ExecutedActor): Cast {
+  #cast({ type, id, row }: ExecutedActor): Cast {
     const definition = this.#options.definitions.get(type)
-    if (definition === undefined) return { definition, actor: undefined, row }
-    const id = `${type}\0${key}`
+    if (definition === undefined) return { definition, actor: undefined, row, kept: undefined }
     const kept = this.#kept.get(id)
-    this.#kept.delete(id)
-    if (row !== undefined && kept !== undefined && isSame(kept.row, row))
-      return { definition, actor: kept.instance, row }
+    const left = kept?.row
+    // what becomes of it now is not known before its end
+    if (kept !== undefined) kept.row = undefined
+    if (kept !== undefined && row !== undefined && left !== undefined && isSame(left, row))
+      return { definition, actor: kept.instance, row, kept }
     try {
       const actor =
         row === undefined ? guard.silently(() => new definition.actorClass()) : wake(definition, row)
-      return { definition, actor, row }
+      return { definition, actor, row, kept }
     } catch (error) {
       const reason =
         error instanceof WrongBuild ? error.message : `a new actor cannot be constructed: ${String(error)}`
-      return { definition, actor: new Frozen(reason, { error }), row }
+      return { definition, actor: new Frozen(reason, { error }), row, kept }
     }
   }
 
-  /** Runs one command, and keeps its outcome. A promise, where that is not there yet. */
-  #perform(job: Job, index: number): Promise<void> | undefined {
-    const { execution, casts, outcomes } = job
+  /** Runs one command, and writes its outcome. A promise, where that is not there yet. */
+  #perform({ execution, casts, outcomes }: Job, index: number): Promise<void> | undefined {
     const command = execution.commands[index]
     const cast = command && casts[command.actor]
     const target = command && execution.actors[command.actor]
@@ -128,48 +137,63 @@ export class Executor {
     const member = cast.definition?.members.get(command.member)
     if (cast.definition === undefined || member === undefined) {
       const reason = cast.definition === undefined ? "UnknownActor" : "UnknownMethod"
-      outcomes[index] = refusal(reason, `this group hosts no ${target.type}/${command.member}`)
+      outcomes.refused(reason, `this group hosts no ${target.type}/${command.member}`)
       return undefined
     }
-    if (cast.actor instanceof Frozen) {
-      outcomes[index] = refusal("StateUnsupported", cast.actor.reason)
+    const { actor } = cast
+    if (actor instanceof Frozen) {
+      outcomes.refused("StateUnsupported", actor.reason)
       return undefined
     }
     const args = readArguments(member, new ByteReader(command.args))
     if (typeof args === "string") {
-      outcomes[index] = refusal("InvalidArgument", args)
+      outcomes.refused("InvalidArgument", args)
       return undefined
     }
     const context = new OnceContext(this.#options, { execution, key: target.key, index })
     if (member.args !== undefined || args.length < member.parameters) args.push(context)
-    const name = `${target.type}/${member.name}`
     const observation = this.#observe(command, target, execution.kind)
     const lap = this.#options.stopwatch?.start()
-    const end = (outcome: Uint8Array): void => {
-      lap?.(target.type, member, outcome)
-      observation?.end(outcome)
-    }
-    const fail = (error: unknown): void => {
-      context.end()
-      const outcome = written((writer) => {
-        if (writeThrown(writer, error) === "uncaught")
-          this.#options.onUncaught({ target: name, seq: 0, error })
-      })
-      outcomes[index] = outcome
-      end(outcome)
-    }
-    const succeed = (value: unknown): void => {
-      context.end()
+    const running: Running = { type: target.type, member, context, outcomes, observation, lap }
+    const run = (): Promise<void> | undefined => {
+      let value: unknown
+      let isLater: boolean
       try {
-        outcomes[index] = written((writer) => writeOutcome(writer, value))
+        value = member.implementation.apply(actor as object, args) // one that is not there was refused
+        isLater = isThenable(value)
       } catch (error) {
-        return fail(error) // a getter of the result
+        this.#fail(running, error)
+        return undefined
       }
-      end(outcomes[index] ?? NO_OUTCOME)
+      if (!isLater) {
+        this.#succeed(running, value)
+        return undefined
+      }
+      return Promise.resolve(value).then(
+        (later) => this.#succeed(running, later),
+        (error: unknown) => this.#fail(running, error),
+      )
     }
-    const run = () => attempt({ member, actor: cast.actor, args, succeed, fail })
     if (observation !== undefined) return observation.run(run)
     return this.#options.observer === undefined ? run() : this.#options.observer.unseen(run)
+  }
+
+  #succeed(running: Running, value: unknown): void {
+    running.context.end()
+    try {
+      running.outcomes.returned(value)
+    } catch (error) {
+      return this.#fail(running, error) // a getter of the result
+    }
+    settle(running)
+  }
+
+  #fail(running: Running, error: unknown): void {
+    const { context, outcomes, type, member } = running
+    context.end()
+    if (outcomes.threw(error) === "uncaught")
+      this.#options.onUncaught({ target: `${type}/${member.name}`, seq: 0, error })
+    settle(running)
   }
 
   #observe(
@@ -184,24 +208,25 @@ export class Executor {
 
   #finish({ execution, casts, outcomes }: Job): Executed {
     const rows = casts.map((cast, i) => this.#keep(execution, cast, i, outcomes))
-    const { token } = execution
-    return { token, outcomes: Buffer.concat(outcomes), rows }
+    const bytes = outcomes.take()
+    if (bytes.length <= SPARE_BYTES_MAX) this.#spare = outcomes
+    return { token: execution.token, outcomes: bytes, rows }
   }
 
   /** The actor's new row, if it has one. What a query leaves behind, and what is no data, is forgotten. */
   #keep(
     execution: Execution,
-    { definition, actor, row }: Cast,
+    { definition, actor, row, kept }: Cast,
     index: number,
-    outcomes: Array<Buffer>,
+    outcomes: Outcomes,
   ): Uint8Array | undefined {
     const target = execution.actors[index]
     if (definition === undefined || actor === undefined || actor instanceof Frozen || target === undefined)
       return undefined
-    const state = tryEncodeState(actor)
+    const state = stateOf(actor)
     const refuse = (reason: "StateUnsupported" | "QueryChangedState", detail: string): undefined => {
       for (const [i, command] of execution.commands.entries())
-        if (command.actor === index) outcomes[i] = refusal(reason, detail)
+        if (command.actor === index) outcomes.undo(i, reason, detail)
       return undefined
     }
     if (state instanceof Unsupported)
@@ -210,34 +235,53 @@ export class Executor {
     const isChanged = row === undefined || !isSame(row, next)
     if (execution.kind === "query" && row !== undefined && isChanged && isOfVersion(row, next))
       return refuse("QueryChangedState", "a query changed the actor, which was undone: make it a command")
-    this.#remember(`${target.type}\0${target.key}`, { row: isChanged ? next : row, instance: actor })
-    return isChanged && execution.kind === "command" ? next : undefined
-  }
-
-  #remember(id: string, kept: { readonly row: Uint8Array; readonly instance: object }): void {
-    this.#kept.set(id, kept)
-    if (this.#kept.size <= KEPT_MAX) return
-    for (const oldest of this.#kept.keys()) {
-      this.#kept.delete(oldest)
-      return
+    const left = isChanged ? next : row
+    if (kept === undefined) this.#kept.set(target.id, { row: left, instance: actor })
+    else {
+      kept.row = left
+      kept.instance = actor
     }
+    return isChanged && execution.kind === "command" ? next : undefined
   }
 }
 
-const NO_OUTCOME = Buffer.alloc(0)
+/** An actor in memory. */
+interface Kept {
+  /** Its row in this state; undefined while an execution is at it, or where that left nothing to go on with. */
+  row: Uint8Array | undefined
+  instance: object
+}
 
 /** An execution that has begun. */
 interface Job {
   readonly execution: Execution
   readonly casts: ReadonlyArray<Cast>
-  readonly outcomes: Array<Buffer>
+  readonly outcomes: Outcomes
   next: number
+}
+
+/** A command that has begun. */
+interface Running {
+  readonly type: string
+  readonly member: Member
+  readonly context: OnceContext
+  readonly outcomes: Outcomes
+  readonly observation: Observation | undefined
+  readonly lap: Lap | undefined
 }
 
 interface Cast {
   readonly definition: ActorDefinition | undefined
   readonly actor: object | undefined
   readonly row: Uint8Array | undefined
+  /** As it was kept, if it was. */
+  readonly kept: Kept | undefined
+}
+
+/** The outcome of the last command is there. */
+function settle({ type, member, outcomes, observation, lap }: Running): void {
+  lap?.(type, member, outcomes.last)
+  observation?.end(outcomes.last)
 }
 
 /** What a command that runs once may know. */
@@ -300,41 +344,6 @@ class OnceContext implements ActorContext {
   }
 }
 
-function attempt(run: {
-  readonly member: Member
-  readonly actor: object | undefined
-  readonly args: Array<unknown>
-  readonly succeed: (value: unknown) => void
-  readonly fail: (error: unknown) => void
-}): Promise<void> | undefined {
-  const { member, actor, args, succeed, fail } = run
-  try {
-    const value = member.implementation.apply(actor as object, args) // one that is not there was refused
-    if (isThenable(value)) return Promise.resolve(value).then(succeed, fail)
-    succeed(value)
-  } catch (error) {
-    fail(error)
-  }
-  return undefined
-}
-
-function written(write: (writer: ByteWriter) => void): Buffer {
-  const writer = new ByteWriter(256)
-  write(writer)
-  return writer.length <= RESULT_BYTES_MAX
-    ? writer.take()
-    : refusal(
-        "ResultTooLarge",
-        `the command was executed, but its result of ${writer.length} bytes is over the limit of ${RESULT_BYTES_MAX} bytes`,
-      )
-}
-
-function refusal(reason: Parameters<typeof writeRefused>[1], detail: string): Buffer {
-  const writer = new ByteWriter(256)
-  writeRefused(writer, reason, detail)
-  return writer.take()
-}
-
 function wake(definition: ActorDefinition, row: Uint8Array): object {
   return new Asleep(row).wake(definition, { runs: 1 })
 }
@@ -346,13 +355,4 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
 /** Rows begin with the version of the class: one that was migrated differs without having been changed. */
 function isOfVersion(row: Uint8Array, next: Uint8Array): boolean {
   return row[0] === next[0]
-}
-
-function tryEncodeState(instance: object): Buffer | Unsupported {
-  try {
-    return encodeState(instance)
-  } catch (cause) {
-    if (cause instanceof Unsupported) return cause
-    throw cause
-  }
 }

@@ -85,7 +85,7 @@ function stage() {
       client: "c",
       session: 1,
       number: 10 * token,
-      actors: [{ type: "Shelf", key: "a", row }],
+      actors: [{ type: "Shelf", key: "a", id: "Shelf a", row }],
       commands: [{ actor: 0, member, args: encode(args), trace: undefined }],
       kind,
     }
@@ -169,7 +169,7 @@ describe("a command that runs once", () => {
   it("answers at once where it is synchronous", () => {
     const { executor } = stage()
     let isDone = false
-    const actors = [{ type: "Shelf", key: "a", row: undefined }]
+    const actors = [{ type: "Shelf", key: "a", id: "Shelf a", row: undefined }]
     const commands = [{ actor: 0, member: "take", args: encode([]), trace: undefined }]
     executor.run(
       { token: 1, client: "c", session: 1, number: 0, actors, commands, kind: "command" },

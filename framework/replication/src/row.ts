@@ -3,7 +3,12 @@ import { Malformed, SessionId } from "@lockstep/core"
 
 /** The id under which a checkpoint keeps an actor. (A type has no zero in it: a key may have, and stands last.) */
 export function actorId(type: string, key: string): string {
-  return `actor\0${type}\0${key}`
+  return actorIdsOf(type) + key
+}
+
+/** What the ids of all actors of a type begin with: their keys follow. */
+export function actorIdsOf(type: string): string {
+  return `actor\0${type}\0`
 }
 
 /** The id under which a checkpoint keeps a session. */

@@ -121,10 +121,10 @@ export class Backup {
       turn?.end()
     })
     turn = this.#turns.add({
-      actors: actors.map(({ type, key }) => `${type}\0${key}`),
+      actors,
       begin: () => {
         position = ledger.committed
-        const rows = actors.map(({ type, key }) => ({ type, key, row: ledger.row(type, key, "committed") }))
+        const rows = actors.map(({ type, key, id }) => ({ type, key, id, row: ledger.row(id, "committed") }))
         const kind = "query"
         say({ _tag: "Execute", execution: { token, client, session, number, actors: rows, commands, kind } })
       },

@@ -8,6 +8,13 @@ export interface Written {
   readonly bytes: Buffer
 }
 
+/** A record in memory. */
+interface Kept {
+  /** Until it is settled: its bytes are a tenth of it. */
+  record: JournalRecord | undefined
+  readonly bytes: Buffer
+}
+
 /** Spans that are remembered: replicas that have none of them in common need a checkpoint. */
 const SPANS_MAX = 64
 
@@ -15,7 +22,7 @@ const SPANS_MAX = 64
 export class History {
   /** Records up to here are not in memory. */
   #before: number
-  #records: Array<Written> = []
+  #records: Array<Kept> = []
   #spans: ReadonlyArray<Span>
 
   /** Begins after this position, whose records were made in these spans. */
@@ -55,15 +62,25 @@ export class History {
     return spans
   }
 
-  at(position: number): Written | undefined {
-    return this.#records[position - this.#before - 1]
+  /** The record at this position, if it is in memory and not settled. */
+  at(position: number): JournalRecord | undefined {
+    return this.#kept(position)?.record
   }
 
-  append(written: Written): void {
-    const { position, epoch } = written.record
+  /** Nobody will ask what is in the record any more: only its bytes are kept. Yields it; undefined where that was settled already. */
+  settle(position: number): Written | undefined {
+    const kept = this.#kept(position)
+    if (kept?.record === undefined) return undefined
+    const { record, bytes } = kept
+    kept.record = undefined
+    return { record, bytes }
+  }
+
+  append({ record, bytes }: Written): void {
+    const { position, epoch } = record
     invariant(position === this.last + 1, "records have no gaps")
     invariant(epoch >= this.lastEpoch, "epochs do not go back")
-    this.#records.push(written)
+    this.#records.push({ record, bytes })
     const kept = this.lastEpoch === epoch ? this.#spans.slice(0, -1) : this.#spans.slice(1 - SPANS_MAX)
     this.#spans = [...kept, { epoch, last: position }]
   }
@@ -73,10 +90,10 @@ export class History {
     const taken: Array<Buffer> = []
     let size = 0
     for (let at = position; at <= this.last && size < bytesMax; at++) {
-      const written = this.at(at)
-      if (written === undefined) break
-      taken.push(written.bytes)
-      size += written.bytes.length
+      const bytes = this.#kept(at)?.bytes
+      if (bytes === undefined) break
+      taken.push(bytes)
+      size += bytes.length
     }
     return taken
   }
@@ -107,5 +124,9 @@ export class History {
       if (i === 0 && this.#spans.length === SPANS_MAX) return undefined
     }
     return others.length === SPANS_MAX && this.last > 0 ? undefined : 0
+  }
+
+  #kept(position: number): Kept | undefined {
+    return this.#records[position - this.#before - 1]
   }
 }

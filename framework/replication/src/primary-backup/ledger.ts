@@ -13,10 +13,11 @@ import type { Admission } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
 import type { ReplicaOptions, ReplicaOutput } from "../mode.ts"
 import type { ReadUpTo } from "../past.ts"
-import { actorId, actorOf, sessionId, sessionOf } from "../row.ts"
+import { actorOf, sessionId, sessionOf } from "../row.ts"
 import { History, type Written } from "./history.ts"
 import { decodeRecord, type JournalRecord } from "./record.ts"
 import type { Reigns } from "./reigns.ts"
+import { Rows } from "./rows.ts"
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts"
 
 /** A group that does nothing takes checkpoints too: what its primary says in the log must not grow without end. */
@@ -36,14 +37,9 @@ export class Ledger {
   #history = new History()
   readonly #sessions: SessionTable
   readonly #tree = new StateTree()
-  /** Rows that committed records changed, and that the shelf does not hold yet. */
-  readonly #recent = new Map<string, Changed>()
-  /** Ids of rows that changed since a checkpoint was taken last. */
-  readonly #changed = new Set<string>()
+  readonly #rows = new Rows()
   /** Buckets that changed since then, and their digests. */
   readonly #buckets = new Map<number, Digest>()
-  /** Rows that records changed which are not committed. */
-  readonly #ahead = new Map<string, Changed>()
   #actors = 0
   #committed = 0
   /** Writes of the journal that are not on the disk, and up to where it is. */
@@ -143,29 +139,30 @@ export class Ledger {
 
   /** The rows of this record can be seen by the next execution, although it is not committed. */
   show({ position, rows }: JournalRecord): void {
-    for (const { type, key, bytes } of rows) this.#ahead.set(actorId(type, key), { position, bytes })
+    for (const { id, bytes } of rows) this.#rows.show(id, bytes, position)
   }
 
   /** Nothing that is not committed can be seen any more. */
   hide(): void {
-    this.#ahead.clear()
+    this.#rows.hide()
   }
 
   /** Takes in the records up to this position. Yields them, with the answers that they are. */
   *commit(position: number): Generator<{ readonly record: JournalRecord; readonly answer: Answer }> {
     while (this.#committed < position) {
-      const written = this.#history.at(this.#committed + 1)
+      const written = this.#history.settle(this.#committed + 1)
       invariant(written !== undefined, "what is committed is there")
       this.#committed++
-      this.#bytes += written.bytes.length
-      const { record } = written
+      const { record, bytes: whole } = written
+      this.#bytes += whole.length
       const answer = answerOf(record)
       if (record.count === 0) this.#sessions.open(record.session, record.client)
       else {
         const admission = this.#sessions.admit(batchOf(record), record.position)
         if (admission._tag === "Fresh") this.#sessions.record(answer)
       }
-      for (const { type, key, bytes } of record.rows) this.#set(actorId(type, key), bytes, record.position)
+      for (const { id, bytes } of record.rows)
+        if (this.#rows.change(id, bytes, record.position) && !this.#tree.has(id)) this.#actors++
       yield { record, answer }
     }
   }
@@ -175,15 +172,14 @@ export class Ledger {
     return this.#sessions.look(batch)
   }
 
-  /** The row of an actor, as `seen`: committed records only, or all. Throws Malformed where the shelf's is damaged. */
-  row(type: string, key: string, seen: "committed" | "all"): Uint8Array | undefined {
-    const id = actorId(type, key)
-    const changed = (seen === "all" ? this.#ahead.get(id) : undefined) ?? this.#recent.get(id)
-    if (changed !== undefined) return changed.bytes
+  /** The row of an actor by its id, as `seen`: committed records only, or all. Throws Malformed where the shelf's is damaged. */
+  row(id: string, seen: "committed" | "all"): Uint8Array | undefined {
+    const changed = this.#rows.get(id, seen)
+    if (changed !== undefined) return changed
     if (this.#options.shelf === undefined || !this.#tree.has(id)) return undefined
     const bytes = this.#options.shelf.read(id)
     if (bytes === undefined || !this.#tree.holds(id, bytes))
-      throw new Malformed(`the row of the actor ${type}(${JSON.stringify(key)}) is damaged`)
+      throw new Malformed(`the row of the actor ${id.split("\0").slice(1).join("/")} is damaged`)
     return bytes
   }
 
@@ -204,7 +200,7 @@ export class Ledger {
     if (!this.#isBeingKept || position !== this.#taken) return []
     this.#isBeingKept = false
     this.#shelved = { position, log: this.#takenLog, before: this.#shelved.position }
-    for (const [id, { position: at }] of this.#recent) if (at <= position) this.#recent.delete(id)
+    this.#rows.persisted(position)
     this.#history.trim(this.#shelved.before)
     return [{ _tag: "Trim", below: this.#shelved.before + 1 }]
   }
@@ -219,12 +215,10 @@ export class Ledger {
   /** Of everything that is committed. */
   digest(): Digest {
     const changes = this.#sessions.takeChanges()
-    for (const [session, bytes] of changes) this.#setSession(session, bytes)
-    for (const id of this.#changed) {
-      const bytes = this.#recent.get(id)?.bytes
+    for (const [session, bytes] of changes) this.#rows.change(sessionId(session), bytes, this.#committed)
+    for (const { id, bytes } of this.#rows.changed)
       if (bytes === undefined) this.#tree.delete(id)
       else this.#tree.set(id, bytes)
-    }
     for (const [bucket, now] of this.#tree.takeChanges()) this.#buckets.set(bucket, now)
     return this.#tree.root()
   }
@@ -232,8 +226,8 @@ export class Ledger {
   #take(log: ReadUpTo, reigns: Reigns): CheckpointChanges {
     const root = this.digest()
     const rows = new Map<string, Uint8Array | undefined>()
-    for (const id of this.#changed) rows.set(id, this.#recent.get(id)?.bytes)
-    this.#changed.clear()
+    for (const { id, bytes } of this.#rows.changed) rows.set(id, bytes)
+    this.#rows.taken()
     const position = this.#committed
     const buckets = new Map(this.#buckets)
     this.#buckets.clear()
@@ -255,7 +249,7 @@ export class Ledger {
       if (actorOf(id, bytes) === undefined) sessions.set(sessionOf(id), bytes)
       else {
         this.#actors++
-        if (this.#options.shelf === undefined) this.#recent.set(id, { position: 0, bytes })
+        if (this.#options.shelf === undefined) this.#rows.keep(id, bytes)
       }
     }
     if (this.#tree.root() !== root)
@@ -264,30 +258,11 @@ export class Ledger {
     this.#sessions.restore(sessions)
   }
 
-  #set(id: string, bytes: Uint8Array, position: number): void {
-    if (!this.#recent.has(id) && !this.#tree.has(id)) this.#actors++
-    this.#recent.set(id, { position, bytes })
-    this.#changed.add(id)
-    if ((this.#ahead.get(id)?.position ?? Number.POSITIVE_INFINITY) <= position) this.#ahead.delete(id)
-  }
-
-  #setSession(session: SessionId, bytes: Uint8Array | undefined): void {
-    const id = sessionId(session)
-    this.#changed.add(id)
-    if (bytes === undefined) this.#recent.delete(id)
-    else this.#recent.set(id, { position: this.#committed, bytes })
-  }
-
   #journal(from: number, records: ReadonlyArray<Buffer>): ReplicaOutput {
     const write = ++this.#write
     this.#writes.push({ write, from, last: from + records.length - 1 })
     return { _tag: "Journal", write, from, records }
   }
-}
-
-interface Changed {
-  readonly position: number
-  readonly bytes: Uint8Array
 }
 
 /** Records have no chain: they are not voted on. */

@@ -18,7 +18,7 @@ import { encodeReply, type Question, type Reply } from "./request.ts"
 import { Tenure } from "./tenure.ts"
 import { Refused } from "./refused.ts"
 import { Turns } from "./turns.ts"
-import { envelopeOf, isQuery, keyIn, keyOf, refusals, workOf } from "./work.ts"
+import { changedRows, envelopeOf, isQuery, keyIn, keyOf, refusals, type Work, workOf } from "./work.ts"
 
 /** Batches that are executed, or wait for their turn, at most. */
 const EXECUTING_MAX = 4096
@@ -73,7 +73,7 @@ export class Primary {
     for (const _ of ground.ledger.commit(ground.reigns.current.committed)) void _
     const { committed } = ground.ledger
     for (let at = committed + 1; at <= history.last; at++) {
-      const record = history.at(at)?.record
+      const record = history.at(at)
       if (record === undefined) continue
       ground.ledger.show(record)
       this.#underway.set(keyIn(record), { batch: NO_BATCH, position: at })
@@ -247,10 +247,7 @@ export class Primary {
         settledBelow: batch.settledBelow,
         traces: batch.traces,
         outcomes,
-        rows: actors.flatMap(({ type, key: name }, i) => {
-          const bytes = rows[i]
-          return bytes === undefined ? [] : [{ type, key: name, bytes }]
-        }),
+        rows: changedRows(actors, rows),
       })
     })
   }
@@ -270,7 +267,7 @@ export class Primary {
   #launch(
     batch: Batch,
     kind: "command" | "query",
-    then: (executed: Executed, actors: ReturnType<typeof workOf>["actors"]) => void,
+    then: (executed: Executed, actors: Work["actors"]) => void,
   ): void {
     const { actors, commands } = workOf(batch)
     const token = ++this.#ground.executions
@@ -283,10 +280,10 @@ export class Primary {
       turn?.end()
     })
     turn = this.#turns.add({
-      actors: actors.map(({ type, key }) => `${type}\0${key}`),
+      actors,
       begin: () => {
         const { ledger, say } = this.#ground
-        const rows = actors.map(({ type, key }) => ({ type, key, row: ledger.row(type, key, "all") }))
+        const rows = actors.map(({ type, key, id }) => ({ type, key, id, row: ledger.row(id, "all") }))
         say({ _tag: "Execute", execution: { token, client, session, number, actors: rows, commands, kind } })
       },
     })

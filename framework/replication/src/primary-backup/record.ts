@@ -1,5 +1,5 @@
-import { type ActorRow } from "@lockstep/actor"
 import { ByteReader, ByteWriter, ClientId, Malformed, SessionId } from "@lockstep/core"
+import { actorIdsOf } from "../row.ts"
 
 /** What one batch came to, as the primary made it, and as backups keep it: its outcomes, and the actors that it changed. */
 export interface JournalRecord {
@@ -17,7 +17,17 @@ export interface JournalRecord {
   readonly settledBelow: number
   readonly traces: ReadonlyArray<string>
   readonly outcomes: Buffer
-  readonly rows: ReadonlyArray<ActorRow>
+  readonly rows: ReadonlyArray<ChangedRow>
+}
+
+/** An actor as a record left it. */
+export interface ChangedRow {
+  readonly type: string
+  readonly key: string
+  /** Of its row in a checkpoint: type and key in one. */
+  readonly id: string
+  /** The version of its class, and its canonical state. */
+  readonly bytes: Uint8Array
 }
 
 export function encodeRecord(record: JournalRecord): Buffer {
@@ -34,8 +44,10 @@ export function encodeRecord(record: JournalRecord): Buffer {
   for (const trace of record.traces) writer.string(trace)
   writer.bytes(record.outcomes)
   writer.varint(record.rows.length)
+  let last: string | undefined
   for (const { type, key, bytes } of record.rows) {
-    writer.string(type)
+    writer.byte(type === last ? SAME_TYPE : OTHER_TYPE)
+    if (type !== last) writer.string((last = type))
     writer.string(key)
     writer.bytes(bytes)
   }
@@ -56,15 +68,28 @@ export function decodeRecord(bytes: Uint8Array): JournalRecord {
     settledBelow: reader.varint(),
     traces: Array.from({ length: reader.count() }, () => reader.string()),
     outcomes: reader.bytes(),
-    rows: Array.from({ length: reader.count() }, () => ({
-      type: reader.string(),
-      key: reader.string(),
-      bytes: reader.bytes(),
-    })),
+    rows: readRows(reader),
   }
   reader.end()
   return record
 }
 
-const VERSION = 0x52
+function readRows(reader: ByteReader): ReadonlyArray<ChangedRow> {
+  const rows: Array<ChangedRow> = []
+  let type = ""
+  let ids = ""
+  for (let left = reader.count(); left > 0; left--) {
+    const kind = reader.byte()
+    if (kind === OTHER_TYPE) ids = actorIdsOf((type = reader.string()))
+    else if (kind !== SAME_TYPE || ids === "") throw new Malformed("a row is of no type")
+    const key = reader.string()
+    rows.push({ type, key, id: ids + key, bytes: reader.bytes() })
+  }
+  return rows
+}
+
+const VERSION = 0x53
+/** Before a row: whether its actor is of the type of the row before it. */
+const SAME_TYPE = 0
+const OTHER_TYPE = 1
 const writer = new ByteWriter(64 * 1024)

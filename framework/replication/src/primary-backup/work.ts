@@ -8,33 +8,55 @@ import {
   traceWithin,
   writeRefused,
 } from "@lockstep/core"
-import type { JournalRecord } from "./record.ts"
+import { actorIdsOf } from "../row.ts"
+import type { ChangedRow, JournalRecord } from "./record.ts"
 
 /** The actors of a batch, each once, and which of its commands are for which. */
 export interface Work {
   readonly batch: Batch
-  readonly actors: ReadonlyArray<{ readonly type: string; readonly key: string }>
+  readonly actors: ReadonlyArray<ActorName>
   readonly commands: Execution["commands"]
+}
+
+export interface ActorName {
+  readonly type: string
+  readonly key: string
+  /** Of its row in a checkpoint. Made once for all who look it up: a text that was looked up knows its hash. */
+  readonly id: string
 }
 
 /** Throws Malformed for a batch that names no method. */
 export function workOf(batch: Batch): Work {
   const indexes = new Map<string, number>()
-  const actors: Array<{ readonly type: string; readonly key: string }> = []
+  const actors: Array<ActorName> = []
+  const ids = batch.methods.map(({ type }) => actorIdsOf(type))
   const commands = batch.commands.map((command) => {
     const { method, key, args } = command
     const named = batch.methods[method]
     if (named === undefined) throw new Malformed("a command names no method")
     const { type, member } = named
-    const id = `${type}\0${key}`
+    const id = `${ids[method]}${key}`
     let actor = indexes.get(id)
     if (actor === undefined) {
-      actor = actors.push({ type, key }) - 1
+      actor = actors.push({ type, key, id }) - 1
       indexes.set(id, actor)
     }
     return { actor, member, args, trace: traceWithin(batch, command) }
   })
   return { batch, actors, commands }
+}
+
+/** What an execution left behind: a row where it changed one. */
+export function changedRows(
+  actors: Work["actors"],
+  rows: ReadonlyArray<Uint8Array | undefined>,
+): ReadonlyArray<ChangedRow> {
+  const changed: Array<ChangedRow> = []
+  for (const [i, { type, key, id }] of actors.entries()) {
+    const bytes = rows[i]
+    if (bytes !== undefined) changed.push({ type, key, id, bytes })
+  }
+  return changed
 }
 
 /** Whether all that a batch asks for is queries. */
