@@ -18,7 +18,17 @@ import { writeOutcome, writeThrown } from "./outcome.ts"
 import { ignore, isThenable } from "./promise.ts"
 import { Resident } from "./resident.ts"
 import { Residents } from "./residents.ts"
-import { type ActorRow, type ActorShelf, Asleep, checkRow, Frozen, revive, rowBytes, stateOf } from "./row.ts"
+import {
+  type ActorRow,
+  type ActorShelf,
+  Asleep,
+  checkRow,
+  Frozen,
+  frozenRow,
+  revive,
+  rowOf,
+  stateOf,
+} from "./row.ts"
 
 /**
  * `"guarded"`: ambient time, time zone, locale, chance and I/O throw. `"checked"`: besides, every command runs twice, the
@@ -183,10 +193,8 @@ export class Actors {
     for (const [type, residents] of this.#residents) {
       const version = this.#definitions.get(type)?.version ?? 0
       for (const { key, actor } of residents.values()) {
-        const bytes =
-          actor instanceof Asleep
-            ? actor.bytes
-            : rowBytes(version, actor instanceof Frozen ? actor : stateOf(actor))
+        const row = actor instanceof Asleep ? actor.bytes : rowOf(version, actor)
+        const bytes = row instanceof Unsupported ? frozenRow(version, new Frozen(row.message)) : row
         lines.push(line({ type, key, bytes }))
       }
     }

@@ -1,7 +1,7 @@
 import { invariant, Unsupported } from "@lockstep/core"
 import type { ActorDefinition } from "./definition.ts"
 import type { Resident } from "./resident.ts"
-import { type ActorRow, Frozen, rowBytes, stateOf } from "./row.ts"
+import { type ActorRow, Frozen, frozenRow, rowOf } from "./row.ts"
 
 /** The actors of one type that commands have run on. */
 export interface Touched {
@@ -80,10 +80,16 @@ export class Changes {
   #rowOf(definition: ActorDefinition, resident: Resident): ActorRow {
     const { key, actor } = resident
     resident.change = "none"
-    const state = actor instanceof Frozen ? actor : stateOf(actor)
-    if (state instanceof Unsupported) resident.actor = new Frozen(state.message)
-    const bytes = rowBytes(definition.version, state)
+    const row = rowOf(definition.version, actor)
+    const bytes = row instanceof Unsupported ? freeze(definition, resident, row) : row
     this.#onTaken(resident, bytes.length, this.#markedSeq)
     return { type: definition.type, key, bytes }
   }
+}
+
+/** An actor whose state is no data refuses everything from now on. Yields its row. */
+function freeze({ version }: ActorDefinition, resident: Resident, { message }: Unsupported): Uint8Array {
+  const frozen = new Frozen(message)
+  resident.actor = frozen
+  return frozenRow(version, frozen)
 }

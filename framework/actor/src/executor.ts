@@ -1,4 +1,4 @@
-import { ByteReader, Unsupported } from "@lockstep/core"
+import { ByteReader, RecentMap, Unsupported } from "@lockstep/core"
 import type { UncaughtError } from "./actors.ts"
 import { readArguments } from "./argument-bytes.ts"
 import type { ActorContext } from "./context.ts"
@@ -8,8 +8,7 @@ import { WrongBuild } from "./migration.ts"
 import { type Observation, type Observer, isSampled } from "./observer.ts"
 import { Outcomes } from "./outcomes.ts"
 import { isThenable } from "./promise.ts"
-import { RecentMap } from "./recent-map.ts"
-import { Asleep, Frozen, rowBytes, stateOf } from "./row.ts"
+import { Asleep, Frozen, rowOf } from "./row.ts"
 import type { Lap, Stopwatch } from "./stopwatch.ts"
 
 /** Commands to be run once, in their order, on actors whose states are given. */
@@ -70,8 +69,9 @@ export interface ExecutorOptions {
 /** What wrote more than this is not kept to be used again. */
 const SPARE_BYTES_MAX = 1024 * 1024
 
-/** Actors that are kept as they are after an execution, at most, so that the next one need not read their rows. */
-const KEPT_MAX = 10_000
+/** Bytes of actors that are kept as they are after an execution, about, so that the next one need not read their rows. */
+const KEPT_BYTES_MAX = 64 * 1024 * 1024
+const KEPT_OVERHEAD_BYTES = 512
 
 /**
  * Runs commands once, in this process: they may be asynchronous, and use the outside world. It remembers nothing that matters: what an actor
@@ -80,7 +80,10 @@ const KEPT_MAX = 10_000
 export class Executor {
   readonly #options: ExecutorOptions
   /** Actors as their last execution left them, by their ids. */
-  readonly #kept = new RecentMap<string, Kept>(KEPT_MAX)
+  readonly #kept = new RecentMap<string, Kept>(
+    KEPT_BYTES_MAX,
+    ({ row }) => KEPT_OVERHEAD_BYTES + (row?.length ?? 0),
+  )
   /** Of an execution that has ended: the next one writes in the same place. */
   #spare: Outcomes | undefined
 
@@ -223,24 +226,21 @@ export class Executor {
     const target = execution.actors[index]
     if (definition === undefined || actor === undefined || actor instanceof Frozen || target === undefined)
       return undefined
-    const state = stateOf(actor)
+    const next = rowOf(definition.version, actor)
     const refuse = (reason: "StateUnsupported" | "QueryChangedState", detail: string): undefined => {
       for (const [i, command] of execution.commands.entries())
         if (command.actor === index) outcomes.undo(i, reason, detail)
       return undefined
     }
-    if (state instanceof Unsupported)
-      return refuse("StateUnsupported", `the commands on this actor were undone: ${state.message}`)
-    const next = rowBytes(definition.version, state)
+    if (next instanceof Unsupported)
+      return refuse("StateUnsupported", `the commands on this actor were undone: ${next.message}`)
     const isChanged = row === undefined || !isSame(row, next)
     if (execution.kind === "query" && row !== undefined && isChanged && isOfVersion(row, next))
       return refuse("QueryChangedState", "a query changed the actor, which was undone: make it a command")
-    const left = isChanged ? next : row
-    if (kept === undefined) this.#kept.set(target.id, { row: left, instance: actor })
-    else {
-      kept.row = left
-      kept.instance = actor
-    }
+    const left = kept ?? { row: undefined, instance: actor }
+    left.row = isChanged ? next : row
+    left.instance = actor
+    this.#kept.set(target.id, left)
     return isChanged && execution.kind === "command" ? next : undefined
   }
 }

@@ -1,4 +1,11 @@
-import { ByteReader, ByteWriter, decodeState, encodeState, Unsupported } from "@lockstep/core"
+import {
+  ByteReader,
+  ByteWriter,
+  decodeState,
+  encodeState,
+  encodeStateInto,
+  Unsupported,
+} from "@lockstep/core"
 import type { ActorDefinition } from "./definition.ts"
 import { guard } from "./guard.ts"
 import { checkVersion, migrate, MigrationFailed } from "./migration.ts"
@@ -76,18 +83,28 @@ const LIVE = 0
 const FROZEN = 1
 const row = new ByteWriter(1024)
 
-/** The row of an actor in this state. */
-export function rowBytes(version: number, state: Buffer | Unsupported | Frozen): Uint8Array {
-  if (state instanceof Frozen && state.row !== undefined) return state.row
+/** The row of an actor; or why its state has none. */
+export function rowOf(version: number, actor: object): Uint8Array | Unsupported {
+  if (actor instanceof Frozen) return frozenRow(version, actor)
   row.reset()
   row.varint(version)
-  if (Buffer.isBuffer(state)) {
-    row.byte(LIVE)
-    row.raw(state)
-  } else {
-    row.byte(FROZEN)
-    row.string((state instanceof Frozen ? state.reason : state.message).toWellFormed())
+  row.byte(LIVE)
+  try {
+    encodeStateInto(row, actor)
+    return row.take()
+  } catch (cause) {
+    if (cause instanceof Unsupported) return cause
+    throw cause
   }
+}
+
+/** The row of an actor that refuses everything. */
+export function frozenRow(version: number, frozen: Frozen): Uint8Array {
+  if (frozen.row !== undefined) return frozen.row
+  row.reset()
+  row.varint(version)
+  row.byte(FROZEN)
+  row.string(frozen.reason.toWellFormed())
   return row.take()
 }
 

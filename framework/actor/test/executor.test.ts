@@ -2,6 +2,7 @@ import {
   type ActorContext,
   Command,
   defineAll,
+  type Executed,
   type Execution,
   Executor,
   Query,
@@ -49,6 +50,12 @@ class Shelf {
     leaked = context
   }
 
+  @Command()
+  fill(bytes: number): Uint8Array {
+    this.items.push("filled")
+    return new Uint8Array(bytes)
+  }
+
   @Query()
   count(): number {
     return this.items.length
@@ -89,9 +96,7 @@ function stage() {
       commands: [{ actor: 0, member, args: encode(args), trace: undefined }],
       kind,
     }
-    const executed = await new Promise<Parameters<Parameters<Executor["run"]>[1]>[0]>((resolve) =>
-      executor.run(execution, resolve),
-    )
+    const executed = await new Promise<Executed>((resolve) => executor.run(execution, resolve))
     row = executed.rows[0] ?? row
     expect(executed.token).toBe(token)
     return { outcome: decodeOutcomes(executed.outcomes, 1)[0], isChanged: executed.rows[0] !== undefined }
@@ -164,6 +169,68 @@ describe("a command that runs once", () => {
       _tag: "Refused",
       reason: "InvalidArgument",
     })
+  })
+
+  it("is refused the result that is too large, and what it did stays done", async () => {
+    const { run } = stage()
+    expect(await run("fill", [2 * 1024 * 1024])).toMatchObject({
+      outcome: { _tag: "Refused", reason: "ResultTooLarge" },
+      isChanged: true,
+    })
+    expect((await run("fill", [10])).outcome).toEqual({ _tag: "Returned", value: new Uint8Array(10) })
+  })
+
+  it("is undone alone where others of its batch ran on other actors", async () => {
+    const { executor } = stage()
+    const actors = ["a", "b"].map((key) => ({ type: "Shelf", key, id: key, row: undefined }))
+    const commands = [
+      { actor: 0, member: "put", args: encode(["apple"]), trace: undefined },
+      { actor: 1, member: "spoil", args: encode([]), trace: undefined },
+      { actor: 0, member: "take", args: encode([]), trace: undefined },
+      { actor: 1, member: "put", args: encode(["pear"]), trace: undefined },
+    ]
+    const { outcomes, rows } = await new Promise<Executed>((resolve) =>
+      executor.run(
+        { token: 1, client: "c", session: 1, number: 0, actors, commands, kind: "command" },
+        resolve,
+      ),
+    )
+    expect(decodeOutcomes(outcomes, 4)).toMatchObject([
+      { _tag: "Returned" },
+      { _tag: "Refused", reason: "StateUnsupported" },
+      { _tag: "Returned", value: "apple" },
+      { _tag: "Refused", reason: "StateUnsupported" },
+    ])
+    expect(rows.map((row) => row !== undefined)).toEqual([true, false])
+  })
+
+  it("does not mix its outcomes with those of others that run meanwhile", async () => {
+    const { executor } = stage()
+    const outcome = (key: string, ...members: ReadonlyArray<string>): Promise<Executed> =>
+      new Promise((resolve) =>
+        executor.run(
+          {
+            token: 1,
+            client: "c",
+            session: 1,
+            number: 0,
+            actors: [{ type: "Shelf", key, id: key, row: undefined }],
+            commands: members.map((member) => ({
+              actor: 0,
+              member,
+              args: encode(member === "put" ? [key] : []),
+              trace: undefined,
+            })),
+            kind: "command",
+          },
+          resolve,
+        ),
+      )
+    await outcome("before", "put")
+    const all = await Promise.all(["a", "b", "c"].map((key) => outcome(key, "put", "put", "take")))
+    expect(all.map(({ outcomes }) => decodeOutcomes(outcomes, 3)[2])).toEqual(
+      ["a", "b", "c"].map((value) => ({ _tag: "Returned", value })),
+    )
   })
 
   it("answers at once where it is synchronous", () => {

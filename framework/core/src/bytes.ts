@@ -45,9 +45,10 @@ export class ByteWriter {
 
   /** The bytes so far, as a copy that stays. */
   take(): Buffer {
-    // three times as quick as Buffer.from(view), which goes through a generic copy
-    const copy = Buffer.allocUnsafe(this.#length)
-    this.#buffer.copy(copy, 0, 0, this.#length)
+    const [from, length] = [this.#buffer, this.#length]
+    const copy = Buffer.allocUnsafe(length)
+    if (length < SHORT_COPY) for (let i = 0; i < length; i++) copy[i] = from[i] as number // inside the bounds
+    else from.copy(copy, 0, 0, length) // three times as quick as Buffer.from(view), which goes through a generic copy
     return copy
   }
 

@@ -49,10 +49,17 @@ export function encodeInto(writer: ByteWriter, value: unknown, name = "value"): 
  */
 export function encodeState(state: object, name = "state"): Buffer {
   scratch.reset()
+  encodeStateInto(scratch, state, name)
+  return scratch.take()
+}
+
+/** As {@link encodeState}, at the end of `writer`; a failed state leaves the writer as it was. */
+export function encodeStateInto(writer: ByteWriter, state: object, name = "state"): void {
+  const start = writer.length
   try {
-    writeFields(scratch, state, { purpose: "state", met: new Set(), kinds, keys })
-    return scratch.take()
+    writeFields(writer, state, { purpose: "state", met: new Set(), kinds, keys })
   } catch (cause) {
+    writer.truncate(start)
     throw named(cause, name)
   }
 }

@@ -1,5 +1,13 @@
 import type { Digest } from "@lockstep/core"
 
+/**
+ * A checkpoint is due after so many commands, too: what they changed stays in memory until it is taken. A part of the replicated
+ * state, like the number of batches.
+ */
+export const CHECKPOINT_COMMANDS_MAX = 250_000
+/** Bytes of actors that stay in memory although the disk holds them, where nobody says otherwise. */
+export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
+
 /** A whole checkpoint, as it was kept: its header, and its rows by id, in any order. */
 export interface Checkpoint {
   readonly header: Uint8Array

@@ -72,7 +72,8 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
       : SESSION_LIMITS,
     checkpointEveryBatches: random.pick([3, 10, 30, NEVER]),
     truncationMargin: breaks ? NEVER : random.pick([NEVER, 0, 5, 60]),
-    actorBytesMax: NEVER,
+    // apart from the other draws: what a seed does otherwise stays as it is
+    actorBytesMax: new Random(`memory ${seed}`).pick([0, 1000, NEVER]),
     dataShards: 0,
     spares: 0,
     sparesFromMs: 0,

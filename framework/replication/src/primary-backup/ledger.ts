@@ -5,12 +5,18 @@ import {
   digest,
   invariant,
   Malformed,
+  RecentMap,
   type SessionId,
   SessionTable,
   StateTree,
 } from "@lockstep/core"
 import type { Admission } from "@lockstep/core"
-import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
+import {
+  ACTOR_BYTES_MAX,
+  type Checkpoint,
+  CHECKPOINT_COMMANDS_MAX,
+  type CheckpointChanges,
+} from "../checkpoint.ts"
 import type { ReplicaOptions, ReplicaOutput } from "../mode.ts"
 import type { ReadUpTo } from "../past.ts"
 import { actorOf, sessionId, sessionOf } from "../row.ts"
@@ -38,6 +44,8 @@ export class Ledger {
   readonly #sessions: SessionTable
   readonly #tree = new StateTree()
   readonly #rows = new Rows()
+  /** Rows that are as the shelf holds them, and were used last: to read one there takes longer than to execute a command. */
+  readonly #shelfRows: RecentMap<string, Uint8Array>
   /** Buckets that changed since then, and their digests. */
   readonly #buckets = new Map<number, Digest>()
   #actors = 0
@@ -46,8 +54,9 @@ export class Ledger {
   #writes: Array<{ readonly write: number; readonly from: number; readonly last: number }> = []
   #write = 0
   #synced = 0
-  /** The last checkpoint that was taken, and bytes of records since then; and the last one that is on the disk, with the one before that. */
+  /** The last checkpoint that was taken, with commands and bytes of records since then; and the last one that is on the disk, with the one before that. */
   #taken = 0
+  #commands = 0
   #bytes = 0
   #takenLog = 0
   #isBeingKept = false
@@ -61,6 +70,7 @@ export class Ledger {
     this.#options = options
     this.#every = options.checkpointEveryBatches ?? CHECKPOINT_EVERY
     this.#sessions = new SessionTable(options.sessionLimits)
+    this.#shelfRows = new RecentMap(options.actorBytesMax ?? ACTOR_BYTES_MAX, bytesInMemory)
     if (options.shelf !== undefined) this.#sessions.noteChanges()
   }
 
@@ -154,6 +164,7 @@ export class Ledger {
       invariant(written !== undefined, "what is committed is there")
       this.#committed++
       const { record, bytes: whole } = written
+      this.#commands += record.count
       this.#bytes += whole.length
       const answer = answerOf(record)
       if (record.count === 0) this.#sessions.open(record.session, record.client)
@@ -174,12 +185,13 @@ export class Ledger {
 
   /** The row of an actor by its id, as `seen`: committed records only, or all. Throws Malformed where the shelf's is damaged. */
   row(id: string, seen: "committed" | "all"): Uint8Array | undefined {
-    const changed = this.#rows.get(id, seen)
-    if (changed !== undefined) return changed
+    const known = this.#rows.get(id, seen) ?? this.#shelfRows.get(id)
+    if (known !== undefined) return known
     if (this.#options.shelf === undefined || !this.#tree.has(id)) return undefined
     const bytes = this.#options.shelf.read(id)
     if (bytes === undefined || !this.#tree.holds(id, bytes))
       throw new Malformed(`the row of the actor ${id.split("\0").slice(1).join("/")} is damaged`)
+    this.#shelfRows.set(id, bytes)
     return bytes
   }
 
@@ -189,6 +201,7 @@ export class Ledger {
     const isTime =
       this.wantsCheckpoint ||
       this.#committed - this.#taken >= this.#every ||
+      this.#commands >= CHECKPOINT_COMMANDS_MAX ||
       this.#bytes >= checkpointEveryBytes ||
       log.seq - this.#takenLog >= LOG_ENTRIES_MAX
     if (this.#options.shelf === undefined || this.#isBeingKept || !isTime) return undefined
@@ -200,7 +213,7 @@ export class Ledger {
     if (!this.#isBeingKept || position !== this.#taken) return []
     this.#isBeingKept = false
     this.#shelved = { position, log: this.#takenLog, before: this.#shelved.position }
-    this.#rows.persisted(position)
+    for (const [id, bytes] of this.#rows.persisted(position)) this.#shelfRows.set(id, bytes)
     this.#history.trim(this.#shelved.before)
     return [{ _tag: "Trim", below: this.#shelved.before + 1 }]
   }
@@ -234,7 +247,7 @@ export class Ledger {
     const snapshot = { position, spans: this.#history.spansUpTo(position), log, root }
     const header = encodeSnapshot(snapshot, reigns)
     this.#taken = position
-    this.#bytes = 0
+    this.#commands = this.#bytes = 0
     this.#takenLog = log.seq
     this.#isBeingKept = true
     this.#waited = 0
@@ -264,6 +277,13 @@ export class Ledger {
     return { _tag: "Journal", write, from, records }
   }
 }
+
+/** A row, and its place in a map, about. */
+function bytesInMemory(row: Uint8Array): number {
+  return ROW_OVERHEAD_BYTES + row.length
+}
+
+const ROW_OVERHEAD_BYTES = 256
 
 /** Records have no chain: they are not voted on. */
 const NO_CHAIN = digest("") // any digest has the length that a kept answer needs

@@ -70,12 +70,17 @@ export class Rows {
     this.#changed = []
   }
 
-  /** The checkpoint of this position is on the disk: what has not changed since can be read there. */
-  persisted(position: number): void {
+  /** The checkpoint of this position is on the disk: what has not changed since can be read there. Yields these rows. */
+  persisted(position: number): ReadonlyArray<readonly [id: string, bytes: Uint8Array]> {
+    const persisted: Array<readonly [string, Uint8Array]> = []
     for (const row of this.#rows.values()) {
-      if (row.position <= position) row.bytes = undefined
+      if (row.bytes !== undefined && row.position <= position) {
+        persisted.push([row.id, row.bytes])
+        row.bytes = undefined
+      }
       if (isIdle(row)) this.#rows.delete(row.id)
     }
+    return persisted
   }
 
   #add(id: string): Row {

@@ -6,7 +6,12 @@ import {
   type Epoch,
   type SessionTable,
 } from "@lockstep/core"
-import type { Checkpoint, CheckpointChanges } from "../checkpoint.ts"
+import {
+  ACTOR_BYTES_MAX,
+  type Checkpoint,
+  CHECKPOINT_COMMANDS_MAX,
+  type CheckpointChanges,
+} from "../checkpoint.ts"
 import type { Coding } from "../erasure-coded.ts"
 import type { ReplicaOptions } from "../mode.ts"
 import { Checkpointer, type CheckpointHeader } from "./checkpoint.ts"
@@ -16,17 +21,10 @@ import { type Quorum, Stability } from "./stability.ts"
 /** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again, or keeps it again. */
 const ATTEST_AGAIN_TICKS = 4
 
-/**
- * A checkpoint is due after so many commands, too: what they changed stays in memory until it is taken. A part of the replicated
- * state, like the number of batches.
- */
-export const CHECKPOINT_COMMANDS_MAX = 250_000
 /** Rows of a checkpoint that are taken at a time, before anything else can be done: about a millisecond. */
 export const CHECKPOINT_ROWS = 128
 /** The same of digests of buckets, which are as large as there are actors. */
 const BUCKETS_AT_A_TIME = 64
-/** Bytes of actors in memory, about, where the others may be on the shelf. */
-export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 
 /** How many say what of a checkpoint, and what they keep of it. */
 export interface Holding extends Quorum {

@@ -1,0 +1,112 @@
+import { ClientId, digest, genesisRoster, GroupName, Partition, ReplicaId, SessionId } from "@lockstep/core"
+import { encodeRecord, type JournalRecord, type ReplicaOptions } from "@lockstep/replication"
+import { describe, expect, it } from "vitest"
+import { Ledger } from "../../src/primary-backup/ledger.ts"
+import { Reigns } from "../../src/primary-backup/reigns.ts"
+import { actorId } from "../../src/row.ts"
+
+const roster = genesisRoster([ReplicaId("r0")])
+const reigns = new Reigns(
+  {
+    replication: "asynchronous",
+    replicas: 1,
+    inSyncMin: 1,
+    acknowledgements: 0,
+    below: "refuse",
+    leaseMs: 1000,
+    clockErrorMs: 100,
+    backupTimeoutMs: 500,
+  },
+  roster,
+)
+const log = { seq: 1, chain: digest(""), chainBefore: digest(""), timeNs: 1n }
+
+const KEYS = ["a", "b"]
+const [a = "", b = ""] = KEYS.map((key) => actorId("Counter", key))
+
+/** A ledger with a shelf that counts how often a row of it was read. */
+function opened(options: Partial<ReplicaOptions> = {}) {
+  const rows = new Map<string, Uint8Array>()
+  let reads = 0
+  const read = (wanted: string): Uint8Array | undefined => {
+    reads++
+    return rows.get(wanted)
+  }
+  const ledger = new Ledger({
+    group: GroupName("g"),
+    partition: Partition(0),
+    logId: "log",
+    roster,
+    replica: ReplicaId("r0"),
+    definitions: new Map(),
+    determinism: "guarded",
+    checkpointEveryBatches: 1000,
+    shelf: { read, rows: () => rows },
+    ...options,
+  })
+  let position = 0
+  return {
+    ledger,
+    reads: () => reads,
+    /** Commits a record of so many commands, which left this behind of each actor. */
+    commit(count: number, bytes: Uint8Array) {
+      position++
+      const record: JournalRecord = {
+        position,
+        epoch: 1,
+        client: ClientId("c"),
+        session: SessionId(1),
+        number: position,
+        count,
+        settledBelow: 0,
+        traces: [],
+        outcomes: Buffer.of(0),
+        rows: KEYS.map((key) => ({ type: "Counter", key, id: actorId("Counter", key), bytes })),
+      }
+      ledger.append([{ record, bytes: encodeRecord(record) }])
+      return [...ledger.commit(position)]
+    },
+    /** Takes a checkpoint, and keeps it. */
+    checkpoint() {
+      ledger.wantsCheckpoint = true
+      const changes = ledger.checkpoint(log, reigns)
+      for (const [row, bytes] of changes?.rows ?? []) if (bytes !== undefined) rows.set(row, bytes)
+      ledger.persisted(position)
+    },
+  }
+}
+
+describe("what a replica holds", () => {
+  it("is to be in a checkpoint after so many commands, however few records they are in", () => {
+    const { ledger, commit } = opened()
+    commit(249_999, Uint8Array.of(1))
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+    commit(1, Uint8Array.of(2))
+    expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: 2 })
+    commit(1, Uint8Array.of(3))
+    ledger.persisted(2)
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+  })
+
+  it("is of a committed record only its bytes, to be shipped: nobody asks what is in it", () => {
+    const { ledger, commit } = opened()
+    expect(commit(1, Uint8Array.of(1))).toMatchObject([{ record: { position: 1 } }])
+    expect(ledger.history.at(1)).toBeUndefined()
+    expect(ledger.history.from(1, 1000)).toHaveLength(1)
+  })
+
+  it("is read from the disk where it was not used lately, and is what the last record left", () => {
+    const { ledger, commit, checkpoint, reads } = opened({ actorBytesMax: 1000 })
+    for (const value of [1, 2, 3]) {
+      commit(1, Uint8Array.of(value))
+      checkpoint()
+      for (const id of [a, b, a, b]) expect(ledger.row(id, "all")).toEqual(Uint8Array.of(value))
+    }
+    expect(reads()).toBe(0)
+    const { ledger: without, ...other } = opened({ actorBytesMax: 0 })
+    other.commit(1, Uint8Array.of(1))
+    other.checkpoint()
+    for (const id of [a, b, a, b]) expect(without.row(id, "all")).toEqual(Uint8Array.of(1))
+    expect(other.reads()).toBe(4)
+  })
+})
