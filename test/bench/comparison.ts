@@ -1,5 +1,5 @@
 import { Audit } from "./audit.ts"
-import { type Burst, callFor } from "./callers.ts"
+import { type Burst, callAll, callFor } from "./callers.ts"
 import { type Bar, type BarGroup, type Chart, LOCKSTEP, PLAIN } from "./chart.ts"
 import type { Contender } from "./contender.ts"
 import { FLOOR_STREAM, startFloor } from "./floor.ts"
@@ -14,8 +14,9 @@ import { count, milliseconds, plusMinus, ratio, type Row, type Table } from "./t
 export async function measureComparison(scale: Scale): Promise<Table> {
   const rounds = scale === "quick" ? 2 : 7
   const forMs = scale === "quick" ? 100 : 1000
+  const warmUpCalls = scale === "quick" ? 0 : 15_000
   const cells: Array<Cell> = []
-  for (const row of MATRIX) cells.push(...(await measureRow(row, { rounds, forMs })))
+  for (const row of MATRIX) cells.push(...(await measureRow(row, { rounds, forMs, warmUpCalls })))
   return {
     title: "Beside plain code",
     settings: {
@@ -23,6 +24,7 @@ export async function measureComparison(scale: Scale): Promise<Table> {
         "publishes, three tails, two equal replies; nothing is checked, digested, chained or remembered",
       lockstep: "three replica processes, voted, f = 1",
       log: "a nats-server for each copy, all on this machine, their sync_interval always or the server's default of 2 minutes",
+      "before that": `${count(warmUpCalls)} calls of each, one at a time, after which V8 has compiled what they need`,
       rounds: `${rounds} for each cell, in which both take turns, ${count(forMs)} ms each`,
       "checked at the end": "every counter is what was acknowledged of its key",
     },
@@ -64,7 +66,7 @@ interface Cell {
 /** The servers are this row's own: what was written to another log is not in their way. */
 async function measureRow(
   { name, log: setup, loads }: MatrixRow,
-  { rounds, forMs }: { readonly rounds: number; readonly forMs: number },
+  { rounds, forMs, warmUpCalls }: Readonly<Record<"rounds" | "forMs" | "warmUpCalls", number>>,
 ): Promise<ReadonlyArray<Cell>> {
   await using log = await LogServers.start(setup)
   await using lockstep = await startFramework(log.urls, log.copies)
@@ -73,7 +75,9 @@ async function measureRow(
   await log.leadFromFirst(FLOOR_STREAM)
   const audits = { plain: auditOf(plain), lockstep: auditOf(lockstep) }
   const cells = loads.map((load): Cell => ({ log: name, load, plain: [], lockstep: [] }))
-  // the first round warms up, and counts for nothing
+  for (const contender of TURNS)
+    await callAll({ calls: warmUpCalls, open: 1 }, (i) => audits[contender].add(i % KEYS.length))
+  // the first round warms up, too, and counts for nothing
   for (let round = 0; round <= rounds; round++) {
     for (const cell of cells)
       for (const contender of round % 2 === 0 ? TURNS : TURNS.toReversed()) {

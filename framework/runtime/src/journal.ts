@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -266,9 +267,8 @@ export class Journal {
     const last = this.#segments.at(-1)
     if (last !== undefined && last.bytes < this.#segmentBytesMax) {
       const frames = encodeFrames(records, from, last.chain)
-      this.#handle ??= await open(last.file, "r+")
-      await writeAll(this.#handle, frames.bytes, last.bytes)
-      await this.#handle.datasync()
+      this.#handle ??= await open(last.file, SYNCED)
+      await writeSynced(this.#handle, frames.bytes, last.bytes)
       last.bytes += frames.bytes.length
       last.end = from + records.length
       last.chain = frames.chain
@@ -279,9 +279,8 @@ export class Journal {
       const frames = encodeFrames(records, from, before)
       const bytes = Buffer.concat([header, frames.bytes])
       const file = this.#file(from)
-      this.#handle = await open(file, "w")
-      await writeAll(this.#handle, bytes, 0)
-      await this.#handle.sync()
+      this.#handle = await open(file, SYNCED | constants.O_CREAT | constants.O_TRUNC)
+      await writeSynced(this.#handle, bytes, 0)
       await this.#syncDirectory()
       const end = from + records.length
       this.#segments.push({ file, first: from, end, bytes: bytes.length, chain: frames.chain })
@@ -371,15 +370,21 @@ interface Segment {
 }
 
 const SEGMENT_BYTES_MAX = 16 * 1024 * 1024
+/** Where a write can sync what it writes, down to the disk: a sync of its own would be another way to a thread and back. */
+const CAN_SYNC = process.platform === "linux"
+const SYNCED = constants.O_RDWR | (CAN_SYNC ? constants.O_DSYNC : 0)
+
 /** What one sync covers, about: so that the first of those who wait is told soon. */
 const FLUSH_BYTES_MAX = 8 * 1024 * 1024
 const RETRY_MS = 100
 
-async function writeAll(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
+/** To a file that was opened as `SYNCED`: all of it is on the disk when this is done. */
+async function writeSynced(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
     done += bytesWritten
   }
+  if (!CAN_SYNC) await handle.datasync()
 }
 
 /** A directory is a file too: the names in it are on the disk when it is. */
