@@ -7,6 +7,7 @@ const LEDGER = `${FOLDER}/ledger.ts`
 const PENDING = `${FOLDER}/pending.ts`
 const PRIMARY = `${FOLDER}/primary.ts`
 const REIGNS = `${FOLDER}/reigns.ts`
+const ROWS = `${FOLDER}/rows.ts`
 const TENURE = `${FOLDER}/tenure.ts`
 
 /** Deliberate bugs of the primary-backup mode. */
@@ -116,6 +117,15 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     file: PRIMARY,
     find: "if (this.#underway.has(key)) return // its answer comes",
     replace: "",
+    seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "row-persisted-too-early",
+    bug: "a row that has changed since a checkpoint was taken is read from the disk once that is there",
+    file: ROWS,
+    find: "row.bytes !== undefined && row.position <= position",
+    replace: "row.bytes !== undefined",
     seedsMax: 300,
     mode: "primary-backup",
   },

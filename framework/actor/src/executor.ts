@@ -71,7 +71,8 @@ const SPARE_BYTES_MAX = 1024 * 1024
 
 /** Bytes of actors that are kept as they are after an execution, about, so that the next one need not read their rows. */
 const KEPT_BYTES_MAX = 64 * 1024 * 1024
-const KEPT_OVERHEAD_BYTES = 512
+/** Its object, its place in a map, and what its row's bytes share their memory with. */
+const KEPT_OVERHEAD_BYTES = 4096
 
 /**
  * Runs commands once, in this process: they may be asynchronous, and use the outside world. It remembers nothing that matters: what an actor

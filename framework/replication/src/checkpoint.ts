@@ -5,6 +5,8 @@ import type { Digest } from "@lockstep/core"
  * state, like the number of batches.
  */
 export const CHECKPOINT_COMMANDS_MAX = 250_000
+/** Rows of a checkpoint that are taken at a time, before anything else can be done: about a millisecond. */
+export const CHECKPOINT_ROWS = 128
 /** Bytes of actors that stay in memory although the disk holds them, where nobody says otherwise. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 

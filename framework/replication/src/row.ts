@@ -8,7 +8,14 @@ export function actorId(type: string, key: string): string {
 
 /** What the ids of all actors of a type begin with: their keys follow. */
 export function actorIdsOf(type: string): string {
-  return `actor\0${type}\0`
+  return `${ACTOR}${type}\0`
+}
+
+const ACTOR = "actor\0"
+
+/** Whether it is the id of an actor, and not of a session. */
+export function isActorId(id: string): boolean {
+  return id.startsWith(ACTOR)
 }
 
 /** The id under which a checkpoint keeps a session. */
@@ -18,10 +25,10 @@ export function sessionId(session: SessionId): string {
 
 /** The actor of a row; undefined for a row of something else. */
 export function actorOf(id: string, bytes: Uint8Array): ActorRow | undefined {
-  if (!id.startsWith("actor\0")) return undefined
-  const end = id.indexOf("\0", 6)
+  if (!isActorId(id)) return undefined
+  const end = id.indexOf("\0", ACTOR.length)
   if (end < 0) throw new Malformed("a row of an actor names no key")
-  return { type: id.slice(6, end), key: id.slice(end + 1), bytes }
+  return { type: id.slice(ACTOR.length, end), key: id.slice(end + 1), bytes }
 }
 
 /** The session of a row that is no actor's. Throws Malformed. */

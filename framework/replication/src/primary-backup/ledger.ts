@@ -15,16 +15,18 @@ import {
   ACTOR_BYTES_MAX,
   type Checkpoint,
   CHECKPOINT_COMMANDS_MAX,
+  CHECKPOINT_ROWS,
   type CheckpointChanges,
 } from "../checkpoint.ts"
 import type { ReplicaOptions, ReplicaOutput } from "../mode.ts"
 import type { ReadUpTo } from "../past.ts"
-import { actorOf, sessionId, sessionOf } from "../row.ts"
+import { actorOf, isActorId, sessionId, sessionOf } from "../row.ts"
 import { History, type Written } from "./history.ts"
 import { decodeRecord, type JournalRecord } from "./record.ts"
 import type { Reigns } from "./reigns.ts"
 import { Rows } from "./rows.ts"
-import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts"
+import { decodeSnapshot, sealing } from "./snapshot.ts"
+import { Underway } from "./underway.ts"
 
 /** A group that does nothing takes checkpoints too: what its primary says in the log must not grow without end. */
 const LOG_ENTRIES_MAX = 10_000
@@ -47,7 +49,7 @@ export class Ledger {
   /** Rows that are as the shelf holds them, and were used last: to read one there takes longer than to execute a command. */
   readonly #shelfRows: RecentMap<string, Uint8Array>
   /** Buckets that changed since then, and their digests. */
-  readonly #buckets = new Map<number, Digest>()
+  #buckets = new Map<number, Digest>()
   #actors = 0
   #committed = 0
   /** Writes of the journal that are not on the disk, and up to where it is. */
@@ -59,6 +61,10 @@ export class Ledger {
   #commands = 0
   #bytes = 0
   #takenLog = 0
+  #underway: Underway | undefined
+  /** The shell was asked for time for it, and has not said that there is some. */
+  #hasAsked = false
+  /** It is taken, or on its way to the disk. */
   #isBeingKept = false
   /** Ticks since then. */
   #waited = 0
@@ -195,40 +201,69 @@ export class Ledger {
     return bytes
   }
 
-  /** A checkpoint of what is committed, if it is time for one. Without a disk none is taken: all records stay in memory. */
+  /**
+   * A checkpoint, once it is complete. One of what is committed now is begun if it is time for that. Without a disk none is taken: all records stay
+   * in memory.
+   */
   checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
+    const isTime = this.wantsCheckpoint || this.#progress >= 1 || log.seq - this.#takenLog >= LOG_ENTRIES_MAX
+    if (this.#options.shelf !== undefined && !this.#isBeingKept && isTime) this.#begin(log, reigns)
+    const complete = this.#underway?.complete
+    if (complete === undefined) return undefined
+    this.#underway = undefined
+    this.#waited = 0
+    return complete
+  }
+
+  /** Whether the shell is to be asked for time, which it is once until it says that there is some. */
+  asks(): boolean {
+    if (this.#underway === undefined || this.#hasAsked) return false
+    return (this.#hasAsked = true)
+  }
+
+  /** There is time for more of the checkpoint that is underway: it is to be complete before the next one is due. */
+  proceed(): void {
+    this.#hasAsked = false
+    this.#underway?.proceed(this.#rowsAtATime, this.#progress)
+  }
+
+  /** How far it is to the next checkpoint, since one was begun last: 1 where it is due. */
+  get #progress(): number {
     const { checkpointEveryBytes = Number.POSITIVE_INFINITY } = this.#options
-    const isTime =
-      this.wantsCheckpoint ||
-      this.#committed - this.#taken >= this.#every ||
-      this.#commands >= CHECKPOINT_COMMANDS_MAX ||
-      this.#bytes >= checkpointEveryBytes ||
-      log.seq - this.#takenLog >= LOG_ENTRIES_MAX
-    if (this.#options.shelf === undefined || this.#isBeingKept || !isTime) return undefined
-    return this.#take(log, reigns)
+    return Math.max(
+      (this.#committed - this.#taken) / this.#every,
+      this.#commands / CHECKPOINT_COMMANDS_MAX,
+      this.#bytes / checkpointEveryBytes,
+    )
+  }
+
+  get #rowsAtATime(): number {
+    return this.#options.checkpointRows ?? CHECKPOINT_ROWS
   }
 
   /** A checkpoint is on the disk. Records before the one before it are not needed any more. */
   persisted(position: number): ReadonlyArray<ReplicaOutput> {
     if (!this.#isBeingKept || position !== this.#taken) return []
+    this.#underway?.proceed(Number.POSITIVE_INFINITY) // an earlier attempt at the same position is on the disk
     this.#isBeingKept = false
     this.#shelved = { position, log: this.#takenLog, before: this.#shelved.position }
-    for (const [id, bytes] of this.#rows.persisted(position)) this.#shelfRows.set(id, bytes)
+    const rows = this.#rows.persisted(position).filter(([id]) => isActorId(id))
+    for (const [id, bytes] of inOneBuffer(rows)) this.#shelfRows.set(id, bytes)
     this.#history.trim(this.#shelved.before)
     return [{ _tag: "Trim", below: this.#shelved.before + 1 }]
   }
 
   /** A checkpoint that the disk did not take may reach it with the next one only. */
   tick(): void {
-    if (!this.#isBeingKept || ++this.#waited < PATIENCE_TICKS) return
+    if (this.#underway !== undefined || !this.#isBeingKept || ++this.#waited < PATIENCE_TICKS) return
     this.#isBeingKept = false
     this.wantsCheckpoint = true
   }
 
   /** Of everything that is committed. */
   digest(): Digest {
-    const changes = this.#sessions.takeChanges()
-    for (const [session, bytes] of changes) this.#rows.change(sessionId(session), bytes, this.#committed)
+    this.#underway?.proceed(Number.POSITIVE_INFINITY) // before anything that came later
+    this.#changeSessions()
     for (const { id, bytes } of this.#rows.changed)
       if (bytes === undefined) this.#tree.delete(id)
       else this.#tree.set(id, bytes)
@@ -236,23 +271,25 @@ export class Ledger {
     return this.#tree.root()
   }
 
-  #take(log: ReadUpTo, reigns: Reigns): CheckpointChanges {
-    const root = this.digest()
-    const rows = new Map<string, Uint8Array | undefined>()
-    for (const { id, bytes } of this.#rows.changed) rows.set(id, bytes)
-    this.#rows.taken()
+  /** What is committed now is to be in a checkpoint. */
+  #begin(log: ReadUpTo, reigns: Reigns): void {
+    this.#changeSessions()
     const position = this.#committed
-    const buckets = new Map(this.#buckets)
-    this.#buckets.clear()
-    const snapshot = { position, spans: this.#history.spansUpTo(position), log, root }
-    const header = encodeSnapshot(snapshot, reigns)
+    const seal = sealing({ position, spans: this.#history.spansUpTo(position), log }, reigns)
+    const [rows, buckets, tree] = [this.#rows.take(), this.#buckets, this.#tree]
+    this.#buckets = new Map()
+    this.#underway = new Underway({ position, rows, buckets, tree, seal })
     this.#taken = position
     this.#commands = this.#bytes = 0
     this.#takenLog = log.seq
     this.#isBeingKept = true
-    this.#waited = 0
     this.wantsCheckpoint = false
-    return { seq: position, header, state: digest(header), rows, buckets }
+    this.#underway.proceed(this.#rowsAtATime)
+  }
+
+  #changeSessions(): void {
+    for (const [session, bytes] of this.#sessions.takeChanges())
+      this.#rows.change(sessionId(session), bytes, this.#committed)
   }
 
   #restoreRows(checkpoint: Checkpoint, root: Digest): void {
@@ -284,6 +321,20 @@ function bytesInMemory(row: Uint8Array): number {
 }
 
 const ROW_OVERHEAD_BYTES = 256
+
+/** The same rows, which keep nothing else in memory: they were parts of messages, whose other parts nobody counts. */
+function* inOneBuffer(
+  rows: ReadonlyArray<readonly [id: string, bytes: Uint8Array]>,
+): Generator<readonly [id: string, bytes: Uint8Array]> {
+  const buffer = Buffer.allocUnsafeSlow(rows.reduce((size, [, { length }]) => size + length, 0))
+  let start = 0
+  for (const [id, bytes] of rows) {
+    const end = start + bytes.length
+    buffer.set(bytes, start)
+    yield [id, buffer.subarray(start, end)]
+    start = end
+  }
+}
 
 /** Records have no chain: they are not voted on. */
 const NO_CHAIN = digest("") // any digest has the length that a kept answer needs

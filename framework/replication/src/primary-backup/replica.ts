@@ -141,7 +141,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       case "Answer":
         return this.#fetched(input)
       case "Continue":
-        return // it asks for no time
+        return this.#ledger.proceed()
       case "Persisted":
         return this.#ground.say(...this.#ledger.persisted(input.seq))
       case "Journaled":
@@ -374,6 +374,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       this.#ledger.wantsCheckpoint = true
     const changes = this.#ledger.checkpoint(this.#past.position, this.#reigns)
     if (changes !== undefined) this.#ground.say({ _tag: "Persist", changes })
+    if (this.#ledger.asks()) this.#ground.say({ _tag: "Continue" })
   }
 
   /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */

@@ -1,3 +1,5 @@
+import type { TakenRow } from "./underway.ts"
+
 /** A row that a record has changed, or that is kept in memory only. */
 interface Row {
   readonly id: string
@@ -64,10 +66,14 @@ export class Rows {
     return this.#changed
   }
 
-  /** A checkpoint is taken: all that changed is in it. */
-  taken(): void {
-    for (const row of this.#changed) row.isChanged = false
+  /** A checkpoint is to be taken: what changed since the one before, as it is now. */
+  take(): ReadonlyArray<TakenRow> {
+    const changed = this.#changed
     this.#changed = []
+    return changed.map((row) => {
+      row.isChanged = false
+      return [row.id, row.bytes] as const
+    })
   }
 
   /** The checkpoint of this position is on the disk: what has not changed since can be read there. Yields these rows. */

@@ -15,6 +15,11 @@ export interface Snapshot {
 }
 
 export function encodeSnapshot(snapshot: Snapshot, reigns: Reigns): Buffer {
+  return sealing(snapshot, reigns)(snapshot.root)
+}
+
+/** The same, where the digest of all rows is not known yet: what the masters are now is in it, whoever is one by then. */
+export function sealing(snapshot: Omit<Snapshot, "root">, reigns: Reigns): (root: Digest) => Buffer {
   writer.reset()
   writer.byte(VERSION)
   writer.varint(snapshot.position)
@@ -23,9 +28,11 @@ export function encodeSnapshot(snapshot: Snapshot, reigns: Reigns): Buffer {
   writer.ascii(snapshot.log.chain)
   writer.ascii(snapshot.log.chainBefore)
   writer.uint64(snapshot.log.timeNs)
-  writer.ascii(snapshot.root)
+  const before = writer.take()
+  writer.reset()
   reigns.encode(writer)
-  return writer.take()
+  const after = writer.take()
+  return (root) => Buffer.concat([before, Buffer.from(root, "latin1"), after])
 }
 
 /** What the log said of masters up to there goes into `reigns`, where that is given. Throws {@link Malformed}. */

@@ -8,6 +8,7 @@ import {
 } from "@lockstep/core"
 import {
   ACTOR_BYTES_MAX,
+  CHECKPOINT_ROWS,
   type Checkpoint,
   CHECKPOINT_COMMANDS_MAX,
   type CheckpointChanges,
@@ -21,8 +22,6 @@ import { type Quorum, Stability } from "./stability.ts"
 /** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again, or keeps it again. */
 const ATTEST_AGAIN_TICKS = 4
 
-/** Rows of a checkpoint that are taken at a time, before anything else can be done: about a millisecond. */
-export const CHECKPOINT_ROWS = 128
 /** The same of digests of buckets, which are as large as there are actors. */
 const BUCKETS_AT_A_TIME = 64
 

@@ -21,7 +21,7 @@ const reigns = new Reigns(
 )
 const log = { seq: 1, chain: digest(""), chainBefore: digest(""), timeNs: 1n }
 
-const KEYS = ["a", "b"]
+const KEYS = ["a", "b", "c"]
 const [a = "", b = ""] = KEYS.map((key) => actorId("Counter", key))
 
 /** A ledger with a shelf that counts how often a row of it was read. */
@@ -49,7 +49,7 @@ function opened(options: Partial<ReplicaOptions> = {}) {
     ledger,
     reads: () => reads,
     /** Commits a record of so many commands, which left this behind of each actor. */
-    commit(count: number, bytes: Uint8Array) {
+    commit: (count: number, bytes: Uint8Array) => {
       position++
       const record: JournalRecord = {
         position,
@@ -67,7 +67,7 @@ function opened(options: Partial<ReplicaOptions> = {}) {
       return [...ledger.commit(position)]
     },
     /** Takes a checkpoint, and keeps it. */
-    checkpoint() {
+    checkpoint: () => {
       ledger.wantsCheckpoint = true
       const changes = ledger.checkpoint(log, reigns)
       for (const [row, bytes] of changes?.rows ?? []) if (bytes !== undefined) rows.set(row, bytes)
@@ -76,37 +76,107 @@ function opened(options: Partial<ReplicaOptions> = {}) {
   }
 }
 
+describe("a checkpoint of what a replica holds", () => {
+  it("is taken a part at a time, and is of the moment when it was begun, whatever is committed meanwhile", () => {
+    const [atOnce, inParts] = [opened(), opened({ checkpointRows: 1 })]
+    for (const { commit, ledger } of [atOnce, inParts]) {
+      commit(1, Buffer.of(1))
+      ledger.wantsCheckpoint = true
+    }
+    const expected = atOnce.ledger.checkpoint(log, reigns)
+    expect(expected?.rows.size).toBe(KEYS.length)
+    const { ledger, commit } = inParts
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+    for (let row = 1; row < KEYS.length; row++) {
+      expect([ledger.asks(), ledger.asks()]).toEqual([true, false])
+      commit(1, Buffer.of(2))
+      expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+      ledger.proceed()
+    }
+    expect(ledger.checkpoint(log, reigns)).toEqual(expected)
+    expect(ledger.asks()).toBe(false)
+    ledger.persisted(1)
+    expect(ledger.row(a, "all")).toEqual(Buffer.of(2))
+  })
+
+  it("is complete before the next one is due, however little time there is", () => {
+    const { ledger, commit } = opened({ checkpointRows: 1, checkpointEveryBatches: 2 })
+    commit(1, Buffer.of(1))
+    commit(1, Buffer.of(1))
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+    commit(1, Buffer.of(2))
+    commit(1, Buffer.of(2))
+    ledger.proceed()
+    expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: 2 })
+  })
+
+  it("is complete where somebody looks at the state, and what came later is not in it", () => {
+    const { ledger, commit } = opened({ checkpointRows: 1 })
+    const twin = opened()
+    for (const one of [twin, { ledger, commit }]) {
+      one.commit(1, Buffer.of(1))
+      one.ledger.wantsCheckpoint = true
+    }
+    const expected = twin.ledger.checkpoint(log, reigns)
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+    commit(1, Buffer.of(2))
+    twin.commit(1, Buffer.of(2))
+    expect(ledger.digest()).toBe(twin.ledger.digest())
+    expect(ledger.checkpoint(log, reigns)).toEqual(expected)
+  })
+
+  it("is on the disk when an earlier attempt at the same position is", () => {
+    const { ledger, commit } = opened({ checkpointRows: 1 })
+    commit(1, Buffer.of(1))
+    ledger.wantsCheckpoint = true
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+    ledger.persisted(1)
+    expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: 1 })
+    expect(ledger.shelved.position).toBe(1)
+  })
+})
+
 describe("what a replica holds", () => {
   it("is to be in a checkpoint after so many commands, however few records they are in", () => {
     const { ledger, commit } = opened()
-    commit(249_999, Uint8Array.of(1))
+    commit(249_999, Buffer.of(1))
     expect(ledger.checkpoint(log, reigns)).toBeUndefined()
-    commit(1, Uint8Array.of(2))
+    commit(1, Buffer.of(2))
     expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: 2 })
-    commit(1, Uint8Array.of(3))
+    commit(1, Buffer.of(3))
     ledger.persisted(2)
     expect(ledger.checkpoint(log, reigns)).toBeUndefined()
   })
 
   it("is of a committed record only its bytes, to be shipped: nobody asks what is in it", () => {
     const { ledger, commit } = opened()
-    expect(commit(1, Uint8Array.of(1))).toMatchObject([{ record: { position: 1 } }])
+    expect(commit(1, Buffer.of(1))).toMatchObject([{ record: { position: 1 } }])
     expect(ledger.history.at(1)).toBeUndefined()
     expect(ledger.history.from(1, 1000)).toHaveLength(1)
   })
 
+  it("keeps nothing else in memory, however large the message was that it came in", () => {
+    const { ledger, commit, checkpoint } = opened()
+    const message = Buffer.alloc(1_000_000, 7)
+    commit(1, message.subarray(10, 20))
+    checkpoint()
+    const row = ledger.row(a, "all")
+    expect(row).toEqual(Buffer.alloc(10, 7))
+    expect(row?.buffer.byteLength).toBeLessThan(100)
+  })
+
   it("is read from the disk where it was not used lately, and is what the last record left", () => {
-    const { ledger, commit, checkpoint, reads } = opened({ actorBytesMax: 1000 })
+    const { ledger, commit, checkpoint, reads } = opened({ actorBytesMax: 10_000 })
     for (const value of [1, 2, 3]) {
-      commit(1, Uint8Array.of(value))
+      commit(1, Buffer.of(value))
       checkpoint()
-      for (const id of [a, b, a, b]) expect(ledger.row(id, "all")).toEqual(Uint8Array.of(value))
+      for (const id of [a, b, a, b]) expect(ledger.row(id, "all")).toEqual(Buffer.of(value))
     }
     expect(reads()).toBe(0)
     const { ledger: without, ...other } = opened({ actorBytesMax: 0 })
-    other.commit(1, Uint8Array.of(1))
+    other.commit(1, Buffer.of(1))
     other.checkpoint()
-    for (const id of [a, b, a, b]) expect(without.row(id, "all")).toEqual(Uint8Array.of(1))
+    for (const id of [a, b, a, b]) expect(without.row(id, "all")).toEqual(Buffer.of(1))
     expect(other.reads()).toBe(4)
   })
 })

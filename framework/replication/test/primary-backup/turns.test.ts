@@ -6,11 +6,11 @@ const turn = fc.uniqueArray(fc.constantFrom("a", "b", "c"), { minLength: 1 })
 
 describe("turns", () => {
   it("are one at a time for each actor, in the order of arrival, and none waits for an actor of others", () => {
-    const steps = fc.array(fc.oneof(turn, fc.constant("end" as const)), { maxLength: 40 })
+    const steps = fc.array(fc.oneof(turn, fc.constant("end" as const)), { maxLength: 40, size: "max" })
     fc.assert(
       fc.property(steps, fc.infiniteStream(fc.nat()), (all, choices) => {
         const turns = new Turns()
-        const open: Array<{ readonly actors: ReadonlyArray<string>; hasBegun: boolean; end(): void }> = []
+        const open: Array<{ readonly actors: ReadonlyArray<string>; hasBegun: boolean; end: () => void }> = []
         const end = (): void => {
           const running = open.filter(({ hasBegun }) => hasBegun)
           const one = running[Number(choices.next().value) % Math.max(1, running.length)]
@@ -31,12 +31,13 @@ describe("turns", () => {
           else {
             const entry = { actors: one, hasBegun: false, end: (): void => undefined }
             open.push(entry)
-            entry.end = turns.add({
+            const started = turns.add({
               actors: one.map((id) => ({ id })),
               begin() {
                 entry.hasBegun = true
               },
-            }).end
+            })
+            entry.end = () => started.end()
           }
           check()
         }
