@@ -48,7 +48,7 @@ export class Ledger {
   readonly #rows = new Rows()
   /** Rows that are as the shelf holds them, and were used last: to read one there takes longer than to execute a command. */
   readonly #shelfRows: RecentMap<string, Uint8Array>
-  /** Buckets that changed since then, and their digests. */
+  /** Buckets that the tree has digested since a checkpoint was begun last. */
   #buckets = new Map<number, Digest>()
   #actors = 0
   #committed = 0
@@ -66,6 +66,8 @@ export class Ledger {
   #hasAsked = false
   /** It is taken, or on its way to the disk. */
   #isBeingKept = false
+  /** Checkpoints that are not on the disk, as far as is known: more than one where the disk takes long. */
+  #onItsWay: ReadonlyArray<{ readonly position: number; readonly log: number }> = []
   /** Ticks since then. */
   #waited = 0
   /** Somebody needs one that has read further in the log. */
@@ -243,10 +245,14 @@ export class Ledger {
 
   /** A checkpoint is on the disk. Records before the one before it are not needed any more. */
   persisted(position: number): ReadonlyArray<ReplicaOutput> {
-    if (!this.#isBeingKept || position !== this.#taken) return []
-    this.#underway?.proceed(Number.POSITIVE_INFINITY) // an earlier attempt at the same position is on the disk
-    this.#isBeingKept = false
-    this.#shelved = { position, log: this.#takenLog, before: this.#shelved.position }
+    const kept = this.#onItsWay.findLast((taken) => taken.position === position)
+    if (kept === undefined) return []
+    this.#onItsWay = this.#onItsWay.filter((taken) => taken.position > position)
+    if (position === this.#taken) {
+      this.#underway?.proceed(Number.POSITIVE_INFINITY) // an earlier attempt at the same position is on the disk
+      this.#isBeingKept = false
+    }
+    this.#shelved = { ...kept, before: this.#shelved.position }
     const rows = this.#rows.persisted(position).filter(([id]) => isActorId(id))
     for (const [id, bytes] of inOneBuffer(rows)) this.#shelfRows.set(id, bytes)
     this.#history.trim(this.#shelved.before)
@@ -282,6 +288,7 @@ export class Ledger {
     this.#taken = position
     this.#commands = this.#bytes = 0
     this.#takenLog = log.seq
+    this.#onItsWay = [...this.#onItsWay, { position, log: log.seq }]
     this.#isBeingKept = true
     this.wantsCheckpoint = false
     this.#underway.proceed(this.#rowsAtATime)

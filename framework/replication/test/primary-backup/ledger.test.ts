@@ -134,6 +134,23 @@ describe("a checkpoint of what a replica holds", () => {
     expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: 1 })
     expect(ledger.shelved.position).toBe(1)
   })
+
+  it("is on the disk although another one was taken meanwhile, because that took the disk long", () => {
+    const { ledger, commit } = opened()
+    for (const position of [1, 2, 3]) {
+      commit(1, Buffer.of(position))
+      ledger.wantsCheckpoint = true
+      expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: position })
+      for (let tick = 0; tick < 40; tick++) ledger.tick()
+    }
+    expect(ledger.persisted(1)).toEqual([{ _tag: "Trim", below: 1 }])
+    expect(ledger.shelved.position).toBe(1)
+    expect(ledger.row(a, "all")).toEqual(Buffer.of(3))
+    expect(ledger.persisted(3)).toEqual([{ _tag: "Trim", below: 2 }])
+    expect(ledger.persisted(2)).toEqual([])
+    expect(ledger.shelved.position).toBe(3)
+    expect(ledger.history.first).toBe(2)
+  })
 })
 
 describe("what a replica holds", () => {
