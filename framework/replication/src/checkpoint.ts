@@ -7,6 +7,8 @@ import type { Digest } from "@lockstep/core"
 export const CHECKPOINT_COMMANDS_MAX = 250_000
 /** Rows of a checkpoint that are taken at a time, before anything else can be done: about a millisecond. */
 export const CHECKPOINT_ROWS = 128
+/** The same of digests of buckets, which are as large as there are actors. */
+export const BUCKETS_AT_A_TIME = 64
 /** Bytes of actors that stay in memory although the disk holds them, where nobody says otherwise. */
 export const ACTOR_BYTES_MAX = 256 * 1024 * 1024
 

@@ -31,6 +31,13 @@ export function actorOf(id: string, bytes: Uint8Array): ActorRow | undefined {
   return { type: id.slice(ACTOR.length, end), key: id.slice(end + 1), bytes }
 }
 
+/** What the disk holds of this actor is not what a checkpoint says. */
+export function damagedRow(id: string): Malformed {
+  const [, type, ...parts] = id.split("\0")
+  const key = parts.join("\0")
+  return new Malformed(`the row of the actor ${type}(${JSON.stringify(key)}) is damaged`)
+}
+
 /** The session of a row that is no actor's. Throws Malformed. */
 export function sessionOf(id: string): SessionId {
   const [kind, number] = id.split("\0")

@@ -16,6 +16,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type GroupName, invariant, type Partition, type ReplicaId } from "@lockstep/core"
 import { decodeHeader, encodeFrames, encodeHeader, framesOf } from "./segment.ts"
+import { openSynced, writeSynced } from "./synced.ts"
 
 /** The journal is from a position on these records and nothing else. */
 export interface JournalWrite {
@@ -267,7 +268,7 @@ export class Journal {
     const last = this.#segments.at(-1)
     if (last !== undefined && last.bytes < this.#segmentBytesMax) {
       const frames = encodeFrames(records, from, last.chain)
-      this.#handle ??= await open(last.file, SYNCED)
+      this.#handle ??= await openSynced(last.file)
       await writeSynced(this.#handle, frames.bytes, last.bytes)
       last.bytes += frames.bytes.length
       last.end = from + records.length
@@ -279,7 +280,7 @@ export class Journal {
       const frames = encodeFrames(records, from, before)
       const bytes = Buffer.concat([header, frames.bytes])
       const file = this.#file(from)
-      this.#handle = await open(file, SYNCED | constants.O_CREAT | constants.O_TRUNC)
+      this.#handle = await openSynced(file, constants.O_CREAT | constants.O_TRUNC)
       await writeSynced(this.#handle, bytes, 0)
       await this.#syncDirectory()
       const end = from + records.length
@@ -304,7 +305,7 @@ export class Journal {
       const frames = header === undefined ? [] : [...framesOf(bytes, header)]
       const before = frames.find(({ position }) => position === begin - 1)
       if (before === undefined) throw new Error(`${last.file} has rotted, and cannot be cut at ${begin}`)
-      this.#handle = await open(last.file, "r+")
+      this.#handle = await openSynced(last.file)
       await this.#handle.truncate(before.end)
       await this.#handle.sync()
       last.end = begin
@@ -370,22 +371,9 @@ interface Segment {
 }
 
 const SEGMENT_BYTES_MAX = 16 * 1024 * 1024
-/** Where a write can sync what it writes, down to the disk: a sync of its own would be another way to a thread and back. */
-const CAN_SYNC = process.platform === "linux"
-const SYNCED = constants.O_RDWR | (CAN_SYNC ? constants.O_DSYNC : 0)
-
 /** What one sync covers, about: so that the first of those who wait is told soon. */
 const FLUSH_BYTES_MAX = 8 * 1024 * 1024
 const RETRY_MS = 100
-
-/** To a file that was opened as `SYNCED`: all of it is on the disk when this is done. */
-async function writeSynced(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done)
-    done += bytesWritten
-  }
-  if (!CAN_SYNC) await handle.datasync()
-}
 
 /** A directory is a file too: the names in it are on the disk when it is. */
 function syncNow(file: string): void {

@@ -1,8 +1,10 @@
 import {
   appendFileSync,
+  constants,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -37,6 +39,26 @@ describe("a journal", () => {
     await settled()
     await journal.close()
     expect((await reopened(folder)).texts).toEqual(["a", "b", "c"])
+  })
+
+  it.runIf(
+    process.platform === "linux", // elsewhere each write is followed by a sync, and nothing shows the flags of a file
+  )("syncs each write by itself: in a new file, in one that was there, and in one that was cut", async () => {
+    const first = openJournal(folder)
+    first.put(1, "a", "b")
+    await first.settled()
+    expect(syncing(folder)).toEqual([true])
+    await first.journal.close()
+    const { journal, put, settled } = openJournal(folder)
+    put(3, "c")
+    await settled()
+    expect(syncing(folder)).toEqual([true])
+    put(2, "d")
+    await settled()
+    put(3, "e")
+    await settled()
+    expect(syncing(folder)).toEqual([true])
+    await journal.close()
   })
 
   it("gathers what comes while it writes: one sync covers it, and the last write is told", async () => {
@@ -236,3 +258,17 @@ describe("a journal that is emptied", () => {
     expect(readdirSync(folder)).toEqual([])
   })
 })
+
+/** Of each file under the folder that this process has open: whether what is written to it is on the disk when the write ends. */
+function syncing(folderOfFiles: string): ReadonlyArray<boolean> {
+  return readdirSync("/proc/self/fd").flatMap((descriptor) => {
+    try {
+      if (!readlinkSync(`/proc/self/fd/${descriptor}`).startsWith(`${folderOfFiles}/`)) return []
+      const [, flags = ""] =
+        /^flags:\s+([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, "utf8")) ?? []
+      return [(Number.parseInt(flags, 8) & constants.O_DSYNC) !== 0]
+    } catch {
+      return [] // it was closed meanwhile
+    }
+  })
+}

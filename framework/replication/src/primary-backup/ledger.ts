@@ -20,7 +20,7 @@ import {
 } from "../checkpoint.ts"
 import type { ReplicaOptions, ReplicaOutput } from "../mode.ts"
 import type { ReadUpTo } from "../past.ts"
-import { actorOf, isActorId, sessionId, sessionOf } from "../row.ts"
+import { actorOf, damagedRow, isActorId, sessionId, sessionOf } from "../row.ts"
 import { History, type Written } from "./history.ts"
 import { decodeRecord, type JournalRecord } from "./record.ts"
 import type { Reigns } from "./reigns.ts"
@@ -197,8 +197,7 @@ export class Ledger {
     if (known !== undefined) return known
     if (this.#options.shelf === undefined || !this.#tree.has(id)) return undefined
     const bytes = this.#options.shelf.read(id)
-    if (bytes === undefined || !this.#tree.holds(id, bytes))
-      throw new Malformed(`the row of the actor ${id.split("\0").slice(1).join("/")} is damaged`)
+    if (bytes === undefined || !this.#tree.holds(id, bytes)) throw damagedRow(id)
     this.#shelfRows.set(id, bytes)
     return bytes
   }

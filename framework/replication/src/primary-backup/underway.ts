@@ -1,8 +1,5 @@
 import { type Digest, digest, type StateTree } from "@lockstep/core"
-import type { CheckpointChanges } from "../checkpoint.ts"
-
-/** Digests of buckets that are taken at a time: they are as large as there are actors. */
-const BUCKETS_AT_A_TIME = 64
+import { BUCKETS_AT_A_TIME, type CheckpointChanges } from "../checkpoint.ts"
 
 /** A row as it is in a checkpoint; without bytes, it is gone. */
 export type TakenRow = readonly [id: string, bytes: Uint8Array | undefined]

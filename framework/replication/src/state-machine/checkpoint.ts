@@ -17,7 +17,7 @@ import {
 } from "@lockstep/core"
 import type { Checkpoint, CheckpointChanges, Shelf } from "../checkpoint.ts"
 import type { Coding } from "../erasure-coded.ts"
-import { actorId, actorOf, sessionId, sessionOf } from "../row.ts"
+import { actorId, actorOf, damagedRow, sessionId, sessionOf } from "../row.ts"
 import { Shards } from "./shards.ts"
 
 /** What a checkpoint holds beside rows: where in the log it was taken. */
@@ -130,8 +130,7 @@ export class Checkpointer {
       const id = actorId(type, key)
       if (!this.#tree.has(id)) return undefined
       const bytes = shelf.read(id)
-      if (bytes === undefined || !this.#tree.holds(id, bytes))
-        throw new Malformed(`the row of the actor ${type}(${JSON.stringify(key)}) is damaged`)
+      if (bytes === undefined || !this.#tree.holds(id, bytes)) throw damagedRow(id)
       return bytes
     }
     const rows = function* (): Generator<ActorRow> {

@@ -8,6 +8,7 @@ import {
 } from "@lockstep/core"
 import {
   ACTOR_BYTES_MAX,
+  BUCKETS_AT_A_TIME,
   CHECKPOINT_ROWS,
   type Checkpoint,
   CHECKPOINT_COMMANDS_MAX,
@@ -21,9 +22,6 @@ import { type Quorum, Stability } from "./stability.ts"
 
 /** After so many ticks without hearing itself in the log, a replica attests its last checkpoint again, or keeps it again. */
 const ATTEST_AGAIN_TICKS = 4
-
-/** The same of digests of buckets, which are as large as there are actors. */
-const BUCKETS_AT_A_TIME = 64
 
 /** How many say what of a checkpoint, and what they keep of it. */
 export interface Holding extends Quorum {
