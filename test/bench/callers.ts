@@ -8,18 +8,21 @@ export async function callAll(
   options: {
     readonly calls: number
     readonly open: number
-    /** What each caller is in the midst of. */
-    readonly within?: (caller: number, run: () => Promise<void>) => Promise<void>
+    /** What each caller makes its calls in the midst of, a few at a time. */
+    readonly requests?: { readonly calls: number; within: (run: () => Promise<void>) => Promise<void> }
   },
   call: (index: number) => Promise<unknown>,
 ): Promise<number> {
   let made = 0
+  const { calls: callsMax, within } = options.requests ?? { calls: Infinity, within: (run) => run() }
   const run = async (): Promise<void> => {
-    while (made < options.calls) await call(made++)
+    for (let i = 0; i < callsMax && made < options.calls; i++) await call(made++)
   }
-  const within = options.within ?? ((_, alone) => alone())
+  const caller = async (): Promise<void> => {
+    while (made < options.calls) await within(run)
+  }
   const start = performance.now()
-  await Promise.all(Array.from({ length: options.open }, (_, caller) => within(caller, run)))
+  await Promise.all(Array.from({ length: options.open }, caller))
   return performance.now() - start
 }
 

@@ -1,16 +1,18 @@
-import { existsSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 
-/** What a process has had of a processor since it started, milliseconds. Undefined where there is no /proc. */
+/** What the threads of a process have had of a processor since they started, milliseconds. Undefined where there is no /proc. */
 export function cpuMs(pid: number): number | undefined {
-  const file = `/proc/${pid}/stat`
-  if (!existsSync(file)) return undefined
-  // the second field is the program's name in brackets, which may hold blanks
-  const fields = readFileSync(file, "utf8")
-    .replace(/^.*\) /s, "")
-    .split(" ")
-  const [userTicks, systemTicks] = [Number(fields[11]), Number(fields[12])]
-  return (userTicks + systemTicks) * TICK_MS
+  const tasks = `/proc/${pid}/task`
+  if (!existsSync(`${tasks}/${pid}/schedstat`)) return undefined
+  const ns = readdirSync(tasks).map((task) => ranNs(`${tasks}/${task}/schedstat`))
+  return ns.reduce((sum, each) => sum + each, 0) / 1e6
 }
 
-/** On Linux, what it tells programs about is in hundredths of a second. */
-const TICK_MS = 10
+/** Nothing of a thread that has ended meanwhile. */
+function ranNs(file: string): number {
+  try {
+    return Number(readFileSync(file, "utf8").split(" ")[0])
+  } catch {
+    return 0
+  }
+}

@@ -12,12 +12,12 @@ import type { Report } from "./run.ts"
 const { values: options } = parseArgs({
   options: {
     mode: { type: "string", default: "state-machine" },
-    replication: { type: "string", default: "synchronous" },
-    strikes: { type: "string", default: "200" },
-    servers: { type: "string", default: "1" },
-    minutes: { type: "string", default: "2" },
+    replication: { type: "string" },
+    strikes: { type: "string" },
+    servers: { type: "string" },
+    minutes: { type: "string" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
-    replicas: { type: "string", default: "3" },
+    replicas: { type: "string" },
     lie: { type: "string" },
     json: { type: "boolean", default: false },
   },
@@ -38,37 +38,46 @@ else throw new Error(`--mode is state-machine or primary-backup, not ${options.m
 
 /** Anything at all is struck, while replicas mask it. */
 async function strikeEverything(): Promise<never> {
-  const minutes = positive("minutes", options.minutes)
-  if (options.replicas !== "3" && options.replicas !== "5")
-    throw new Error(`--replicas is 3 or 5, not ${options.replicas}`)
+  refuse("replication", "strikes", "servers")
+  const { minutes: given = "2", replicas = "3" } = options
+  const minutes = positive("minutes", given)
+  if (replicas !== "3" && replicas !== "5") throw new Error(`--replicas is 3 or 5, not ${replicas}`)
   // before the actors are loaded: their mode depends on it
-  process.env["CHAOS_FAULTS_MAX"] = options.replicas === "3" ? "1" : "2"
+  process.env["CHAOS_FAULTS_MAX"] = replicas === "3" ? "1" : "2"
   const { LIES } = await import("./actors.ts")
   const { run } = await import("./run.ts")
   const lie = LIES.find((name) => name === options.lie)
   if (options.lie !== undefined && lie === undefined)
     throw new Error(`--lie is one of ${LIES.join(", ")}, not ${options.lie}`)
   const command = announce(
-    `--minutes ${minutes} --seed ${seed} --replicas ${options.replicas}${lie === undefined ? "" : ` --lie ${lie}`}`,
+    `--minutes ${minutes} --seed ${seed} --replicas ${replicas}${lie === undefined ? "" : ` --lie ${lie}`}`,
   )
   return end(await run({ ...watch, minutes, lie }), table, command)
 }
 
 /** The primary is struck, again and again. */
 async function strikePrimaries(): Promise<never> {
-  const strikes = positive("strikes", options.strikes)
+  refuse("minutes", "replicas", "lie")
+  const { strikes: given = "200", replication: wanted = "synchronous", servers: copies = "1" } = options
+  const strikes = positive("strikes", given)
   const { REPLICATIONS } = await import("./primary-backup/actors.ts")
   const { run } = await import("./primary-backup/run.ts")
   const primaryTable = await import("./primary-backup/table.ts")
-  const replication = REPLICATIONS.find((name) => name === options.replication)
+  const replication = REPLICATIONS.find((name) => name === wanted)
   if (replication === undefined)
-    throw new Error(`--replication is one of ${REPLICATIONS.join(", ")}, not ${options.replication}`)
-  const servers = options.servers === "1" ? 1 : 3
-  if (options.servers !== String(servers)) throw new Error(`--servers is 1 or 3, not ${options.servers}`)
+    throw new Error(`--replication is one of ${REPLICATIONS.join(", ")}, not ${wanted}`)
+  const servers = copies === "1" ? 1 : 3
+  if (copies !== String(servers)) throw new Error(`--servers is 1 or 3, not ${copies}`)
   const command = announce(
     `--mode primary-backup --replication ${replication} --strikes ${strikes} --seed ${seed} --servers ${servers}`,
   )
   return end(await run({ ...watch, replication, strikes, servers }), primaryTable.table, command)
+}
+
+/** Options of the other mode: what is not looked at must not seem to have been. */
+function refuse(...others: ReadonlyArray<Exclude<keyof typeof options, "json" | "mode">>): void {
+  const given = others.find((name) => options[name] !== undefined)
+  if (given !== undefined) throw new Error(`--${given} is no option of --mode ${options.mode}`)
 }
 
 function announce(arguments_: string): string {

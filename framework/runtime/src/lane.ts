@@ -46,7 +46,7 @@ export class Lane {
   /** Calls of this turn. */
   #gathered: Array<Waiting> = []
   /** The one in which they are gathered. */
-  #turn: Turn = { startMs: 0 }
+  #turn: Turn = { startMs: 0, overlooked: undefined }
   /** When the last input came. */
   #nowMs = 0
   #timer: NodeJS.Timeout | undefined
@@ -113,14 +113,16 @@ export class Lane {
   /** Sends one call. Calls of one turn of the event loop share a message, and a time. */
   invoke(call: LaneCall): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      if (this.#gathered.length === 0) {
-        this.#turn = { startMs: performance.now() }
+      const place = this.#gathered.length
+      if (place === 0) {
+        this.#turn = { startMs: performance.now(), overlooked: undefined }
         queueMicrotask(() => {
           this.#submit()
           this.#step({ _tag: "Flush", nowMs: performance.now() })
         })
       }
-      this.#gathered.push(new Waiting(call, { resolve, reject }, surroundings(), this.#turn))
+      const made = { parent: surroundings(), turn: this.#turn, place }
+      this.#gathered.push(new Waiting(call, { resolve, reject }, made))
     })
   }
 
@@ -128,17 +130,19 @@ export class Lane {
   #submit(): void {
     const gathered = this.#gathered
     this.#gathered = []
-    this.#calls.begin(gathered)
+    this.#calls.begin(gathered, this.#turn)
     this.#step({ _tag: "Submit", calls: gathered, nowMs: this.#turn.startMs })
   }
 
   /** Waits again for a call that ended undecided. */
   retry(number: number, call: LaneCall): Promise<unknown> {
+    // its first attempt was traced and measured, and has ended
+    const made = { parent: ROOT_CONTEXT, turn: undefined, place: 0 }
     return new Promise((resolve, reject) =>
       this.#step({
         _tag: "Retry",
         number,
-        call: new Waiting(call, { resolve, reject }, ROOT_CONTEXT, undefined), // its first attempt was traced and measured, and has ended
+        call: new Waiting(call, { resolve, reject }, made),
         nowMs: performance.now(),
       }),
     )

@@ -9,8 +9,9 @@ import {
   type Slice,
 } from "@lockstep/core"
 import type { Reads, Submission } from "@lockstep/replication"
-import type { Context, SpanContext } from "@opentelemetry/api"
+import type { Context } from "@opentelemetry/api"
 import type { WatchedCall } from "./telemetry/calls.ts"
+import type { OverlookedCalls } from "./telemetry/unsampled.ts"
 
 /** A call, and what it may miss where it is a query. */
 export interface LaneCall extends Call {
@@ -20,6 +21,8 @@ export interface LaneCall extends Call {
 /** The turn of the event loop in which calls were made: one object for all of them. */
 export interface Turn {
   readonly startMs: number
+  /** Those that are not sampled, where there are any. */
+  overlooked: OverlookedCalls | undefined
 }
 
 /** A call that somebody waits for: one object, from where it is made to where it is settled. (A thousand wait at a time: what they take in memory shows.) */
@@ -31,24 +34,23 @@ export class Waiting implements Submission {
   readonly parent: Context
   /** Undefined where it was measured before. */
   readonly turn: Turn | undefined
+  /** Among the calls of that turn. */
+  readonly place: number
   /** Where it is traced. */
   span: WatchedCall | undefined
-  /** What it is made in, where that is not sampled. */
-  above: SpanContext | undefined
 
   constructor(
     call: LaneCall,
     caller: Pick<Waiting, "resolve" | "reject">,
-    parent: Context,
-    turn: Turn | undefined,
+    made: Pick<Waiting, "parent" | "turn" | "place">,
   ) {
     this.call = call
     this.resolve = caller.resolve
     this.reject = caller.reject
-    this.parent = parent
-    this.turn = turn
+    this.parent = made.parent
+    this.turn = made.turn
+    this.place = made.place
     this.span = undefined
-    this.above = undefined
   }
 
   /** When it was made. */

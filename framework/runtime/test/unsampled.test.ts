@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { Calls } from "../src/telemetry/calls.ts"
 import { decodeNotice, encodeTold } from "../src/telemetry/notice.ts"
 import { KEPT_OF_BATCH_MAX, KEPT_PER_SECOND, UNSAMPLED_MAX } from "../src/telemetry/unsampled.ts"
-import { Waiting } from "../src/waiting.ts"
+import { type Turn, Waiting } from "../src/waiting.ts"
 import { Recorder } from "./recorder.ts"
 
 const mode = stateMachine({ faults: 2, faultModel: "byzantine" })
@@ -57,19 +57,20 @@ function lane() {
       notices.push(notice)
     },
   })
-  const begun = (count: number): ReadonlyArray<Waiting> => {
+  const begun = (count: number, startMs = 10): ReadonlyArray<Waiting> => {
     const caller = { resolve: () => undefined, reject: () => undefined }
+    const turn: Turn = { startMs, overlooked: undefined }
     const made = Array.from(
       { length: count },
-      () => new Waiting(call, caller, context.active(), { startMs: 10 }),
+      (_, place) => new Waiting(call, caller, { parent: context.active(), turn, place }),
     )
-    calls.begin(made)
+    calls.begin(made, turn)
     return made
   }
   return {
     calls,
     notices,
-    begin: (): ReadonlyArray<Waiting> => begun(1),
+    begin: (count = 1, startMs = 10): ReadonlyArray<Waiting> => begun(count, startMs),
     /** A batch of so many calls is made, sent and decided. */
     decide: (
       seq: number,
@@ -214,6 +215,30 @@ describe("a call that was not sampled", () => {
     expect(notices.map(({ calls }) => calls.map(({ index }) => index))).toEqual([
       Array.from({ length: KEPT_OF_BATCH_MAX }, (_, index) => index),
     ])
+  })
+
+  it.each([
+    ["all of one turn and the first of the next", [0, 1, 2, 3, 4]],
+    ["the last of one turn and all of the next", [1, 2, 3, 4, 5]],
+    ["two turns, but for ones that were refused", [0, 2, 3, 5]],
+    ["two turns, of which the second goes on where the first ends", [0, 1, 5]],
+    ["two turns, and one that nobody waits for between them", [0, 1, 2, undefined, 3]],
+  ])("is told of as what it was, where its batch holds %s", (_, places) => {
+    const { begin, calls, dissents } = lane()
+    const above = (place: number) => ({ traceId: id(1) + id(2), spanId: id(place), traceFlags: 0 })
+    const active = vi.spyOn(context, "active")
+    for (const place of [1, 2, 3, 4, 5, 6])
+      active.mockReturnValueOnce(trace.setSpanContext(ROOT, above(place)))
+    const made = [...begin(3, 10), ...begin(3, 110)]
+    active.mockRestore()
+    const batch = places.map((place) => (place === undefined ? undefined : made[place]))
+    calls.settled({ calls: batch, outcomes: batch.map(() => RETURNED), seq: 7, decision }, 30)
+    dissents(r3, 7)
+    const told = named("test/Box/put").map(({ parent, times }) => [parent?.spanId, times[0]])
+    const expected = places.filter((place) => place !== undefined)
+    const since = (place: number): number => originMs() + (place < 3 ? 10 : 110)
+    // the system's clock may be some milliseconds away
+    expect(told).toEqual(expected.map((place) => [id(place + 1), expect.closeTo(since(place), -1)]))
   })
 
   it("is told of no oftener than so many are in a second", () => {

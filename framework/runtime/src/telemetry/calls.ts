@@ -21,7 +21,7 @@ import { OpenVotes } from "./open-votes.ts"
 import { destinationOf } from "./place.ts"
 import { Dissents, type Heard } from "./records.ts"
 import { traceOf } from "./traceparent.ts"
-import { type OverlookedCall, type SettledCalls, UnsampledCalls } from "./unsampled.ts"
+import { type OverlookedCall, type OverlookedCalls, type SettledCalls, UnsampledCalls } from "./unsampled.ts"
 
 /** A call that is traced. */
 export type WatchedCall = CallSpan | PassedOn
@@ -32,8 +32,6 @@ export interface MadeCall {
   readonly parent: Context
   /** Where it is traced. */
   span: WatchedCall | undefined
-  /** What it is made in, where that is not sampled: somebody may want to see the call once it is over. */
-  above: SpanContext | undefined
 }
 
 /** A call of which nothing is said here: what it is made in travels. */
@@ -109,7 +107,6 @@ export class Calls {
       this.#unsampled = new UnsampledCalls({
         client,
         notify,
-        methodOf: (call) => this.#methodOf(call),
         spanningOf: (method) => {
           const tracer = registeredTracer()
           return tracer && this.#spanning(tracer, method)
@@ -122,29 +119,32 @@ export class Calls {
    * first: contexts of thousands of requests lie far apart in memory. One after the other they took about a microsecond each (a CPU profile of 4,096 callers);
    * side by side, a quarter of that, with all else that is done here.
    */
-  begin(calls: ReadonlyArray<MadeCall>): void {
+  begin(calls: ReadonlyArray<MadeCall>, turn: WatchedTurn): void {
     const tracer = registeredTracer()
     if (tracer === undefined && !isJoining()) return
     this.#isWatching = true
     const spans = calls.map(({ parent }) => trace.getSpan(parent))
-    const above = spans.map((span) => span?.spanContext())
-    for (let i = 0; i < calls.length; i++) {
-      const made = calls[i] as MadeCall // inside the bounds
-      if (tracer === undefined) made.span = this.#passOn(made, spans[i])
-      // sampling is decided once, at the root
-      else if (isUnsampled(above[i])) made.above = above[i]
-      else this.#begin(tracer, made)
-    }
-  }
-
-  #begin(tracer: Tracer, made: MadeCall): void {
-    const { call, parent } = made
-    const method = this.#methodOf(call)
-    const span = tracer.startSpan(method.name, method.options, parent)
-    if (!span.isRecording()) {
-      made.above = span.spanContext()
+    if (tracer === undefined) {
+      for (const [i, made] of calls.entries()) made.span = this.#passOn(made, spans[i])
       return
     }
+    const above = spans.map((span) => span?.spanContext())
+    const methods = calls.map(({ call }) => this.#methodOf(call))
+    let overlooked = false
+    for (let i = 0; i < calls.length; i++) {
+      // sampling is decided once, at the root
+      if (!isUnsampled(above[i])) above[i] = this.#begin(tracer, calls[i] as MadeCall, methods[i] as Method) // inside the bounds
+      overlooked ||= above[i] !== undefined
+    }
+    // somebody may want to see them once they are over
+    if (overlooked && this.#unsampled !== undefined) turn.overlooked = { above, methods }
+  }
+
+  /** Yields what would have been its span, where it is not sampled. */
+  #begin(tracer: Tracer, made: MadeCall, method: Method): SpanContext | undefined {
+    const { parent } = made
+    const span = tracer.startSpan(method.name, method.options, parent)
+    if (!span.isRecording()) return span.spanContext()
     const spanning = this.#spanning(tracer, method)
     const baggage = baggageText(parent, this.#baggage)
     made.span = new CallSpan(
@@ -152,6 +152,7 @@ export class Calls {
       { call: span, within: trace.setSpan(parent, span), baggage },
       this.#dissents,
     )
+    return undefined
   }
 
   /** These calls are handed to the log, or to the primary; perhaps once more. */
@@ -235,6 +236,11 @@ export class Calls {
 /** A call that is traced, or was overlooked. */
 interface WaitingCall extends OverlookedCall {
   readonly span: WatchedCall | undefined
+}
+
+/** The turn in which calls were made. */
+interface WatchedTurn {
+  overlooked: OverlookedCalls | undefined
 }
 
 function isUnsampled(context: SpanContext | undefined): boolean {

@@ -1,4 +1,3 @@
-import type { Call } from "@lockstep/actor"
 import { type ClientId, FifoMap, type Outcome } from "@lockstep/core"
 import type { Decision, LateVote } from "@lockstep/replication"
 import {
@@ -34,11 +33,25 @@ export interface SettledCalls<Waiting extends OverlookedCall = OverlookedCall> {
   readonly decision?: Decision
 }
 
+/** Calls of one turn of the event loop, some of which were not sampled. */
+export interface OverlookedCalls {
+  /** Of those: the span that each was made in, or that would have been its own. It is of the trace in any case. */
+  readonly above: ReadonlyArray<SpanContext | undefined>
+  /** Of all. */
+  readonly methods: ReadonlyArray<Method>
+}
+
 export interface OverlookedCall {
-  readonly call: Call
-  readonly sinceMs: number | undefined
-  /** Where it was not sampled: the span that it was made in, or that would have been its own. It is of the trace in any case. */
-  readonly above: SpanContext | undefined
+  readonly turn: { readonly startMs: number; readonly overlooked: OverlookedCalls | undefined } | undefined
+  /** Among the calls of the turn. */
+  readonly place: number
+}
+
+/** Calls of a batch that were made one after the other, in one turn: usually all of them. */
+interface Stretch extends OverlookedCalls {
+  /** Of the first of them in the batch. */
+  readonly index: number
+  readonly startMs: number
 }
 
 /**
@@ -46,9 +59,8 @@ export interface OverlookedCall {
  * kept, nor an object for each: thousands of them are remembered, and hardly one is ever told of. Times are those of `performance.now()`.
  */
 interface Batch {
-  readonly above: Array<SpanContext | undefined>
-  readonly method: Array<Method | undefined>
-  readonly startMs: Array<number>
+  readonly size: number
+  readonly stretches: ReadonlyArray<Stretch>
   readonly sentMs: number
   readonly settledMs: number
   /** Of what was returned nothing is said. */
@@ -66,7 +78,6 @@ interface Batch {
 export class UnsampledCalls {
   readonly #client: ClientId
   readonly #notify: (notice: Uint8Array) => void
-  readonly #methodOf: (call: Call) => Method
   readonly #spanningOf: (method: Method) => Spanning | undefined
   /** When calls were sent that wait, by those who wait for them together. */
   readonly #sentMs = new WeakMap<object, number>()
@@ -77,13 +88,11 @@ export class UnsampledCalls {
   constructor(of: {
     readonly client: ClientId
     readonly notify: (notice: Uint8Array) => void
-    readonly methodOf: (call: Call) => Method
     /** What spans are made with; undefined where nobody traces any more. */
     readonly spanningOf: (method: Method) => Spanning | undefined
   }) {
     this.#client = of.client
     this.#notify = of.notify
-    this.#methodOf = of.methodOf
     this.#spanningOf = of.spanningOf
   }
 
@@ -93,22 +102,19 @@ export class UnsampledCalls {
   }
 
   settled({ calls, outcomes, seq, decision }: SettledCalls, nowMs: number): void {
-    if (decision === undefined || !calls.some(isOverlooked)) return
-    const [above, method, startMs]: [Batch["above"], Batch["method"], Batch["startMs"]] = [[], [], []]
+    if (decision === undefined) return
+    const stretches = stretchesOf(calls)
+    if (stretches.length === 0) return
     const unusual = new Map<number, Outcome>()
-    for (let index = 0; index < calls.length; index++) {
-      const [waiting, outcome] = [calls[index], outcomes[index]]
-      above.push(waiting?.above)
-      startMs.push(waiting?.sinceMs ?? nowMs)
-      method.push(waiting && this.#methodOf(waiting.call))
+    for (let index = 0; index < outcomes.length; index++) {
+      const outcome = outcomes[index]
       if (outcome !== undefined && outcome._tag !== "Returned") unusual.set(index, outcome)
     }
-    const sentMs = this.#sentMs.get(calls) ?? nowMs
-    const times = { startMs, sentMs, settledMs: nowMs }
     this.#batches.set(seq, {
-      above,
-      method,
-      ...times,
+      size: calls.length,
+      stretches,
+      sentMs: this.#sentMs.get(calls) ?? nowMs,
+      settledMs: nowMs,
       outcomes: unusual,
       decision,
       late: [],
@@ -129,14 +135,14 @@ export class UnsampledCalls {
     const indices = new Set(differing())
     const calls: Array<NoticedCall> = []
     let known: Context | undefined
-    for (const [index, above] of batch.above.entries()) {
-      if (above === undefined || (indices.size > 0 && !indices.has(index))) continue
+    for (const overlooked of overlookedOf(batch)) {
+      const { index, above, method } = overlooked
+      if (indices.size > 0 && !indices.has(index)) continue
       if (!batch.kept.has(index)) {
         if (batch.kept.size >= KEPT_OF_BATCH_MAX || !isSpanContextValid(above) || !this.#rate.take()) break
-        const told = this.#tellOf(index, above, { seq, batch })
+        const told = this.#tellOf(overlooked, { seq, batch })
         if (told === undefined) break
-        const { type, member } = batch.method[index] as Method // there is one for each call that was not sampled
-        calls.push({ index, type, member, trace: told })
+        calls.push({ index, type: method.type, member: method.member, trace: told })
       }
       known ??= batch.kept.get(index)
     }
@@ -147,24 +153,23 @@ export class UnsampledCalls {
   /** But for the last one, whose calls are still being settled. */
   #forgetOldest(): void {
     while (this.#size > UNSAMPLED_MAX && this.#batches.size > 1)
-      this.#size -= this.#batches.shift()?.above.length ?? 0
+      this.#size -= this.#batches.shift()?.size ?? 0
   }
 
   /** The spans of a call that is over. Yields the trace of what was sent, as it would have travelled; undefined where nobody records it even now. */
   #tellOf(
-    index: number,
-    above: SpanContext,
+    { index, above, method, startMs }: Overlooked,
     { seq, batch }: { readonly seq: number; readonly batch: Batch },
   ): string | undefined {
     const { decision, late, sentMs, settledMs } = batch
     const outcome = batch.outcomes.get(index)
-    const spanning = this.#spanningOf(batch.method[index] as Method) // there is one for each call that was not sampled
+    const spanning = this.#spanningOf(method)
     if (spanning === undefined) return undefined
-    const { tracer, method, sending, votes } = spanning
+    const { tracer, sending, votes } = spanning
     // whoever samples by the parent follows it now
     const sampled = { ...above, traceFlags: above.traceFlags | TraceFlags.SAMPLED, isRemote: true }
     const parent = trace.setSpanContext(ROOT_CONTEXT, sampled)
-    const startTime = wallMs(batch.startMs[index] ?? sentMs)
+    const startTime = wallMs(startMs)
     const endTime = wallMs(settledMs)
     const span = tracer.startSpan(method.name, { ...method.options, startTime }, parent)
     if (!span.isRecording()) return undefined
@@ -197,8 +202,47 @@ export class UnsampledCalls {
   }
 }
 
-function isOverlooked(waiting: OverlookedCall | undefined): boolean {
-  return waiting?.above !== undefined
+/** None where nothing is remembered of any call. */
+function stretchesOf(calls: SettledCalls["calls"]): ReadonlyArray<Stretch> {
+  const stretches: Array<Stretch> = []
+  for (let index = 0; index < calls.length;) {
+    const first = calls[index]
+    const length = first?.turn === undefined ? 1 : stretchLength(calls, index, first)
+    if (first?.turn?.overlooked !== undefined) {
+      const { startMs, overlooked } = first.turn
+      const above = overlooked.above.slice(first.place, first.place + length)
+      const methods = overlooked.methods.slice(first.place, first.place + length)
+      stretches.push({ index, startMs, above, methods })
+    }
+    index += length
+  }
+  return stretches
+}
+
+/** Calls of a turn are in the order in which they were made: where all that are left belong together, the last one says so. */
+function stretchLength(calls: SettledCalls["calls"], from: number, first: OverlookedCall): number {
+  const isNext = (call: OverlookedCall | undefined, at: number): boolean =>
+    call !== undefined && call.turn === first.turn && call.place - first.place === at - from
+  if (isNext(calls.at(-1), calls.length - 1)) return calls.length - from
+  let to = from + 1
+  while (isNext(calls[to], to)) to++
+  return to - from
+}
+
+/** One of a batch. */
+interface Overlooked {
+  readonly index: number
+  readonly above: SpanContext
+  readonly method: Method
+  readonly startMs: number
+}
+
+function* overlookedOf({ stretches }: Batch): Generator<Overlooked> {
+  for (const { index, startMs, above, methods } of stretches)
+    for (const [i, method] of methods.entries()) {
+      const each = above[i]
+      if (each !== undefined) yield { index: index + i, above: each, method, startMs }
+    }
 }
 
 /** The decision, with the votes that have come since. */
