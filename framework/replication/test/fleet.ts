@@ -65,6 +65,8 @@ export class Fleet {
   }> = []
   readonly session: SessionId
   readonly mode: ReplicationMode
+  /** Where the log begins by now, for whoever attaches to it. */
+  firstSeq = 1
   #number = 0
 
   constructor(mode: ReplicationMode, actorClass: ActorClass, how?: { readonly checkpoints: "none" }) {
@@ -120,9 +122,9 @@ export class Fleet {
   }
 
   /** Everything moves until nothing is left to move. */
-  settle(): void {
+  settle(members = this.members): void {
     for (let round = 0; round < TICKS; round++)
-      for (const member of this.members) {
+      for (const member of members) {
         member.read()
         member.sync()
         member.tick()
@@ -250,8 +252,8 @@ export class Member implements Library {
   }
 
   #attach(): void {
-    const lastSeq = this.#fleet.log.length
-    this.#step({ _tag: "Attached", logId: "log", firstSeq: 1, lastSeq, nowMs: this.#nowMs })
+    const { log, firstSeq } = this.#fleet
+    this.#step({ _tag: "Attached", logId: "log", firstSeq, lastSeq: log.length, nowMs: this.#nowMs })
     this.#read = this.protocol.status.from - 1
   }
 

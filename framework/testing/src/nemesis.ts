@@ -4,6 +4,7 @@ import type { SimulatedDisk } from "./disk.ts"
 import { type Fault, type FaultKind, MASTER_FAULTS } from "./faults.ts"
 import { Margin } from "./margin.ts"
 import type { Random } from "./random.ts"
+import { Repairs } from "./repairs.ts"
 import type { Simulation } from "./simulation.ts"
 import { clockErrors } from "./single-master.ts"
 
@@ -13,7 +14,9 @@ export class Nemesis {
   readonly counts: Record<string, number> = {}
   readonly #world: Simulation
   readonly #random: Random
+  /** What may go wrong at a time: where there is a master, and where all are alike. */
   readonly #margin: Margin | undefined
+  readonly #repairs: Repairs | undefined
   /** Whose disk somebody has copied last, and when. */
   #copied: { readonly index: number; readonly atMs: number } | undefined
 
@@ -22,6 +25,7 @@ export class Nemesis {
     this.#random = random
     const { scenario, succession } = world
     this.#margin = succession && new Margin({ scenario, succession, replicas: () => world.replicas })
+    if (succession === undefined) this.#repairs = new Repairs(scenario, () => world.replicas)
   }
 
   schedule(): void {
@@ -65,6 +69,9 @@ export class Nemesis {
     const { schedule } = this.#world
     if (fault.kind === "power-failure" && margin?.allowsPowerFailure === false)
       return schedule.note("a power failure would be too much")
+    if (this.#repairs?.allows(fault.kind, fault.target) === false)
+      return schedule.note(`${fault.kind} ${fault.target} would be too much`)
+    this.#repairs?.begin(fault.kind, fault.target)
     if (margin === undefined || !MASTER_FAULTS.some((kind) => kind === fault.kind)) return this.#begin(fault)
     const target = (fault.ofMaster === true ? margin.master : undefined) ?? fault.target
     if (!margin.allows(fault.kind, target)) return schedule.note(`${fault.kind} ${target} would be too much`)
@@ -125,6 +132,8 @@ export class Nemesis {
         disk?.backUp()
         return end(() => {
           if (this.#margin?.allows(fault.kind, fault.target) === false) return
+          if (this.#repairs?.allows(fault.kind, fault.target) === false) return
+          this.#repairs?.begin(fault.kind, fault.target)
           replica?.crash()
           disk?.rollBack()
           replica?.start()

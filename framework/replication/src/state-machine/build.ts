@@ -54,7 +54,7 @@ export class Build {
    * may be waited for.
    */
   begin(header: CheckpointHeader, kept: "whole" | "shard"): Beginning {
-    const { schema, since, seq } = header
+    const { schema } = header
     if (this.fits(header)) {
       // what was stated first says what was executed since the first entry, where a replica with a shard begins
       if (kept === "shard") return schema.number <= 1 ? "goes-on" : this.#fetch(header)
@@ -63,7 +63,7 @@ export class Build {
     }
     if (!this.#isOlderThan(schema)) return this.#fetch(header)
     const later = this.#difference(schema)
-    if (later !== undefined && seq !== since) throw wrongBuild(later)
+    if (later !== undefined && !this.endsWith(header)) throw wrongBuild(later)
     if (kept === "shard") return "goes-on"
     this.#adopt(header)
     this.waits = this.#described(header)
@@ -73,6 +73,11 @@ export class Build {
   /** Whether this build goes on from a checkpoint. */
   fits({ schema }: Pick<CheckpointHeader, "schema">): boolean {
     return isSameVersions(schema.versions, this.#versions)
+  }
+
+  /** Whether a checkpoint was taken where a later build goes on: this one can hold it for that one, and no other of that schema. */
+  endsWith({ schema, since, seq }: Pick<CheckpointHeader, "schema" | "since" | "seq">): boolean {
+    return seq === since && this.#isOlderThan(schema)
   }
 
   /** The log states a schema, at this position. */

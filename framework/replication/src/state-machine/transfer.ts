@@ -141,7 +141,7 @@ export class Transfer {
     if (answer.buckets.length !== BUCKETS) return []
     const header = decodeHeader(answer.header)
     if (rootOf(answer.buckets) !== header.root) return []
-    if (!this.#build.fits(header)) {
+    if (!this.#build.fits(header) && !this.#build.endsWith(header)) {
       this.#refused = header.seq
       this.#build.refused(header)
       return []

@@ -67,6 +67,50 @@ describe("a replica whose build is older than what the log states", () => {
     expect(group.member(1).protocol.status).toMatchObject({ applied: seq, halted: undefined })
   })
 
+  it.each([
+    ["copies", mode],
+    ["shards", sharded],
+  ])(
+    "fetches it where its disk is lost and the log begins later, and holds it for the new build: %s",
+    (_, of) => {
+      const { group, seq } = stopped(of)
+      group.firstSeq = seq
+      const before = group.log.length
+      group.member(1).lose()
+      group.member(1).restart()
+      group.settle()
+      expect(group.member(1).protocol.status).toMatchObject({ applied: seq, executed: 0, halted: undefined })
+      expect(group.member(1).waits.at(-1)).toMatch(/start the build that has it$/)
+      expect(keptSchema(group.member(1))).toMatchObject({ seq, since: seq, number: 2 })
+      expect(group.holders(seq)).toBe(3)
+      // so that another one may lose its disk
+      group.member(0).lose()
+      for (const member of group.members) member.restart(TallyOfTenths)
+      const number = group.command("Tally", "add", 1)
+      group.settle()
+      for (const member of group.members) member.ask(number)
+      expect(new Set(group.answers(number))).toEqual(
+        new Set(["r0", "r1", "r2"].map((name) => `${name}: 11 tenths, 1 added`)),
+      )
+    },
+  )
+
+  it("waits where its disk is lost, and peers hold none but later ones", () => {
+    const { group, seq } = stopped()
+    for (const index of [0, 2]) group.member(index).restart(TallyOfTenths)
+    for (let i = 0; i < 6; i++) group.command("Tally", "add", 1)
+    group.settle()
+    group.firstSeq = seq + 1
+    group.member(1).lose()
+    group.member(1).restart()
+    group.settle()
+    expect(group.member(1).protocol.status).toMatchObject({ applied: 0, executed: 0, halted: undefined })
+    expect(group.member(1).waits.at(-1)).toMatch(/start the build that has it$/)
+    group.member(1).restart(TallyOfTenths)
+    group.settle()
+    expect(group.member(1).protocol.status).toMatchObject({ waits: undefined, caughtUp: true })
+  })
+
   it("keeps it again where its disk did not take it: no later one would make up for that", () => {
     const group = fleet()
     const seq = group.state(2, { Tally: 2 })
