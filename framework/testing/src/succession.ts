@@ -1,4 +1,6 @@
 import {
+  ByteReader,
+  ByteWriter,
   decodeEnvelope,
   type Envelope,
   genesisRoster,
@@ -8,7 +10,7 @@ import {
   type Renewal,
   type ReplicaId,
 } from "@lockstep/core"
-import { type Reign, Reigns, rulesOf } from "@lockstep/replication"
+import { type Reign, Reigns, type Rules, rulesOf } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
 import { optionsOf, type SingleMaster } from "./single-master.ts"
 
@@ -22,6 +24,7 @@ export class Succession {
   /** Masters whom the one before named. */
   handovers = 0
   readonly #log: SimulatedLog
+  readonly #rules: Rules
   readonly #reigns: Reigns
   #read = 0
   #timeNs = 0n
@@ -34,7 +37,8 @@ export class Succession {
     readonly names: ReadonlyArray<ReplicaId>
   }) {
     this.#log = options.log
-    this.#reigns = new Reigns(rulesOf(optionsOf(options.setting)), genesisRoster(options.names))
+    this.#rules = rulesOf(optionsOf(options.setting))
+    this.#reigns = new Reigns(this.#rules, genesisRoster(options.names))
   }
 
   get master(): Life | undefined {
@@ -42,17 +46,26 @@ export class Succession {
     return this.#reigns.current.master
   }
 
-  /** Those that count now, and those that may count already where nobody has read them. */
+  /** Those that count now, and those that may count already where nobody has read them: of a primary that steps down, those of its successor. */
   get quorums(): ReadonlyArray<Quorum> {
     this.#follow()
-    const { current } = this.#reigns
-    return [current, ...this.#said]
+    return [this.#reigns.current, ...this.#said.map((renewal) => this.#after(renewal))]
   }
 
   /** A replica writes this to the log. */
   said(bytes: Uint8Array): void {
     const envelope = understood(bytes)
     if (envelope?._tag === "Renewal") this.#said.push(envelope)
+  }
+
+  /** What the log would say if this renewal were its next entry. */
+  #after(renewal: Renewal): Quorum {
+    const writer = new ByteWriter()
+    this.#reigns.encode(writer)
+    const reigns = new Reigns(this.#rules, this.#reigns.roster)
+    reigns.restore(new ByteReader(writer.take()))
+    reigns.renew(renewal, this.#timeNs)
+    return reigns.current
   }
 
   #follow(): void {

@@ -85,6 +85,7 @@ export class InSync {
     return below === "refuse" ? acknowledgements + 1 : 1
   }
 
+  /** Whether it surely holds everything that was acknowledged; up to where this primary began, any of it may have been, by another one. */
   #hasCaughtUp(life: Life): boolean {
     const { ledger, reigns, nowMs, rules } = this.#ground
     const follower = this.#followers.get(life)
@@ -93,7 +94,7 @@ export class InSync {
       !follower.isLeaving &&
       reigns.roster.voters.includes(life.replica) &&
       !reigns.isInSync(life) &&
-      follower.acknowledged >= ledger.committed &&
+      follower.acknowledged >= Math.max(ledger.committed, reigns.current.start) &&
       follower.log >= reigns.current.logBelow &&
       nowMs - follower.heardAtMs <= rules.backupTimeoutMs
     )

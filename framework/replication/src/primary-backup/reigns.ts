@@ -242,7 +242,7 @@ export class Reigns {
     const old = reign.master
     // where all in-sync replicas hold what was acknowledged, those who were not heard of hold it too
     const others =
-      this.#rules.replication === "synchronous"
+      reign.acknowledgements >= reign.inSync.length - 1
         ? reign.inSync.filter((life) => life.incarnation !== ANY && life.replica !== old?.replica)
         : []
     const isGone = ({ replica, incarnation }: Life): boolean =>

@@ -66,6 +66,8 @@ export class Group {
   /** Replicas that nobody hears, and that hear nobody; the log neither. */
   readonly cut = new Set<string>()
   isLogAway = false
+  /** Of what replicas tell each other, this does not get there. */
+  isLost: (to: ReplicaId, bytes: Uint8Array) => boolean = () => false
   /** What replicas wrote to the log, and it has not got yet; undefined: it gets everything at once. */
   late: Array<{ readonly source: string; readonly bytes: Uint8Array }> | undefined
   /** The log has no entries before this one. */
@@ -234,6 +236,7 @@ export class Group {
         for (const to of this.names)
           if (to !== name && (output.to ?? to) === to && !this.#isCut(name, to)) {
             this.told.push({ from: name, to, bytes: output.bytes })
+            if (this.isLost(to, output.bytes)) continue
             this.#later(to, { _tag: "Peer", from: name, bytes: output.bytes })
           }
         return

@@ -35,6 +35,29 @@ function logRead(group: Group, name: ReplicaId): number {
   return header === undefined ? 0 : decodeSnapshot(header).log.seq
 }
 
+describe("a primary that steps down", () => {
+  it("leaves those who have acknowledged everything in sync: its successor may be gone with it", () => {
+    const options = { replication: "semi-synchronous", acknowledgements: 2 } as const
+    const { group, primary, first, second } = begun(options, NEVER)
+    add(group, 2)
+    group.advance(500)
+    group.late = []
+    group.tell(primary, { _tag: "HandOver", to: first })
+    group.stop(first)
+    group.stop(primary)
+    group.arrive()
+    group.advance(5000)
+    expect(group.master).toBe(second)
+    // and whoever lost its disk is let in again
+    for (const name of [primary, first]) {
+      group.journals.delete(name)
+      group.start(name)
+    }
+    group.advance(3000)
+    expect(group.call("add", [1])).toEqual(returned(3))
+  })
+})
+
 describe("a backup that was restarted", () => {
   it("lets go of nothing because of what its earlier life was told", () => {
     const { group, primary, first, second } = begun({ replication: "synchronous" }, NEVER)
@@ -75,6 +98,36 @@ describe("a backup that was restarted", () => {
     group.start(other)
     group.advance(500)
     expect(positionsOf(group, other)?.at(-1)).toBe(last)
+  })
+
+  it("is in sync only with all that an earlier primary may have acknowledged, whether or not the next one knows", () => {
+    const options = { replication: "semi-synchronous", replicas: 4, acknowledgements: 2 } as const
+    const { group, primary } = begun(options, NEVER)
+    const [last = primary, ...others] = group.names.filter((name) => name !== primary)
+    add(group, 2)
+    group.advance(500)
+    group.cut.add(last)
+    expect(group.call("add", [1])).toEqual(returned(3))
+    // nobody was told yet that it is acknowledged
+    group.stop(primary)
+    group.stop(last)
+    group.cut.delete(last)
+    const hasRecords = (bytes: Uint8Array): boolean => {
+      const message = decodeMessage(bytes)
+      return message?._tag === "Ship" && message.records.length > 0
+    }
+    group.isLost = (to, bytes) => to === last && hasRecords(bytes)
+    group.start(last)
+    group.advance(5000)
+    expect(others).toContain(group.master)
+    for (const other of others) group.stop(other)
+    group.advance(5000)
+    expect(group.master).not.toBe(last)
+    group.isLost = () => false
+    for (const other of others) group.start(other)
+    const call = group.call("get", [])
+    group.advance(5000)
+    expect(call).toEqual(returned(3))
   })
 
   it("is in sync only with a checkpoint that has read what the log may lose", () => {

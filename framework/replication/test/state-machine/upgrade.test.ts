@@ -73,11 +73,13 @@ describe("a replica whose build is older than what the log states", () => {
   ])(
     "fetches it where its disk is lost and the log begins later, and holds it for the new build: %s",
     (_, of) => {
-      const { group, seq } = stopped(of)
+      const group = fleet(of)
+      const seq = group.state(2, { Tally: 2 })
+      group.settle([group.member(0), group.member(2)])
       group.firstSeq = seq
-      const before = group.log.length
       group.member(1).lose()
       group.member(1).restart()
+      expect(group.holders(seq)).toBe(2)
       group.settle()
       expect(group.member(1).protocol.status).toMatchObject({ applied: seq, executed: 0, halted: undefined })
       expect(group.member(1).waits.at(-1)).toMatch(/start the build that has it$/)
