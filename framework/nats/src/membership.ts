@@ -10,7 +10,7 @@ import {
 } from "@lockstep/core"
 import { append, type AppendResult } from "./append.ts"
 import { type Connection, LogUnavailable } from "./connection.ts"
-import { metadataOf, rosterOf } from "./roster.ts"
+import { metadataOf, rosterOf, type StatedRoster } from "./roster.ts"
 import { manager, patiently } from "./stream.ts"
 import { entrySubject, streamName } from "./subjects.ts"
 
@@ -39,9 +39,9 @@ export async function statedRoster(
   log: Log,
   copy: Roster,
   quorum: number,
-): Promise<Roster> {
+): Promise<StatedRoster> {
   const stream = streamName(log.group, log.partition)
-  let current = copy
+  let current: StatedRoster = { roster: copy, since: undefined }
   for (let seq = 1; ;) {
     const query = { seq, next_by_subj: entrySubject(log.group, log.partition, OPERATOR) }
     const message = await patiently(connection, `the log ${stream} could not be read`, (streams) =>
@@ -51,7 +51,8 @@ export async function statedRoster(
     seq = message.seq + 1
     const next = rosterIn(message.data)
     if (next === undefined) continue
-    if (objectionTo(next, { source: OPERATOR, current, quorum }) === undefined) current = next
+    const stated = { source: OPERATOR, current: current.roster, quorum }
+    if (objectionTo(next, stated) === undefined) current = { roster: next, since: message.seq }
   }
 }
 
@@ -61,12 +62,12 @@ export function stateRoster(connection: Connection, log: Log, roster: Roster): P
 }
 
 /** Copies the roster beside the log. Rejects with LogUnavailable, also where it is not permitted. */
-export function copyRoster(connection: Connection, log: Log, roster: Roster): Promise<void> {
+export function copyRoster(connection: Connection, log: Log, stated: StatedRoster): Promise<void> {
   const stream = streamName(log.group, log.partition)
   return patiently(connection, `the metadata of ${stream} could not be changed`, async (streams) => {
     const { config } = await streams.info(stream)
     await streams.update(stream, {
-      metadata: { ...config.metadata, ...metadataOf(roster) },
+      metadata: { ...config.metadata, ...metadataOf(stated) },
     })
   })
 }

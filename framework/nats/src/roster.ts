@@ -7,6 +7,12 @@ import { Epoch, genesisRoster, Malformed, ReplicaId, type Roster } from "@lockst
 export const GENESIS_KEY = "lockstep.replicas"
 const ROSTER_KEY = "lockstep.roster"
 
+/** A roster, and its position in the log; undefined where the log need not hold it any more. */
+export interface StatedRoster {
+  readonly roster: Roster
+  readonly since: number | undefined
+}
+
 /** The replicas that the group was made with. */
 export function genesisOf(metadata: Readonly<Record<string, string>> = {}): ReadonlyArray<ReplicaId> {
   return (metadata[GENESIS_KEY] ?? "").split(",").map(ReplicaId)
@@ -24,7 +30,15 @@ export function rosterOf(metadata: Readonly<Record<string, string>> = {}): Roste
   }
 }
 
+/** Where in the log it was stated; undefined where it is the one that the group was made with, or the copy does not say. */
+export function rosterSinceOf(metadata: Readonly<Record<string, string>> = {}): number | undefined {
+  const text = metadata[ROSTER_KEY]
+  if (text === undefined) return undefined
+  const { since } = JSON.parse(text) as { readonly since?: unknown } // it is a roster
+  return Number.isSafeInteger(since) ? (since as number) : undefined // a number, then
+}
+
 /** What to write there. */
-export function metadataOf(roster: Roster): Readonly<Record<string, string>> {
-  return { [ROSTER_KEY]: JSON.stringify(roster) }
+export function metadataOf({ roster, since }: StatedRoster): Readonly<Record<string, string>> {
+  return { [ROSTER_KEY]: JSON.stringify({ ...roster, since }) }
 }

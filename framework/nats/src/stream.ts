@@ -8,7 +8,7 @@ import {
 import { PermissionViolationError } from "@nats-io/transport-node"
 import type { GroupName, Partition, Roster } from "@lockstep/core"
 import { type Connection, LogUnavailable } from "./connection.ts"
-import { rosterOf } from "./roster.ts"
+import { rosterOf, rosterSinceOf } from "./roster.ts"
 import { streamName } from "./subjects.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */
@@ -20,14 +20,16 @@ export async function streamState(
   readonly firstSeq: number
   readonly lastSeq: number
   readonly roster: Roster
+  readonly rosterSince: number | undefined
   /** Whether a majority of the stream's servers stands behind the answer: one that was cut off tells what it held before. */
   readonly isLed: boolean
 }> {
   const info = await (await manager(connection)).streams.info(stream)
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state
   const { metadata } = info.config
-  const roster = rosterOf(metadata)
-  return { logId: metadata?.["log_id"] ?? "", firstSeq, lastSeq, roster, isLed: isLed(info) }
+  const [roster, rosterSince] = [rosterOf(metadata), rosterSinceOf(metadata)]
+  const logId = metadata?.["log_id"] ?? ""
+  return { logId, firstSeq, lastSeq, roster, rosterSince, isLed: isLed(info) }
 }
 
 /** A leader that is cut off goes on leading for 10 to 20 s: what it says of those who follow shows it sooner. */

@@ -12,6 +12,7 @@ export interface TailHandlers {
     readonly firstSeq: number
     readonly lastSeq: number
     readonly roster: Roster
+    readonly rosterSince: number | undefined
   }): void
   /** The log could not be attached to; it is tried again and again. Told once for each time that it is away. */
   onAway(detail: string): void

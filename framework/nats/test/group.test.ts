@@ -100,25 +100,37 @@ describe("a group", () => {
     const partition = { group: GroupName("moved"), partition: Partition(1) }
     await createGroup(connection, wanted("moved"))
     const roster = { epoch: Epoch(2), voters: ["r0", "r3"].map(ReplicaId), standbys: [ReplicaId("r1")] }
-    await copyRoster(connection, partition, roster)
+    await copyRoster(connection, partition, { roster, since: 17 })
     const found = await createGroup(connection, wanted("moved"))
     expect(found).toMatchObject({ replicas, rosters: [{ epoch: 1, voters: replicas }, roster] })
     expect(await readRoster(connection, partition)).toEqual(roster)
-    expect(await streamState(connection, "LOG_moved_1")).toMatchObject({ roster, lastSeq: 0 })
+    expect(await streamState(connection, "LOG_moved_1")).toMatchObject({
+      roster,
+      rosterSince: 17,
+      lastSeq: 0,
+    })
+    expect(await streamState(connection, "LOG_moved_0")).toMatchObject({ rosterSince: undefined })
   })
 
   it("has the roster that operators stated in its log, of which the first one for each epoch counts", async () => {
     const partition = { group: GroupName("stated"), partition: Partition(0) }
     await createGroup(connection, wanted("stated"))
     const genesis = await readRoster(connection, partition)
-    expect(await statedRoster(connection, partition, genesis, 2)).toEqual(genesis)
+    expect(await statedRoster(connection, partition, genesis, 2)).toEqual({
+      roster: genesis,
+      since: undefined,
+    })
     const next = (epoch: number, ...voters: ReadonlyArray<string>) => {
       return { epoch: Epoch(epoch), voters: voters.map(ReplicaId), standbys: [] }
     }
     const refused = [next(2, "r0"), next(3, "r0", "r1")]
     for (const roster of [...refused, next(2, "r0", "r1"), next(2, "r1", "r2"), next(3, "r0", "r3")])
       expect(await stateRoster(connection, partition, roster)).toMatchObject({ _tag: "Appended" })
-    expect(await statedRoster(connection, partition, genesis, 2)).toEqual(next(3, "r0", "r3"))
+    // two were refused before, and of those for the second epoch the second came too late
+    expect(await statedRoster(connection, partition, genesis, 2)).toEqual({
+      roster: next(3, "r0", "r3"),
+      since: 5,
+    })
   })
 
   it("that does not exist is an error that names those that do", async () => {

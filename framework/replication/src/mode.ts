@@ -140,6 +140,8 @@ export type ReplicaInput =
       readonly lastSeq: number
       /** The current roster, as it is written beside the log. Only a replica that cannot read the log's beginning needs it. */
       readonly roster?: Roster
+      /** Where in the log that was stated, if that is known. */
+      readonly rosterSince?: number | undefined
       readonly nowMs: number
     }
   /** Entries in the order of the log, from `status.from` on. */

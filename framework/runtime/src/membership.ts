@@ -119,7 +119,8 @@ export async function changeMembership(options: ChangeMembershipOptions): Promis
     const logs = rosters.map((_, index) => ({ group, partition: Partition(index) }))
     await Promise.all(
       logs.map(async (log, index) => {
-        const current = await statedRoster(connection, log, rosters[index] as Roster, quorum) // one for each partition
+        const copy = rosters[index] as Roster // one for each partition
+        const { roster: current } = await statedRoster(connection, log, copy, quorum)
         if (!isSameMembership(wanted, current))
           await checkMargin(connection, log, { current, wanted, quorum })
       }),
@@ -184,13 +185,13 @@ async function listen(
 
 /** States the roster in the log, unless it is stated there, and then copies it beside the log. */
 async function change(connection: Connection, log: Log, wanted: Membership, quorum: number): Promise<void> {
-  let current = await statedRoster(connection, log, await readRoster(connection, log), quorum)
+  let { roster: current } = await statedRoster(connection, log, await readRoster(connection, log), quorum)
   const before = current
   for (let left = ATTEMPTS; left > 0 && !isSameMembership(wanted, current); left--) {
     // an entry that comes twice takes effect once
     const result = await stateRoster(connection, log, nextRoster(before, wanted))
     if (result._tag === "Refused") throw new LogUnavailable(connection.nats.getServer(), result.detail)
-    current = await statedRoster(connection, log, current, quorum)
+    current = (await statedRoster(connection, log, current, quorum)).roster
     if (current.epoch > before.epoch) break
   }
   // also what another operator has stated: whoever finds it unfinished finishes it
@@ -209,7 +210,7 @@ async function copyUntilCurrent(connection: Connection, log: Log, quorum: number
   for (;;) {
     const copy = await readRoster(connection, log)
     const stated = await statedRoster(connection, log, copy, quorum)
-    if (stated.epoch === copy.epoch) return
+    if (stated.roster.epoch === copy.epoch) return
     await copyRoster(connection, log, stated)
   }
 }

@@ -121,7 +121,7 @@ export async function upgradeSchema(options: UpgradeOptions): Promise<ReadonlyAr
     const partitions = await Promise.all(
       descriptor.rosters.map(async (copy, index) => {
         const log = { group, partition: Partition(index) }
-        const { voters } = await statedRoster(connection, log, copy, quorum)
+        const { voters } = (await statedRoster(connection, log, copy, quorum)).roster
         return new PartitionUpgrade(connection, log, { voters, needed, deadlineMs })
       }),
     )

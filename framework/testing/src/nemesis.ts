@@ -131,6 +131,7 @@ export class Nemesis {
       case "disk-rolled-back":
         disk?.backUp()
         return end(() => {
+          if (schedule.nowMs >= scenario.durationMs) return // the last fault is over
           if (this.#margin?.allows(fault.kind, fault.target) === false) return
           if (this.#repairs?.allows(fault.kind, fault.target) === false) return
           this.#repairs?.begin(fault.kind, fault.target)

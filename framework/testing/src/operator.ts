@@ -35,11 +35,14 @@ export interface OperatorOptions {
 export class SimulatedOperator {
   /** What whoever does not read the log can know. */
   copy: Roster
+  /** Where the log states that, as the copy says. */
+  copySince: number | undefined
   /** Changes that took effect. */
   changes = 0
   readonly #options: OperatorOptions
   #read = 0
   #current: Roster
+  #since: number | undefined
   #healed = false
 
   constructor(options: OperatorOptions) {
@@ -51,7 +54,7 @@ export class SimulatedOperator {
   change(change: MembershipChange): void {
     const { random } = this.#options
     const current = this.#follow()
-    this.copy = current
+    this.#copy()
     const wanted = [this.#wanted(change, current)]
     if (change.isContested) wanted.push(this.#wanted({ ...change, target: undefined }, current))
     for (const roster of random.shuffle(wanted)) if (roster !== undefined) this.#state(roster, change)
@@ -65,7 +68,7 @@ export class SimulatedOperator {
   /** Nothing is late any more. */
   heal(): void {
     this.#healed = true
-    this.copy = this.#follow()
+    this.#copy()
   }
 
   /** The next roster, as somebody states it who is no operator. */
@@ -75,13 +78,16 @@ export class SimulatedOperator {
     return encodeReconfiguration({ epoch: Epoch(epoch + 1), voters: strangers, standbys: [] })
   }
 
+  #copy(): void {
+    this.copy = this.#follow()
+    this.copySince = this.#since
+  }
+
   #state(roster: Roster, { copiedAfterMs }: MembershipChange): void {
     const { network, log, schedule } = this.#options
     network.send(OPERATOR, "log", "roster", "connection", () => {
       log.append(OPERATOR, OPERATOR, encodeReconfiguration(roster))
-      schedule.after(this.#healed ? 0 : copiedAfterMs, "the roster is copied", () => {
-        this.copy = this.#follow()
-      })
+      schedule.after(this.#healed ? 0 : copiedAfterMs, "the roster is copied", () => this.#copy())
     })
   }
 
@@ -132,6 +138,7 @@ export class SimulatedOperator {
       const stated = { source: entry.source, current: this.#current, quorum: mode.quorum }
       if (objectionTo(next, stated) !== undefined) continue
       this.#current = next
+      this.#since = entry.seq
       this.changes++
     }
     return this.#current

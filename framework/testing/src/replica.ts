@@ -365,8 +365,8 @@ export class SimulatedReplica {
       2 * network.delayMs(),
       `${replica} attaches`,
       current(() => {
-        const roster = this.#options.copiedRoster()
-        this.#step({ _tag: "Attached", ...log.state(replica, true), roster, nowMs: this.#nowMs() })
+        const copied = this.#options.copied()
+        this.#step({ _tag: "Attached", ...log.state(replica, true), ...copied, nowMs: this.#nowMs() })
         if (attempt !== this.#attempt) return
         this.#heardAtMs = schedule.nowMs
         // until it reads, the log goes on, and may be truncated

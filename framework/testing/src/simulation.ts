@@ -175,7 +175,7 @@ export class Simulation {
           onCheckpoint: (seq, state) => this.#compareCheckpoint(i, seq, state),
           onExecuted: (_, status) => this.#compare(i, status),
           onSaid: this.#echoOf(i),
-          copiedRoster,
+          copied: () => ({ roster: this.operator.copy, rosterSince: this.operator.copySince }),
         }),
     )
     this.clients = Array.from(

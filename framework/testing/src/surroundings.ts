@@ -27,7 +27,7 @@ export interface Surroundings {
   toPeer(from: ReplicaId, to: ReplicaId, request: TransferRequest): void
   onTruncatable(below: number): void
   /** The roster as it is written beside the log. */
-  copiedRoster(): Roster
+  copied(): { readonly roster: Roster; readonly rosterSince: number | undefined }
 }
 
 /** What a simulated replica is. */

@@ -19,6 +19,8 @@ export class Certificates {
   readonly #quorum: Quorum
   readonly #stability: Stability
   #roster: Roster
+  /** The one that counts from this position on. */
+  #next: { readonly roster: Roster; readonly since: number } | undefined
   /** Somebody attested in a later epoch than is known here. */
   #isOutdated = false
   #outdatedTicks = 0
@@ -56,11 +58,15 @@ export class Certificates {
 
   /**
    * The log, once more: it is read from its beginning. Rosters of the past may be missing in it, so the current one is taken from
-   * where operators write it down.
+   * where operators write it down. Up to where it was stated the one before counts, if that is known here: its voters may have certified what those of the next one do not hold yet.
    */
-  attached(from: number, roster: Roster): void {
+  attached(from: number, roster: Roster, since: number | undefined): void {
     this.from = from
-    if (roster.epoch > this.#roster.epoch) this.#adopt(roster)
+    this.#next = undefined
+    if (roster.epoch <= this.#roster.epoch) return
+    const isNext = roster.epoch === this.#roster.epoch + 1
+    if (isNext && since !== undefined) this.#next = { roster, since }
+    else this.#adopt(roster)
   }
 
   /** A tick: whether what the log states cannot be judged without a roster that it no longer holds. */
@@ -71,6 +77,7 @@ export class Certificates {
   /** Entries of the log, which are not executed: only what replicas attest is heard, and who may. */
   read(entries: ReadonlyArray<Entry>): void {
     for (const entry of entries) {
+      if (this.#next !== undefined && entry.seq >= this.#next.since) this.#adopt(this.#next.roster)
       try {
         const envelope = decodeEnvelope(entry.payload)
         if (envelope._tag === "Reconfiguration") this.#follow(envelope.roster, entry.source)
@@ -94,6 +101,7 @@ export class Certificates {
 
   #adopt(roster: Roster): void {
     this.#roster = roster
+    this.#next = undefined
     this.#isOutdated = false
     this.#stability.adopt(roster.voters)
   }

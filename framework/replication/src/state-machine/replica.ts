@@ -203,7 +203,7 @@ export class StateMachineReplica implements ReplicaProtocol {
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
     const [known, holding, build] = [this.#mandate.roster, this.#holding, this.#build]
     this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, build, staged })
-    this.#transfer.attached(firstSeq, log.roster ?? known)
+    this.#transfer.attached(firstSeq, log.roster ?? known, log.rosterSince)
     outputs.push(...this.#transfer.tick())
   }
 

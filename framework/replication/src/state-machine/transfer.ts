@@ -81,8 +81,8 @@ export class Transfer {
   }
 
   /** The log, once more: it is read from its beginning. */
-  attached(from: number, roster: Roster): void {
-    this.#certificates.attached(from, roster)
+  attached(from: number, roster: Roster, since: number | undefined): void {
+    this.#certificates.attached(from, roster, since)
   }
 
   /** A tick: whether the roster is to be read again, from where operators write it down. */

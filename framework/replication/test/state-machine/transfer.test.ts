@@ -209,14 +209,28 @@ describe("a replica that fetches a checkpoint", () => {
   it("does not take a checkpoint after which the log does not go on", () => {
     const fetching = new Fetching(new Map([[r0, library]]))
     fetching.transfer.read(attested(library, 7, [r0, r1]))
-    fetching.transfer.attached(20, roster)
+    fetching.transfer.attached(20, roster, undefined)
     expect(fetching.run(20)).toBeUndefined()
     // what replicas attest later is taken, although too few of them hold it yet
     const later = new Shelves().add(25, rows)
     const again = new Fetching(new Map([[r0, later]]))
-    again.transfer.attached(20, roster)
+    again.transfer.attached(20, roster, undefined)
     again.transfer.read(attested(library, 7, [r0, r1]))
     again.transfer.read(attested(later, 25, [r0, r1], "not durable"))
     expect(again.run(20)).toEqual(rows)
+  })
+
+  it.each([
+    ["counts up to where the next one was stated", 2, 10, true],
+    ["does not count from there on", 2, 9, false],
+    ["does not count where nobody knows where that was", 2, undefined, false],
+    ["does not count where the log no longer holds that: others may have voted where it begins", 2, 6, false],
+    ["does not count where another one came between", 3, 10, false],
+  ])("begins with the copied roster; the one before, which it knows, %s", (_, epoch, since, counts) => {
+    const fetching = new Fetching(new Map([[r0, library]]))
+    const next = { epoch: Epoch(epoch), voters: [r2], standbys: [r0] }
+    fetching.transfer.attached(7, next, since)
+    fetching.transfer.read(attested(library, 7, [r0, r1])) // the second one is entry 9
+    expect(fetching.run(20)).toEqual(counts ? rows : undefined)
   })
 })
