@@ -13,6 +13,8 @@ export interface Terms {
   readonly copies: number
   /** How many times an add is executed. */
   readonly executed: number
+  /** Whether calls to one key take turns: then more callers wait longer, and nothing else. */
+  readonly takesTurns?: true
   /** Versions, connections, and what else there is to know. */
   readonly about: string
 }

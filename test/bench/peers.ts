@@ -93,6 +93,8 @@ const COLUMNS: Table["columns"] = [
   { title: "", figure: "aloneSpread", format: plusMinus },
   { title: "64, one key/s", figure: "oneKey", format: count },
   { title: "", figure: "oneKeySpread", format: plusMinus },
+  { title: "1,000, one key/s", figure: "oneKeyMany", format: count },
+  { title: "", figure: "oneKeyManySpread", format: plusMinus },
   { title: "64 callers/s", figure: "some", format: count },
   { title: "", figure: "someSpread", format: plusMinus },
   { title: "1,000 callers/s", figure: "many", format: count },
@@ -174,7 +176,15 @@ type Figures = ReturnType<typeof noFigures>
 /** One of each round. */
 function noFigures() {
   const none = (): Array<number> => []
-  return { p50Ms: none(), p99Ms: none(), alone: none(), oneKey: none(), some: none(), many: none() }
+  return {
+    p50Ms: none(),
+    p99Ms: none(),
+    alone: none(),
+    oneKey: none(),
+    oneKeyMany: none(),
+    some: none(),
+    many: none(),
+  }
 }
 
 /** A peer, and what it has acknowledged of each key. */
@@ -194,7 +204,10 @@ class Subject {
     figures.p50Ms.push(alone.p50Ms)
     figures.p99Ms.push(alone.p99Ms)
     figures.alone.push(alone.perSecond)
-    figures.oneKey.push((await callFor({ forMs, open: 64 }, () => this.#audit.add(0))).perSecond)
+    const onOneKey = (): Promise<void> => this.#audit.add(0)
+    figures.oneKey.push((await callFor({ forMs, open: 64 }, onOneKey)).perSecond)
+    if (this.peer.terms.takesTurns !== true)
+      figures.oneKeyMany.push((await callFor({ forMs, open: 1000 }, onOneKey)).perSecond)
     figures.some.push((await callFor({ forMs, open: 64 }, onAllKeys)).perSecond)
     figures.many.push((await callFor({ forMs, open: 1000 }, onAllKeys)).perSecond)
   }
@@ -205,7 +218,8 @@ class Subject {
 
   row(): Row {
     const { synced, copies, executed } = this.peer.terms
-    const figures = Object.entries(this.figures).flatMap(([figure, values]) => [
+    const measured = Object.entries(this.figures).filter(([, values]) => values.length > 0)
+    const figures = measured.flatMap(([figure, values]) => [
       [figure, median(values)] as const,
       [`${figure.replace(/Ms$/, "")}Spread`, spread(values)] as const,
     ])
@@ -231,7 +245,11 @@ function comparisonOf({ peer, figures }: Subject, subjects: ReadonlyArray<Subjec
     like === undefined
       ? "unlike settings: it promises less"
       : `like settings: ${like.peer.name.slice(LOCKSTEP.length)}`
+  const onOneKey =
+    figures.oneKeyMany.length > 0
+      ? `, 1,000 ${times("oneKeyMany")} ×`
+      : ", 1,000 not measured: they take turns"
   return [
-    `/ ${peer.name} (${settings}): p50 ${times("p50Ms")} ×, 64 callers on one key ${times("oneKey")} ×, 64 callers ${times("some")} ×, 1,000 callers ${times("many")} ×`,
+    `/ ${peer.name} (${settings}): p50 ${times("p50Ms")} ×, 64 callers on one key ${times("oneKey")} ×${onOneKey}, 64 callers ${times("some")} ×, 1,000 callers ${times("many")} ×`,
   ]
 }

@@ -67,7 +67,7 @@ export async function startEtcd(folder: string): Promise<ReadonlyArray<Peer>> {
   return [
     {
       name: "etcd: compare and put",
-      terms: termsOf(cluster, "a read and a transaction for each call"),
+      terms: { ...termsOf(cluster, "a read and a transaction for each call"), takesTurns: true },
       counter: (each) => async () => {
         const key = `each/${each}`
         const { value } = await add(cluster.client, key, 1, await read(cluster.client, key))

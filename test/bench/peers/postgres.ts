@@ -56,6 +56,7 @@ export async function startPostgres(folder: string): Promise<Peer> {
       synced: "each write",
       copies: 1,
       executed: 1,
+      takesTurns: true,
       about: `${versionOf(command, /\(PostgreSQL\) (\S+)/)}, no standby, synchronous_commit on; ${CONNECTIONS} connections, a prepared statement`,
     },
     counter: (key) => async () => {

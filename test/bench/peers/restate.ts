@@ -43,6 +43,7 @@ export async function startRestate(folder: string): Promise<Peer> {
         synced: "each write",
         copies: 1,
         executed: 1,
+        takesTurns: true,
         about: `server ${versionOf(command, /^restate-server (\S+)/)}, its defaults (one node, 24 partitions, its log synced); HTTP/2, ${SESSIONS} connections`,
       },
       counter: (key) => () => add(sessions[next++ % SESSIONS], key),
