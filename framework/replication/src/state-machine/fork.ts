@@ -35,9 +35,14 @@ export class ForkDetector {
       }
   }
 
+  /** All peers are told where this replica is: whoever is contradicted from here on may be so once more, because messages may be lost. */
+  told(): void {
+    this.#contradicted.clear()
+  }
+
   /**
    * A peer reported. What is too old to be remembered says nothing. Yields the chain here where it is another one, once for
-   * each report: the peer may be the one that is alone, and must hear of it to notice.
+   * each position until all are told again: the peer may be the one that is alone, and must hear of it to notice.
    */
   reported(report: PeerReport): { readonly seq: number; readonly chain: Digest } | undefined {
     const { replica, seq } = report

@@ -51,6 +51,7 @@ export class Peers {
     if (this.#told === applied && ++this.#ticksSinceTold < TELL_AGAIN_TICKS) return undefined
     this.#told = applied
     this.#ticksSinceTold = 0
+    this.#fork.told()
     return this.#report(applied, chain)
   }
 

@@ -70,6 +70,23 @@ describe("a log that forked between replicas", () => {
     expect(w.replica(r0).status.executed).toBe(2)
   })
 
+  it("is told a peer that reads the other branch, and once more each time that all are told: what was told may be lost", () => {
+    const w = world()
+    const other = forged(told(w, r1))
+    told(w, r0)
+    const answers = (): number =>
+      w
+        .replica(r0)
+        .step({ _tag: "Peer", from: r1, bytes: other })
+        .filter(({ _tag }) => _tag === "Tell").length
+    // two that contradict each other do not go on doing so
+    expect([answers(), answers(), answers()]).toEqual([1, 0, 0])
+    let ticks = 0
+    const tick = () => w.replica(r0).step({ _tag: "Tick", nowMs: ++ticks })
+    while (!tick().some(({ _tag }) => _tag === "Tell")) expect(answers()).toBe(0)
+    expect([answers(), answers()]).toEqual([1, 0])
+  })
+
   it("is not inferred from reports under a false name, of strangers, or of garbage", () => {
     const w = world()
     const lie = forged(told(w, r1))
