@@ -221,8 +221,9 @@ export class Primary {
     if (found._tag === "Settled") return
     if (how === "LookUp" && found._tag === "Fresh")
       return this.#reply(client, { _tag: "Unrecorded", epoch: this.epoch, number })
-    // its session may be among what another primary has acknowledged, before this one or after it
-    const isUnknown = found._tag === "Expired" && !this.#isFresh
+    // its session may be among what another primary has acknowledged, before this one or after it; one that stands here was forgotten
+    const isUnknown =
+      found._tag === "Expired" && !this.#isFresh && batch.session > this.#ground.ledger.committed
     if (isUnknown && (how === "LookUp" || this.#refusal() === undefined)) return this.#hold(question)
     if (found._tag !== "Fresh" && !isUnknown)
       return this.#answer(client, { batch, position: 0, outcomes: refusals(batch, found._tag) })

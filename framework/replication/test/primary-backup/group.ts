@@ -50,7 +50,7 @@ interface Written {
   readonly bytes: Uint8Array
 }
 
-type How = "checkpointEveryBatches" | "checkpointEveryBytes" | "shipments"
+type How = "checkpointEveryBatches" | "checkpointEveryBytes" | "shipments" | "sessionLimits"
 
 /** A group of one partition whose network, log and disks take no time, driven by hand. */
 export class Group {
@@ -77,6 +77,8 @@ export class Group {
   /** Whom the client has sent something, in order. */
   readonly asked: Array<ReplicaId> = []
   #sides: ReadonlyArray<ReadonlyArray<string>> = []
+  /** What callers were sent. */
+  readonly sent: Array<Uint8Array> = []
   readonly reigns: Array<ReplicaOutput & { _tag: "Reign" }> = []
   /** What masters told operators. */
   readonly notices: Array<{ readonly from: ReplicaId; readonly notice: ReignNotice }> = []
@@ -227,6 +229,7 @@ export class Group {
   #carryOut(name: ReplicaId, output: ReplicaOutput): void {
     switch (output._tag) {
       case "Send":
+        this.sent.push(output.bytes)
         if (!this.#isCut(name, "c"))
           this.#queue.push(() =>
             this.#clientStep({ _tag: "Vote", from: name, bytes: output.bytes, nowMs: this.nowMs }),

@@ -1,7 +1,20 @@
-import { ByteWriter, encode, encodeVote, ReplicaId, writeReturned } from "@lockstep/core"
+import {
+  BatchWriter,
+  ByteWriter,
+  ClientId,
+  decodeVote,
+  encode,
+  encodeOpening,
+  encodeShared,
+  encodeVote,
+  ReplicaId,
+  SESSION_LIMITS,
+  SessionId,
+  writeReturned,
+} from "@lockstep/core"
 import { primaryBackup } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
-import { encodeReply } from "../../src/primary-backup/request.ts"
+import { decodeReply, encodeQuestion, encodeReply } from "../../src/primary-backup/request.ts"
 import { Group } from "./group.ts"
 
 const UNKNOWN = { _tag: "OutcomeUnknown", tookEffect: "unknown" }
@@ -113,5 +126,35 @@ describe("a refusal", () => {
       for (const bytes of encodeVote(second, reply, Buffer.alloc(0))) group.hear(second, bytes)
     }
     expect(call).toEqual({})
+  })
+})
+
+describe("a command that was executed, and its answer lost", () => {
+  it("is not said to be refused by a primary that has forgotten its session", () => {
+    const sessionLimits = { ...SESSION_LIMITS, sessionsMax: 1 }
+    const group = new Group(primaryBackup({ replication: "semi-synchronous", acknowledgements: 2 }), {
+      sessionLimits,
+    })
+    group.advance(1000)
+    const primary = group.master ?? ReplicaId("none")
+    const ask = (client: ClientId, envelope: Uint8Array) => {
+      const bytes = encodeQuestion({ _tag: "Execute", client, epoch: 1, copy: 0, envelope })
+      group.tell(primary, { _tag: "Message", bytes })
+      return decodeReply(Buffer.from(decodeVote(group.sent.at(-1) ?? Buffer.of()).statement, "latin1"))
+    }
+    const [first, second] = [ClientId("first"), ClientId("second")]
+    const opened = ask(first, encodeOpening({ client: first, number: 0 }))
+    const session = SessionId(opened._tag === "Answered" ? opened.session : 0)
+    const writer = new BatchWriter()
+    writer.add("Counter", "add", "a", encodeShared([1]), undefined)
+    const batch = writer.seal({ client: first, session, number: 1, settledBelow: 0 })
+    expect(ask(first, batch)).toMatchObject({ _tag: "Answered", number: 1 })
+    ask(second, encodeOpening({ client: second, number: 0 }))
+    // nor can it write any more, or know whether it is still the primary
+    group.partition([[primary, "c"], group.names.filter((name) => name !== primary)])
+    group.advance(3000)
+    const sent = group.sent.length
+    expect(ask(first, batch)).toMatchObject({ _tag: "Answered", number: 1 })
+    expect(group.sent.length).toBeGreaterThan(sent)
   })
 })
