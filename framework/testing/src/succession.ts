@@ -1,4 +1,5 @@
 import {
+  type Bid,
   ByteReader,
   ByteWriter,
   decodeEnvelope,
@@ -30,6 +31,8 @@ export class Succession {
   #timeNs = 0n
   /** Renewals that the log may still get. */
   #said: Array<Renewal> = []
+  /** Offers of this epoch, whether or not the log has them. */
+  #bids: Array<Bid> = []
 
   constructor(options: {
     readonly log: SimulatedLog
@@ -49,23 +52,37 @@ export class Succession {
   /** Those that count now, and those that may count already where nobody has read them: of a primary that steps down, those of its successor. */
   get quorums(): ReadonlyArray<Quorum> {
     this.#follow()
-    return [this.#reigns.current, ...this.#said.map((renewal) => this.#after(renewal))]
+    const bids = this.#bids.filter(({ epoch }) => epoch === this.#reigns.current.epoch + 1)
+    return [this.#reigns.current, ...this.#said.map((renewal) => this.#after(renewal)), this.#afterBids(bids)]
   }
 
   /** A replica writes this to the log. */
   said(bytes: Uint8Array): void {
     const envelope = understood(bytes)
     if (envelope?._tag === "Renewal") this.#said.push(envelope)
+    else if (envelope?._tag === "Bid") this.#bids.push(envelope)
   }
 
   /** What the log would say if this renewal were its next entry. */
   #after(renewal: Renewal): Quorum {
+    const reigns = this.#copy()
+    reigns.renew(renewal, this.#timeNs)
+    return reigns.current
+  }
+
+  /** What it would say if these were its next entries, once the lease is over. */
+  #afterBids(bids: ReadonlyArray<Bid>): Quorum {
+    const reigns = this.#copy()
+    for (const bid of bids) reigns.bid(bid, reigns.current.leaseEndNs)
+    return reigns.current
+  }
+
+  #copy(): Reigns {
     const writer = new ByteWriter()
     this.#reigns.encode(writer)
     const reigns = new Reigns(this.#rules, this.#reigns.roster)
     reigns.restore(new ByteReader(writer.take()))
-    reigns.renew(renewal, this.#timeNs)
-    return reigns.current
+    return reigns
   }
 
   #follow(): void {
@@ -83,6 +100,7 @@ export class Succession {
     }
     const { epoch, number } = this.#reigns.current
     this.#said = this.#said.filter((said) => said.epoch === epoch && said.number > number)
+    this.#bids = this.#bids.filter((bid) => bid.epoch > epoch)
   }
 }
 

@@ -101,9 +101,9 @@ export class InSync {
   }
 
   #isLate(life: Life): boolean {
-    const { nowMs, rules } = this.#ground
+    const { nowMs, rules, reigns } = this.#ground
     const follower = this.#followers.get(life)
-    if (follower?.isLeaving === true) return true
+    if (follower?.isLeaving === true || (follower === undefined && reigns.isSilent(life))) return true
     const sinceMs =
       follower === undefined ? this.#sinceMs : Math.min(follower.heardAtMs, follower.progressAtMs)
     return nowMs - Math.max(sinceMs, this.#sinceMs) > rules.backupTimeoutMs

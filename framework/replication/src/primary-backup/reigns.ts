@@ -57,6 +57,8 @@ export class Reigns {
   /** Offers since the last renewal, by replica. */
   #bids = new Map<ReplicaId, Bid>()
   #firstBidNs = 0n
+  /** The master before, where it did not step down. */
+  #silent: Life | undefined
 
   constructor(rules: Rules, roster: Roster) {
     this.#rules = rules
@@ -93,6 +95,11 @@ export class Reigns {
   /** Whether this is one of those who surely hold everything. */
   isInSync(life: Life): boolean {
     return this.#reign.inSync.some((other) => isSame(other, life))
+  }
+
+  /** Whether it was the master before, and was silent: the current one need not wait for it. */
+  isSilent(life: Life): boolean {
+    return this.#silent !== undefined && isSame(life, this.#silent)
   }
 
   /** k, where so many replicas are in sync. */
@@ -137,7 +144,9 @@ export class Reigns {
       .map((other) => other.bidder)
     const isLossy = this.#rules.replication === "asynchronous"
     const lossWindow = isLossy ? Math.max(0, this.#reign.horizon - position) : 0
+    const { master } = this.#reign
     this.#begin(winner.bidder, { heirs, position, timeNs, lossWindow })
+    this.#silent = master
     return "elected"
   }
 
@@ -239,11 +248,10 @@ export class Reigns {
   ): void {
     const reign = this.#reign
     const { heirs, position, timeNs, lossWindow } = found
-    const old = reign.master
     // where all in-sync replicas hold what was acknowledged, those who were not heard of hold it too
     const others =
       reign.acknowledgements >= reign.inSync.length - 1
-        ? reign.inSync.filter((life) => life.incarnation !== ANY && life.replica !== old?.replica)
+        ? reign.inSync.filter(({ incarnation }) => incarnation !== ANY)
         : []
     const isGone = ({ replica, incarnation }: Life): boolean =>
       (this.#bids.get(replica)?.bidder.incarnation ?? incarnation) !== incarnation
@@ -251,6 +259,7 @@ export class Reigns {
     for (const life of [...heirs, ...others.filter((other) => !isGone(other))])
       if (!inSync.some(({ replica }) => replica === life.replica)) inSync.push(life)
     this.#bids.clear()
+    this.#silent = undefined
     this.#reign = {
       epoch: reign.epoch + 1,
       master,
