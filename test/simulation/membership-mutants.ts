@@ -70,8 +70,8 @@ export const MEMBERSHIP_MUTANTS: ReadonlyArray<Mutant> = [
     name: "transfer-with-the-first-roster",
     bug: "a replica that fetches a checkpoint knows only the roster that it began with",
     file: CERTIFICATES,
-    find: "if (roster.epoch > this.#roster.epoch) this.#adopt(roster)",
-    replace: "",
+    find: "if (roster.epoch <= this.#roster.epoch) return",
+    replace: "return",
     seedsMax: 1500,
   },
 ]
