@@ -58,6 +58,36 @@ describe("a primary that steps down", () => {
   })
 })
 
+describe("a bid of a replica that is gone when the log gets it", () => {
+  it("leaves the primary before in sync, which may be the only one that holds everything", () => {
+    const { group, primary, first } = begun({ replication: "synchronous", replicas: 2 }, NEVER)
+    add(group, 2)
+    group.cut.add(primary)
+    group.late = []
+    group.advance(2000)
+    group.stop(first)
+    group.stop(primary)
+    group.journals.delete(first)
+    group.cut.clear()
+    group.arrive()
+    for (const name of [first, primary]) group.start(name)
+    group.advance(5000)
+    expect(group.master).toBe(primary)
+    expect(group.call("get", [])).toEqual(returned(2))
+  })
+
+  it("does not hold up writes where the one that was elected is there, and the primary before is not", () => {
+    const { group, primary, first } = begun({ replication: "synchronous", replicas: 2 }, NEVER)
+    add(group, 2)
+    group.stop(primary)
+    const call = group.call("add", [1])
+    for (let ms = 0; ms < 3000 && group.master === primary; ms += 50) group.advance(50)
+    expect(group.master).toBe(first)
+    group.advance(300) // less than a backup that is silent is waited for
+    expect(call).toEqual(returned(3))
+  })
+})
+
 describe("a backup that was restarted", () => {
   it("lets go of nothing because of what its earlier life was told", () => {
     const { group, primary, first, second } = begun({ replication: "synchronous" }, NEVER)
