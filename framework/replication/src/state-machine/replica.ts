@@ -160,6 +160,7 @@ export class StateMachineReplica implements ReplicaProtocol {
         break
       case "Continue":
         this.#keep(this.#checkpoints.proceed(), outputs)
+        this.#rejoinIfDiverged(outputs)
         break
       case "Persisted":
         this.#attest(this.#checkpoints.persisted(input.seq), outputs)
@@ -245,9 +246,13 @@ export class StateMachineReplica implements ReplicaProtocol {
       if (!(cause instanceof Malformed)) throw cause
       this.#rejoin(outputs, "store-damaged", cause.message)
     }
+    this.#rejoinIfDiverged(outputs)
+    return this.#halted === undefined && !this.#isDone && this.#fetchFrom === undefined
+  }
+
+  #rejoinIfDiverged(outputs: Array<ReplicaOutput>): void {
     if (this.#divergence !== undefined && this.#isSure && this.#fetchFrom === undefined)
       this.#rejoin(outputs, "state-diverged", this.#divergence)
-    return this.#halted === undefined && !this.#isDone && this.#fetchFrom === undefined
   }
 
   #tell(bytes: Uint8Array | undefined, outputs: Array<ReplicaOutput>): void {
@@ -286,10 +291,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     this.#keep(this.#checkpoints.executed(this.#position, batch), outputs)
   }
 
-  /**
-   * Whether this build is the one that should have executed all this. Where nothing was stated yet, the log may still say that it is
-   * not: until a replica has read what was there when it started, it says nothing, and draws no conclusion from what others say.
-   */
+  /** Whether this build should have executed all this: where nothing was stated, what is not read yet may say otherwise, and nothing is said or concluded. */
   get #isSure(): boolean {
     return this.#build.schema.number > 0 || this.#past.seq >= (this.#replayUntil ?? 0)
   }
@@ -370,10 +372,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     outputs.push({ _tag: "Reattach", complaint: this.#report(reason, detail) })
   }
 
-  /**
-   * f+1 voters that go on where this replica halted prove that it is the one that is wrong: no answer can have been decided by those
-   * who read what it read, because any f+1 of them would have halted as well.
-   */
+  /** f+1 voters that go on where this replica halted prove that it is wrong: any f+1 who read what it read would have halted as well. */
   #hearAfterHalt(report: HaltReport, from: string, bytes: Uint8Array, outputs: Array<ReplicaOutput>): void {
     if (report.reason === "log-recreated") return // there is nothing to go on with
     const voter = this.#peers.voterAhead(from, bytes, this.#past.seq)

@@ -131,8 +131,11 @@ describe("a checkpoint of more rows than are taken at a time", () => {
     const wrong = replica(9, 5)
     read(wrong, ...batches(2, seq))
     read(wrong, ...attested(wrong, seq, digest("another state")))
-    expect(tags(goOn(wrong))).toEqual(["Persist", "Attest"])
-    expect(read(wrong, batch(seq + 3)).at(-1)).toMatchObject({ report: { reason: "state-diverged" } })
+    const outputs = goOn(wrong)
+    expect(tags(outputs)).toEqual(["Persist", "Attest", "Rejoin"])
+    expect(outputs.at(-1)).toMatchObject({ report: { reason: "state-diverged" } })
+    // it votes on nothing more
+    expect(read(wrong, batch(seq + 3))).toEqual([])
   })
 
   it("is taken at once at an upgrade, after which nothing may come", () => {
