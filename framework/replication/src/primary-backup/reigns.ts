@@ -161,7 +161,10 @@ export class Reigns {
       epoch === 0
         ? next.voters.map((replica) => ({ replica, incarnation: ANY }))
         : inSync.filter(({ replica }) => next.voters.includes(replica))
-    const acknowledgements = this.#acknowledgements(staying.length)
+    // whoever goes may be one of those that hold what was acknowledged: as many must be heard as before
+    const left = inSync.length - staying.length
+    const acknowledgements =
+      epoch === 0 ? this.#acknowledgements(staying.length) : Math.max(0, this.#reign.acknowledgements - left)
     this.#reign = { ...this.#reign, inSync: staying, acknowledgements }
     return "membership"
   }
