@@ -53,16 +53,16 @@ export async function measureTracing(scale: Scale): Promise<Table> {
     OTEL_METRICS_EXPORTER: "none",
     OTEL_LOGS_EXPORTER: "none",
   })
-  const contenders = variants(plain, traced).map((variant) => new Contender(variant, server))
+  const subjects = variants(plain, traced).map((variant) => new Subject(variant, server))
   for (let round = 0; round <= rounds; round++)
-    for (const contender of contenders) {
+    for (const subject of subjects) {
       // the first one warms up, and counts for nothing
-      await contender.measure(work, sink.url, round > 0 ? "counted" : "forgotten")
+      await subject.measure(work, sink.url, round > 0 ? "counted" : "forgotten")
       process.stderr.write(".")
     }
   process.stderr.write("\n")
-  const ratios = (of: Contender): ReadonlyArray<string> => {
-    const by = contenders.find(({ variant: { name } }) => name === of.variant.by)
+  const ratios = (of: Subject): ReadonlyArray<string> => {
+    const by = subjects.find(({ variant: { name } }) => name === of.variant.by)
     return by === undefined ? [] : OPEN.map((open) => of.by(by, open))
   }
   return {
@@ -84,10 +84,10 @@ export async function measureTracing(scale: Scale): Promise<Table> {
         { title: "", figure: `allUs${open}Spread`, format: plusMinus },
       ]),
     ],
-    rows: contenders.map((contender) => contender.row()),
+    rows: subjects.map((subject) => subject.row()),
     notes: [
       "Medians of rounds (spread). CPU is of a call: of its caller, of one replica, and of all processes but the receiver, which has one of its own and throws away what it gets",
-      ...contenders.flatMap(ratios),
+      ...subjects.flatMap(ratios),
     ],
   }
 }
@@ -142,7 +142,7 @@ interface Found {
 }
 
 /** One way to be traced, and what was found of it. */
-class Contender {
+class Subject {
   readonly variant: Variant
   readonly #server: Server
   readonly #p50Ms: Array<number> = []
@@ -195,7 +195,7 @@ class Contender {
   }
 
   /** Of rounds that ran side by side. */
-  by(other: Contender, open: typeof FEW | typeof MANY): string {
+  by(other: Subject, open: typeof FEW | typeof MANY): string {
     const ratio = (name: "perSecond" | "allUs"): string => {
       const ratios = this.#found[open].flatMap((found, round) => {
         const [mine, others] = [found[name], other.#found[open][round]?.[name]]

@@ -19,23 +19,21 @@ export function genesisOf(metadata: Readonly<Record<string, string>> = {}): Read
 }
 
 /** The copy of the roster; where there is none, the one that the group was made with. Throws Malformed. */
-export function rosterOf(metadata: Readonly<Record<string, string>> = {}): Roster {
+export function rosterOf(metadata?: Readonly<Record<string, string>>): Roster {
+  return copyIn(metadata).roster
+}
+
+/** The same, and from where on it counts, where the copy says so. Throws Malformed. */
+export function copyIn(metadata: Readonly<Record<string, string>> = {}): StatedRoster {
   const text = metadata[ROSTER_KEY]
-  if (text === undefined) return genesisRoster(genesisOf(metadata))
+  if (text === undefined) return { roster: genesisRoster(genesisOf(metadata)), since: undefined }
   try {
-    const { epoch, voters, standbys } = JSON.parse(text) as Roster // each part of it is checked here
-    return { epoch: Epoch(epoch), voters: voters.map(ReplicaId), standbys: standbys.map(ReplicaId) }
+    const { epoch, voters, standbys, since } = JSON.parse(text) as Roster & { since?: number } // each part of it is checked here
+    const roster = { epoch: Epoch(epoch), voters: voters.map(ReplicaId), standbys: standbys.map(ReplicaId) }
+    return { roster, since: Number.isSafeInteger(since) ? since : undefined }
   } catch {
     throw new Malformed(`the metadata ${ROSTER_KEY} is no roster: ${text.slice(0, 200)}`)
   }
-}
-
-/** Where in the log it was stated; undefined where it is the one that the group was made with, or the copy does not say. */
-export function rosterSinceOf(metadata: Readonly<Record<string, string>> = {}): number | undefined {
-  const text = metadata[ROSTER_KEY]
-  if (text === undefined) return undefined
-  const { since } = JSON.parse(text) as { readonly since?: unknown } // it is a roster
-  return Number.isSafeInteger(since) ? (since as number) : undefined // a number, then
 }
 
 /** What to write there. */

@@ -8,7 +8,7 @@ import {
 import { PermissionViolationError } from "@nats-io/transport-node"
 import type { GroupName, Partition, Roster } from "@lockstep/core"
 import { type Connection, LogUnavailable } from "./connection.ts"
-import { rosterOf, rosterSinceOf } from "./roster.ts"
+import { copyIn } from "./roster.ts"
 import { streamName } from "./subjects.ts"
 
 /** What a stream holds just now, as far as the server that answers knows: another may know more. */
@@ -27,7 +27,7 @@ export async function streamState(
   const info = await (await manager(connection)).streams.info(stream)
   const { first_seq: firstSeq, last_seq: lastSeq } = info.state
   const { metadata } = info.config
-  const [roster, rosterSince] = [rosterOf(metadata), rosterSinceOf(metadata)]
+  const { roster, since: rosterSince } = copyIn(metadata)
   const logId = metadata?.["log_id"] ?? ""
   return { logId, firstSeq, lastSeq, roster, rosterSince, isLed: isLed(info) }
 }

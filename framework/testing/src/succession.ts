@@ -52,8 +52,7 @@ export class Succession {
   /** Those that count now, and those that may count already where nobody has read them: of a primary that steps down, those of its successor. */
   get quorums(): ReadonlyArray<Quorum> {
     this.#follow()
-    const bids = this.#bids.filter(({ epoch }) => epoch === this.#reigns.current.epoch + 1)
-    return [this.#reigns.current, ...this.#said.map((renewal) => this.#after(renewal)), this.#afterBids(bids)]
+    return [this.#reigns.current, ...this.#said.map((renewal) => this.#after(renewal)), this.#afterBids()]
   }
 
   /** A replica writes this to the log. */
@@ -71,9 +70,9 @@ export class Succession {
   }
 
   /** What it would say if these were its next entries, once the lease is over. */
-  #afterBids(bids: ReadonlyArray<Bid>): Quorum {
+  #afterBids(): Quorum {
     const reigns = this.#copy()
-    for (const bid of bids) reigns.bid(bid, reigns.current.leaseEndNs)
+    for (const bid of this.#bids) reigns.bid(bid, reigns.current.leaseEndNs)
     return reigns.current
   }
 

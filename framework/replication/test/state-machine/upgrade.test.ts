@@ -22,6 +22,18 @@ function stopped(of = mode): { readonly group: Fleet; readonly seq: number } {
   return { group, seq }
 }
 
+/** All are started with the new build, and a command more is executed: what they answer. */
+function goesOn(group: Fleet): ReadonlySet<string> {
+  for (const member of group.members) member.restart(TallyOfTenths)
+  const number = group.command("Tally", "add", 1)
+  group.settle()
+  for (const member of group.members) member.ask(number)
+  return new Set(group.answers(number))
+}
+
+/** What they should answer, where one command was executed before. */
+const all = new Set(["r0", "r1", "r2"].map((name) => `${name}: 11 tenths, 1 added`))
+
 describe("a replica whose build is older than what the log states", () => {
   it("executes nothing after that entry, whatever comes", () => {
     const { group, seq } = stopped()
@@ -87,13 +99,7 @@ describe("a replica whose build is older than what the log states", () => {
       expect(group.holders(seq)).toBe(3)
       // so that another one may lose its disk
       group.member(0).lose()
-      for (const member of group.members) member.restart(TallyOfTenths)
-      const number = group.command("Tally", "add", 1)
-      group.settle()
-      for (const member of group.members) member.ask(number)
-      expect(new Set(group.answers(number))).toEqual(
-        new Set(["r0", "r1", "r2"].map((name) => `${name}: 11 tenths, 1 added`)),
-      )
+      expect(goesOn(group)).toEqual(all)
     },
   )
 
@@ -229,13 +235,7 @@ describe("a replica of the new build", () => {
 
   it("puts the checkpoint together where its disk and those of its peers hold shards", () => {
     const { group, seq } = stopped(sharded)
-    for (const member of group.members) member.restart(TallyOfTenths)
-    const number = group.command("Tally", "add", 1)
-    group.settle()
-    for (const member of group.members) member.ask(number)
-    expect(new Set(group.answers(number))).toEqual(
-      new Set(["r0", "r1", "r2"].map((name) => `${name}: 11 tenths, 1 added`)),
-    )
+    expect(goesOn(group)).toEqual(all)
     expect(group.members.map(({ protocol }) => protocol.status.applied >= seq)).toEqual([true, true, true])
   })
 })
