@@ -62,6 +62,8 @@ describe("the primary-backup mode in five hundred broken worlds", () => {
     expect(kinds.filter((kind) => kind.startsWith("log: "))).toHaveLength(5)
     expect(kinds.filter((kind) => kind.startsWith("message "))).toHaveLength(3)
     expect(kinds.filter((kind) => !kind.includes(" "))).toHaveLength(24)
+    expect(kinds.filter((kind) => kind.startsWith("membership: "))).toHaveLength(3)
+    expect(totals.faults["membership changed"]).toBeGreaterThan(50)
     expect(Object.keys(totals.purposes).toSorted((a, b) => a.localeCompare(b))).toEqual([
       "broken-log",
       "exceed",

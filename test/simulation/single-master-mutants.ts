@@ -3,6 +3,7 @@ import type { Mutant } from "./mutant-list.ts"
 const FOLDER = "replication/src/primary-backup"
 const BACKUP = `${FOLDER}/backup.ts`
 const CLIENT = `${FOLDER}/client.ts`
+const IN_SYNC = `${FOLDER}/in-sync.ts`
 const LEDGER = `${FOLDER}/ledger.ts`
 const PENDING = `${FOLDER}/pending.ts`
 const PRIMARY = `${FOLDER}/primary.ts`
@@ -208,6 +209,34 @@ export const SINGLE_MASTER_MUTANTS: ReadonlyArray<Mutant> = [
     find: "|| pending.copies.size > 0) return false",
     replace: ") return false",
     seedsMax: 300,
+    mode: "primary-backup",
+  },
+  {
+    name: "holder-silent-once-removed",
+    bug: "a backup that an operator has removed does not offer what it holds, although no primary has let it go",
+    file: BACKUP,
+    find: "!inSync.some(({ replica }) => replica === life.replica)) return false",
+    replace:
+      "!reigns.roster.voters.includes(life.replica) || !inSync.some(({ replica }) => replica === life.replica)) return false",
+    seedsMax: 1000,
+    mode: "primary-backup",
+  },
+  {
+    name: "removed-primary-stays",
+    bug: "a primary that an operator has removed hands over to nobody",
+    file: TENURE,
+    find: "if (!reigns.roster.voters.includes(options.replica) && !this.isEnding) this.handOver()",
+    replace: "",
+    seedsMax: 500,
+    mode: "primary-backup",
+  },
+  {
+    name: "in-sync-without-a-vote",
+    bug: "a primary calls a standby in sync",
+    file: IN_SYNC,
+    find: "      reigns.roster.voters.includes(life.replica) &&\n      !reigns.isInSync(life) &&",
+    replace: "      !reigns.isInSync(life) &&",
+    seedsMax: 500,
     mode: "primary-backup",
   },
 ]

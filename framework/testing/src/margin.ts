@@ -1,7 +1,7 @@
 import type { Life } from "@lockstep/core"
 import type { SimulatedReplica } from "./replica.ts"
 import type { Scenario } from "./scenario.ts"
-import type { Succession } from "./succession.ts"
+import type { Quorum, Succession } from "./succession.ts"
 
 /** Faults that take something from a disk. */
 export const ROBS: ReadonlySet<string> = new Set(["disk-lost", "disk-rotten", "disk-rolled-back"])
@@ -40,10 +40,11 @@ export class Margin {
   isSpare(index: number): boolean {
     this.#recover()
     const { singleMaster, faults } = this.#scenario
-    const harmed = new Set([...this.#harmed.keys(), index])
+    const { quorums } = this.#succession
+    const harmed = new Set([...this.#harmed.keys(), index].filter((each) => this.#isNamed(each, quorums)))
     if (singleMaster === undefined || harmed.size > faults) return false
     const isLossy = singleMaster.replication === "asynchronous"
-    return this.#succession.quorums.every(({ inSync, acknowledgements }) => {
+    return quorums.every(({ inSync, acknowledgements }) => {
       const left = inSync.filter((life) => this.#isIn(life) && !harmed.has(this.#indexOf(life)))
       return left.length >= (isLossy ? 1 : Math.max(1, inSync.length - acknowledgements))
     })
@@ -54,13 +55,18 @@ export class Margin {
     if (this.#scenario.purpose !== "survive" || this.isSpare(index)) return true
     // what is lost there is reported; but where nobody is left who has read the log, an operator must help
     const isLossy = this.#scenario.singleMaster?.replication === "asynchronous"
-    return isLossy && !ROBS.has(kind) && this.#robbed.size === 0
+    return isLossy && !ROBS.has(kind) && this.#areDisksWhole
   }
 
   /** Whether all of them may lose power at once: nothing that they hold on their disks is lost. */
   get allowsPowerFailure(): boolean {
     this.#recover()
-    return this.#scenario.purpose !== "survive" || this.#robbed.size === 0
+    return this.#scenario.purpose !== "survive" || this.#areDisksWhole
+  }
+
+  get #areDisksWhole(): boolean {
+    const { quorums } = this.#succession
+    return ![...this.#robbed].some((index) => this.#isNamed(index, quorums))
   }
 
   begin(kind: string, index: number): void {
@@ -81,6 +87,15 @@ export class Margin {
       this.#harmed.delete(index)
       this.#robbed.delete(index)
     }
+  }
+
+  /** Whether the group counts on this replica, or may soon: it is in sync, or may be once it has caught up. */
+  #isNamed(index: number, quorums: ReadonlyArray<Quorum>): boolean {
+    const replica = this.#replicas()[index]?.replica
+    return quorums.some(
+      ({ inSync, voters }) =>
+        voters.some((voter) => voter === replica) || inSync.some((life) => life.replica === replica),
+    )
   }
 
   #indexOf(life: Life): number {

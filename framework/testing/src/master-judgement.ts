@@ -63,6 +63,7 @@ export function judgeMaster(run: Simulation): Judgement {
       )
     findings.found("nobody halts at a log that is whole", halted(run))
     findings.found("errors are ones that the faults explain", unexplained(records, scenario))
+    findings.found("whoever has no vote is let go", kept(run))
     findings.found("replicas converge", checkConvergence(finalStates(run), { lastSeq: committedOf(run) }))
     findings.found("everybody is served after the last fault", checkTail(finalCalls(run)))
     findings.found("a run gets something done", idle(run))
@@ -82,7 +83,10 @@ export function judgeMaster(run: Simulation): Judgement {
   }
 }
 
-/** Answers against the history of the last master. Yields the calls that were answered and are not in it, which an asynchronous group allows. */
+/**
+ * Answers against the history of the last master. Yields the calls that were answered by what is not in it, which an asynchronous group allows: commands
+ * that are lost, and queries that saw some.
+ */
 function judgeAnswers(run: Simulation, findings: Findings): ReadonlyArray<CallRecord> {
   const { records, chronicle, scenario } = run
   const { singleMaster } = scenario
@@ -107,10 +111,11 @@ function judgeAnswers(run: Simulation, findings: Findings): ReadonlyArray<CallRe
     return []
   }
   const lost = lostCalls(records, final.executions)
-  findings.found("what is lost was reported", checkLoss(lost, chronicle.proclamations))
   const kept = records.filter((record) => !lost.includes(record))
   const commands = kept.filter(({ reads }) => reads === undefined)
   const queries = kept.filter(({ reads }) => reads !== undefined)
+  const deceived = queries.filter((query) => checkAnswers([query], final.executions).length > 0)
+  findings.found("what is lost was reported", checkLoss([...lost, ...deceived], chronicle.proclamations))
   findings.found("every answer is the history's, once", [
     ...checkAnswers(commands, final.executions),
     ...wrongEverywhere(queries, [
@@ -119,7 +124,7 @@ function judgeAnswers(run: Simulation, findings: Findings): ReadonlyArray<CallRe
       ...chronicle.ends.map((end) => replay(historyUpTo(end), { records, definition, invariants })),
     ]),
   ])
-  return lost
+  return [...lost, ...deceived]
 }
 
 /** Queries that are right in none of these histories. */
@@ -174,8 +179,22 @@ function committedOf(run: Simulation): number {
   return run.replicas.find(({ replica }) => replica === master)?.protocol?.status.reign?.committed ?? 0
 }
 
+/** Replicas without a vote that the last master, or the log, still counts on. */
+function kept(run: Simulation): ReadonlyArray<string> {
+  const { voters } = run.operator.stated
+  const reigns = run.replicas.flatMap(({ protocol }) => protocol?.status.reign ?? [])
+  const last = reigns.toSorted((a, b) => b.epoch - a.epoch)[0]
+  const counted = new Set([...(last?.inSync ?? []), ...(last?.master === undefined ? [] : [last.master])])
+  return [...counted]
+    .filter((replica) => !voters.includes(replica))
+    .map((replica) => `${replica} has no vote, and is in sync or the master in epoch ${last?.epoch}`)
+}
+
+/** Of those that a roster names: to others a primary sends nothing. */
 function finalStates(run: Simulation) {
-  return run.replicas.flatMap(({ replica, protocol }) => {
+  const { voters, standbys } = run.operator.stated
+  const listed = run.replicas.filter(({ replica }) => [...voters, ...standbys].includes(replica))
+  return listed.flatMap(({ replica, protocol }) => {
     const { reign } = protocol?.status ?? {}
     const end = run.chronicle.historyOf(replica).at(-1)?.record
     return protocol === undefined || reign === undefined
@@ -193,8 +212,8 @@ function finalStates(run: Simulation) {
 
 /** Which errors a run may show, given what was done to it. */
 function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): ReadonlyArray<string> {
-  const { events, network, deadlineMs, singleMaster, sessionLimits } = scenario
-  const isDisturbed = events.length > 0 || network.loss > 0 || network.straggling > 0
+  const { events, changes, network, deadlineMs, singleMaster, sessionLimits } = scenario
+  const isDisturbed = events.length > 0 || changes.length > 0 || network.loss > 0 || network.straggling > 0
   const isSlow = deadlineMs < 5000 && ((singleMaster?.lingering ?? 0) > 0 || network.delayMeanMs > 5)
   const evicts = sessionLimits.sessionsMax < SESSION_LIMITS.sessionsMax
   const isExplained = (error: LockstepError): boolean => {
@@ -212,9 +231,11 @@ function unexplained(records: ReadonlyArray<CallRecord>, scenario: Scenario): Re
 /** A floor of answered calls, where faults leave most of the time to answer them in. */
 function idle(run: Simulation): ReadonlyArray<string> {
   const { scenario, records, healedAtMs, clients } = run
-  const { events, durationMs, singleMaster, network, sessionLimits } = scenario
+  const { events, changes, durationMs, singleMaster, network, sessionLimits } = scenario
   const failoverMs = 3 * (singleMaster?.timing.leaseMs ?? 0) + 1000
-  const lostMs = events.reduce((sum, fault) => sum + failoverMs + 4 * fault.durationMs, 0)
+  const lostMs =
+    events.reduce((sum, fault) => sum + failoverMs + 4 * fault.durationMs, 0) +
+    changes.reduce((sum, change) => sum + failoverMs + change.copiedAfterMs, 0)
   const isHopeless = network.loss > 0 || network.straggling > 0 || sessionLimits.sessionsMax < clients.length
   const floor = lostMs < durationMs / 2 && !isHopeless ? clients.length : 0
   const answered = records.filter(({ returnedAtMs = Infinity }) => returnedAtMs < healedAtMs).length

@@ -44,6 +44,11 @@ export class Nemesis {
       schedule.after(brokenLog.atMs, `the log: ${brokenLog.kind}`, () => this.#breakLog())
   }
 
+  /** Whether the group would go on without this replica, whatever it holds. */
+  canDoWithout(index: number): boolean {
+    return this.#margin?.isSpare(index) !== false
+  }
+
   /** Everything is up and connected from now on. What the log has lost stays lost. */
   heal(): void {
     const { network, log, replicas, disks } = this.#world

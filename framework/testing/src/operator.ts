@@ -29,6 +29,10 @@ export interface OperatorOptions {
   readonly replicas: () => ReadonlyArray<SimulatedReplica>
   /** Whether a replica may get a vote: one that was wrong on purpose never does again. */
   readonly isTrusted: (index: number) => boolean
+  /** Whether the group can do without this replica just now. */
+  readonly mayLeave: (index: number) => boolean
+  /** An entry is on its way to the log. */
+  readonly onStated: (entry: Uint8Array) => void
 }
 
 /** Operators, who change who votes by entries in the log, and the copy of the roster beside the log, which is late. */
@@ -84,9 +88,11 @@ export class SimulatedOperator {
   }
 
   #state(roster: Roster, { copiedAfterMs }: MembershipChange): void {
-    const { network, log, schedule } = this.#options
+    const { network, log, schedule, onStated } = this.#options
+    const entry = encodeReconfiguration(roster)
+    onStated(entry)
     network.send(OPERATOR, "log", "roster", "connection", () => {
-      log.append(OPERATOR, OPERATOR, encodeReconfiguration(roster))
+      log.append(OPERATOR, OPERATOR, entry)
       schedule.after(this.#healed ? 0 : copiedAfterMs, "the roster is copied", () => this.#copy())
     })
   }
@@ -107,8 +113,10 @@ export class SimulatedOperator {
       voters.add(coming)
       standbys.delete(coming)
     } else if (voters.size <= mode.replicas) return undefined
-    if (kind !== "add" && leaving !== undefined && voters.delete(leaving) && random.chance(0.5))
-      standbys.add(leaving)
+    if (kind !== "add" && leaving !== undefined && voters.delete(leaving)) {
+      if (random.chance(0.5)) standbys.add(leaving)
+      if (!this.#options.mayLeave(all.findIndex(({ replica }) => replica === leaving))) return undefined
+    }
     const margin = [...voters].filter((voter) => this.#isFit(voter)).length - mode.quorum
     if (margin < 0) return undefined
     return { epoch: Epoch(current.epoch + 1), voters: [...voters], standbys: [...standbys] }

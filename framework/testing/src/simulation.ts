@@ -106,7 +106,7 @@ export class Simulation {
     )
     const { schedule, network, log } = this
     const { singleMaster } = scenario
-    this.succession = singleMaster && new Succession({ log, setting: singleMaster, names })
+    this.succession = singleMaster && new Succession({ log, setting: singleMaster, genesis })
     const isRobbed = scenario.events.some(({ kind }) => ROBS.has(kind))
     this.custody =
       singleMaster && !isRobbed
@@ -121,6 +121,8 @@ export class Simulation {
       genesis,
       replicas: () => this.replicas,
       isTrusted: (index) => !this.isLiar(index),
+      mayLeave: (index) => this.nemesis.canDoWithout(index),
+      onStated: (entry) => this.succession?.said(entry),
     })
     const { upgrade: upgrading } = scenario
     const { builds } = this

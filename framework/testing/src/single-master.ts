@@ -7,6 +7,7 @@ import {
 } from "@lockstep/replication"
 import { drawBreakage } from "./breakage.ts"
 import { drawOtherFaults, type Fault, GROUP_FAULTS, MASTER_FAULTS } from "./faults.ts"
+import { drawMembership } from "./membership.ts"
 import { drawRates } from "./network.ts"
 import { NEVER, Random } from "./random.ts"
 import type { Scenario, ScenarioLimits } from "./scenario.ts"
@@ -49,7 +50,7 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
         ...drawGroupFaults(random, { replicas, durationMs, leaseMs, after: ofReplicas }),
         ...drawOtherFaults(random, { clients, durationMs }),
       ].toSorted((a, b) => a.atMs - b.atMs)
-  return {
+  const scenario: Scenario = {
     seed,
     mode: "primary-backup",
     singleMaster,
@@ -79,6 +80,7 @@ export function drawSingleMaster(seed: number, limits: ScenarioLimits): Scenario
     sparesFromMs: 0,
     changes: [],
   }
+  return drawMembership(scenario, replicas)
 }
 
 /** How many replicas may be faulty together without a loss that is not reported. */

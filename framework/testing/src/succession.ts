@@ -4,19 +4,18 @@ import {
   ByteWriter,
   decodeEnvelope,
   type Envelope,
-  genesisRoster,
-  isOfMaster,
   type Life,
   Malformed,
+  OPERATOR,
   type Renewal,
-  type ReplicaId,
+  type Roster,
 } from "@lockstep/core"
 import { type Reign, Reigns, type Rules, rulesOf } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
 import { optionsOf, type SingleMaster } from "./single-master.ts"
 
-/** Whom a write needs, to be acknowledged. */
-export type Quorum = Pick<Reign, "inSync" | "acknowledgements">
+/** Whom a write needs, to be acknowledged, and who may be elected. */
+export type Quorum = Pick<Reign, "inSync" | "acknowledgements"> & Pick<Roster, "voters">
 
 /** Who is the master and who is in sync, as the log says, and as the master has said on the way to it. The nemesis asks, so that it knows how far it may go. */
 export class Succession {
@@ -33,15 +32,17 @@ export class Succession {
   #said: Array<Renewal> = []
   /** Offers of this epoch, whether or not the log has them. */
   #bids: Array<Bid> = []
+  /** What operators have stated, whether or not the log has it. */
+  #rosters: Array<Roster> = []
 
   constructor(options: {
     readonly log: SimulatedLog
     readonly setting: SingleMaster
-    readonly names: ReadonlyArray<ReplicaId>
+    readonly genesis: Roster
   }) {
     this.#log = options.log
     this.#rules = rulesOf(optionsOf(options.setting))
-    this.#reigns = new Reigns(this.#rules, genesisRoster(options.names))
+    this.#reigns = new Reigns(this.#rules, options.genesis)
   }
 
   get master(): Life | undefined {
@@ -52,34 +53,57 @@ export class Succession {
   /** Those that count now, and those that may count already where nobody has read them: of a primary that steps down, those of its successor. */
   get quorums(): ReadonlyArray<Quorum> {
     this.#follow()
-    return [this.#reigns.current, ...this.#said.map((renewal) => this.#after(renewal)), this.#afterBids()]
+    return this.#withRosters(this.#reigns)
+      .flatMap((reigns) => this.#withWhatIsSaid(reigns))
+      .flatMap((reigns) => this.#withRosters(reigns))
+      .map(({ current: { inSync, acknowledgements }, roster: { voters } }) => ({
+        inSync,
+        acknowledgements,
+        voters,
+      }))
   }
 
-  /** A replica writes this to the log. */
+  /** A replica, or an operator, writes this to the log. */
   said(bytes: Uint8Array): void {
     const envelope = understood(bytes)
     if (envelope?._tag === "Renewal") this.#said.push(envelope)
     else if (envelope?._tag === "Bid") this.#bids.push(envelope)
+    else if (envelope?._tag === "Reconfiguration") this.#rosters.push(envelope.roster)
   }
 
-  /** What the log would say if this renewal were its next entry. */
-  #after(renewal: Renewal): Quorum {
-    const reigns = this.#copy()
+  /** What the log says, and what it would say if what is on the way to it were its next entry. */
+  #withWhatIsSaid(now: Reigns): ReadonlyArray<Reigns> {
+    return [now, ...this.#said.map((renewal) => this.#after(renewal, now)), this.#afterBids(now)]
+  }
+
+  /** If this renewal were its next entry. */
+  #after(renewal: Renewal, now: Reigns): Reigns {
+    const reigns = this.#copy(now)
     reigns.renew(renewal, this.#timeNs)
-    return reigns.current
+    return reigns
   }
 
-  /** What it would say if these were its next entries, once the lease is over. */
-  #afterBids(): Quorum {
-    const reigns = this.#copy()
+  /** If these bids were its next entries, once the lease is over. */
+  #afterBids(now: Reigns): Reigns {
+    const reigns = this.#copy(now)
     for (const bid of this.#bids) reigns.bid(bid, reigns.current.leaseEndNs)
-    return reigns.current
+    return reigns
   }
 
-  #copy(): Reigns {
+  /** What the log says, and what it would say if its next entry were one of these rosters, while nobody is the primary. */
+  #withRosters(now: Reigns): ReadonlyArray<Reigns> {
+    const stated = this.#rosters.map((roster) => {
+      const reigns = this.#copy(now)
+      reigns.reconfigure(roster, OPERATOR, reigns.current.leaseEndNs)
+      return reigns
+    })
+    return [now, ...stated]
+  }
+
+  #copy(now: Reigns): Reigns {
     const writer = new ByteWriter()
-    this.#reigns.encode(writer)
-    const reigns = new Reigns(this.#rules, this.#reigns.roster)
+    now.encode(writer)
+    const reigns = new Reigns(this.#rules, now.roster)
     reigns.restore(new ByteReader(writer.take()))
     return reigns
   }
@@ -91,15 +115,16 @@ export class Succession {
       if (entry === undefined) continue
       this.#timeNs = entry.timeNs > this.#timeNs ? entry.timeNs : this.#timeNs + 1n
       const envelope = understood(entry.payload)
-      if (envelope === undefined || !isOfMaster(envelope)) continue
       const { epoch } = this.#reigns.current
-      if (envelope._tag === "Renewal") {
-        if (this.#reigns.renew(envelope, this.#timeNs) === "elected") this.handovers++
-      } else if (this.#reigns.bid(envelope, this.#timeNs) === "elected" && epoch > 0) this.failovers++
+      if (envelope === undefined) continue
+      if (this.#reigns.take(envelope, entry.source, this.#timeNs) !== "elected") continue
+      if (envelope._tag === "Renewal") this.handovers++
+      else if (epoch > 0) this.failovers++
     }
     const { epoch, number } = this.#reigns.current
     this.#said = this.#said.filter((said) => said.epoch === epoch && said.number > number)
     this.#bids = this.#bids.filter((bid) => bid.epoch > epoch)
+    this.#rosters = this.#rosters.filter((roster) => roster.epoch > this.#reigns.roster.epoch)
   }
 }
 

@@ -143,6 +143,14 @@ describe("simulate", () => {
   })
 })
 
+describe("what an asynchronous group may lose", () => {
+  it("are queries, too, that saw a command which nobody had been answered yet", () => {
+    const run = runSeed(30_009_902, { mode: "primary-backup" })
+    expect(run.failures).toEqual([])
+    expect(run.judgement.masters["answers lost within windows"]).toBeGreaterThan(0)
+  })
+})
+
 describe.each(SIMULATED_MODES)("a run of the %s mode", (simulated) => {
   it("is the same to the last event whenever its seed is run", () => {
     const hash = (seed: number): string => runSeed(seed, { mode: simulated }).traceHash

@@ -189,8 +189,8 @@ export class Backup {
   #suspects(): boolean {
     const { reigns, rules, nowMs, life } = this.#ground
     const { epoch, master, inSync } = reigns.current
-    if (this.#ground.isLeaving || !reigns.roster.voters.includes(life.replica)) return false
-    if (!inSync.some(({ replica }) => replica === life.replica)) return false
+    // also one that an operator has removed, until a primary has said that it is not needed: it may hold what others do not
+    if (this.#ground.isLeaving || !inSync.some(({ replica }) => replica === life.replica)) return false
     if (epoch === 0) return true
     const leaseMs = nowMs - this.#leaseAtMs
     if (leaseMs < rules.leaseMs) return false

@@ -2,6 +2,7 @@ import {
   type Bid,
   ByteReader,
   ByteWriter,
+  type Envelope,
   type Life,
   objectionTo,
   readBid,
@@ -107,6 +108,22 @@ export class Reigns {
     return this.#acknowledgements(inSync)
   }
 
+  /** Takes in what the log holds. Yields undefined where it is about something else, or is not for its source to say. */
+  take(envelope: Envelope, source: string, timeNs: bigint): Change | undefined {
+    switch (envelope._tag) {
+      case "Renewal":
+        return this.renew(envelope, timeNs)
+      case "Bid":
+        return this.bid(envelope, timeNs)
+      case "Reconfiguration": {
+        const change = this.reconfigure(envelope.roster, source, timeNs)
+        return change === "nothing" ? undefined : change
+      }
+      default:
+        return undefined
+    }
+  }
+
   renew(renewal: Renewal, timeNs: bigint): Change {
     const reign = this.#reign
     const { master, epoch, number, inSync } = renewal
@@ -136,18 +153,7 @@ export class Reigns {
     if (bid.epoch !== epoch + 1 || bid.after !== number || timeNs < leaseEndNs || !isNamed) return "nothing"
     if (this.#bids.size === 0) this.#firstBidNs = timeNs
     this.#bids.set(bidder.replica, bid)
-    const winner = this.#winner(timeNs)
-    if (winner === undefined) return "bid"
-    const { lastEpoch, position } = winner
-    const heirs = [...this.#bids.values()]
-      .filter((other) => other.lastEpoch === lastEpoch && other.position === position)
-      .map((other) => other.bidder)
-    const isLossy = this.#rules.replication === "asynchronous"
-    const lossWindow = isLossy ? Math.max(0, this.#reign.horizon - position) : 0
-    const { master } = this.#reign
-    this.#begin(winner.bidder, { heirs, position, timeNs, lossWindow })
-    this.#silent = master
-    return "elected"
+    return this.#elect(timeNs) ? "elected" : "bid"
   }
 
   /** An operator states who votes. */
@@ -166,7 +172,8 @@ export class Reigns {
     const acknowledgements =
       epoch === 0 ? this.#acknowledgements(staying.length) : Math.max(0, this.#reign.acknowledgements - left)
     this.#reign = { ...this.#reign, inSync: staying, acknowledgements }
-    return "membership"
+    // of those who stay, all may have offered themselves already
+    return this.#elect(timeNs) ? "elected" : "membership"
   }
 
   encode(writer: ByteWriter): void {
@@ -217,6 +224,23 @@ export class Reigns {
       const bid = readBid(reader)
       this.#bids.set(bid.bidder.replica, bid)
     }
+  }
+
+  /** Whether the offers suffice. */
+  #elect(timeNs: bigint): boolean {
+    const winner = this.#winner(timeNs)
+    if (winner === undefined) return false
+    const { lastEpoch, position } = winner
+    const { master, horizon, inSync } = this.#reign
+    const heirs = inSync
+      .flatMap(({ replica }) => this.#bids.get(replica) ?? [])
+      .filter((other) => other.lastEpoch === lastEpoch && other.position === position)
+      .map((other) => other.bidder)
+    const isLossy = this.#rules.replication === "asynchronous"
+    const lossWindow = isLossy ? Math.max(0, horizon - position) : 0
+    this.#begin(winner.bidder, { heirs, position, timeNs, lossWindow })
+    this.#silent = master
+    return true
   }
 
   /**

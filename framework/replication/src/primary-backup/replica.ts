@@ -203,29 +203,20 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
 
   #read(entry: Entry): void {
     const envelope = authentic(entry)
-    const { timeNs } = this.#past
     const before = this.#reigns.current
-    switch (envelope?._tag) {
-      case "Renewal": {
-        const change = this.#reigns.renew(envelope, timeNs)
-        if (change === "elected" || change === "renewed")
-          this.#reigned(change, { before, cause: "hand-over" })
-        return
-      }
-      case "Bid": {
-        if (this.#reigns.bid(envelope, timeNs) !== "elected") return
-        const cause = before.epoch === 0 ? "first" : "failover"
-        const isNew = this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY)
-        if (isNew && cause === "failover") this.#ground.failovers++
-        return this.#reigned("elected", { before, cause })
-      }
-      case "Reconfiguration":
-        if (this.#reigns.reconfigure(envelope.roster, entry.source, timeNs) === "nothing") this.#malformed++
-        else this.#ground.say({ _tag: "Membership", roster: envelope.roster, role: standingOf(this.#ground) })
-        return
-      default:
-        this.#malformed++
+    const change = envelope && this.#reigns.take(envelope, entry.source, this.#past.timeNs)
+    if (envelope === undefined || change === undefined) {
+      this.#malformed++
+      return
     }
+    if (envelope._tag === "Reconfiguration")
+      this.#ground.say({ _tag: "Membership", roster: envelope.roster, role: standingOf(this.#ground) })
+    if (change !== "elected" && change !== "renewed") return
+    const byOffers = before.epoch === 0 ? "first" : "failover"
+    const cause = envelope._tag === "Renewal" ? "hand-over" : byOffers
+    const isNew = this.#past.seq > (this.#replayUntil ?? Number.POSITIVE_INFINITY)
+    if (isNew && cause === "failover") this.#ground.failovers++
+    this.#reigned(change, { before, cause })
   }
 
   /** The log names a primary: perhaps this one, perhaps no longer. */

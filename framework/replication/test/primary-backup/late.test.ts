@@ -1,4 +1,4 @@
-import { ReplicaId } from "@lockstep/core"
+import { encodeReconfiguration, Epoch, OPERATOR, ReplicaId } from "@lockstep/core"
 import { primaryBackup, type PrimaryBackupOptions } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { decodeMessage, encodePlea } from "../../src/primary-backup/message.ts"
@@ -54,6 +54,40 @@ describe("a primary that steps down", () => {
       group.start(name)
     }
     group.advance(3000)
+    expect(group.call("add", [1])).toEqual(returned(3))
+  })
+})
+
+describe("a replica that an operator has removed", () => {
+  it("offers what it has until a primary has let it go: nobody else may hold that", () => {
+    const { group, primary, first, second } = begun({ replication: "asynchronous" }, NEVER)
+    add(group, 2)
+    const voters = [first, second]
+    group.append(OPERATOR, encodeReconfiguration({ epoch: Epoch(2), voters, standbys: [] }))
+    // all lose power before their primary, which was removed, has handed over
+    for (const name of group.names) group.stop(name)
+    for (const name of group.names) group.start(name)
+    group.advance(5000)
+    expect(voters).toContain(group.master)
+    expect(reignOf(group)?.inSync.toSorted()).toEqual(voters.toSorted())
+    expect(primary).not.toBe(group.master)
+    expect(group.call("get", [])).toEqual(returned(2))
+  })
+})
+
+describe("replicas that have all offered themselves, but for one that never comes back", () => {
+  it("elect one of them once an operator has removed that one", () => {
+    const { group, primary, first, second } = begun({ replication: "synchronous" }, NEVER)
+    add(group, 2)
+    for (const name of group.names) group.stop(name)
+    for (const name of [first, second]) group.start(name)
+    group.advance(5000)
+    expect(group.master).toBe(primary)
+    const voters = [first, second]
+    group.append(OPERATOR, encodeReconfiguration({ epoch: Epoch(2), voters, standbys: [] }))
+    group.advance(1000)
+    expect(voters).toContain(group.master)
+    expect(reignOf(group)?.failovers).toBe(1)
     expect(group.call("add", [1])).toEqual(returned(3))
   })
 })
