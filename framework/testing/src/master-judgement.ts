@@ -63,7 +63,7 @@ export function judgeMaster(run: Simulation): Judgement {
       )
     findings.found("nobody halts at a log that is whole", halted(run))
     findings.found("errors are ones that the faults explain", unexplained(records, scenario))
-    findings.found("whoever has no vote is let go", kept(run))
+    findings.found("whoever has no vote is let go", voteless(run))
     findings.found("replicas converge", checkConvergence(finalStates(run), { lastSeq: committedOf(run) }))
     findings.found("everybody is served after the last fault", checkTail(finalCalls(run)))
     findings.found("a run gets something done", idle(run))
@@ -180,7 +180,7 @@ function committedOf(run: Simulation): number {
 }
 
 /** Replicas without a vote that the last master, or the log, still counts on. */
-function kept(run: Simulation): ReadonlyArray<string> {
+function voteless(run: Simulation): ReadonlyArray<string> {
   const { voters } = run.operator.stated
   const reigns = run.replicas.flatMap(({ protocol }) => protocol?.status.reign ?? [])
   const last = reigns.toSorted((a, b) => b.epoch - a.epoch)[0]
