@@ -51,7 +51,9 @@ export class Backup {
   /** The log names another primary, or the same one has renewed its lease. */
   reigned(change: "elected" | "renewed"): void {
     this.#leaseAtMs = this.#ground.nowMs
-    if (change === "elected") this.#heardAtMs = this.#ground.nowMs
+    if (change === "renewed") return
+    this.#heardAtMs = this.#ground.nowMs
+    this.#disown()
   }
 
   /** What the primary ships. What it needs instead, if that is of no use. */
@@ -71,8 +73,7 @@ export class Backup {
       const agreed = ledger.history.agreement(ship.spans)
       const isLost = agreed === undefined || agreed < ledger.committed
       if (isLost) return { from, checkpoint: ship.checkpoint }
-      this.#ground.truncated += ledger.history.last - agreed
-      if (agreed < ledger.history.last) this.#ground.say(ledger.truncate(agreed))
+      this.#truncate(agreed)
       this.#aligned = { epoch, primary: from }
       this.#say()
     }
@@ -199,7 +200,26 @@ export class Backup {
     return isSilent || leaseMs > rules.leaseMs * PATIENCE
   }
 
+  /**
+   * What earlier masters made beyond where this one began is not the group's, whatever becomes of it: callers may have been told that it was not
+   * executed. (What a disk brought back is looked at before it is offered.)
+   */
+  #disown(): void {
+    const { epoch, start } = this.#ground.reigns.current
+    const { history, committed } = this.#ground.ledger
+    if (history.lastEpoch < epoch && history.last > start && start >= committed) this.#truncate(start)
+  }
+
+  #truncate(position: number): void {
+    const { ledger, say } = this.#ground
+    const { last } = ledger.history
+    if (position >= last) return
+    this.#ground.truncated += last - position
+    say(ledger.truncate(position))
+  }
+
   #bid(): void {
+    this.#disown()
     const { reigns, ledger, life, nowMs, rules, say } = this.#ground
     const { epoch, number } = reigns.current
     this.#bidAtMs = nowMs

@@ -125,7 +125,10 @@ export class Ledger {
     this.#shelved = { position: start, log: this.#takenLog, before: start }
     for (const bytes of this.#options.journal ?? []) {
       const record = decodeRecord(bytes)
-      if (record.position > this.#history.last + 1) break
+      const { last, lastEpoch } = this.#history
+      // an earlier master's, let go of when the process ended
+      const isStale = record.position > last && record.epoch < lastEpoch
+      if (record.position > last + 1 || isStale) break
       if (record.position > start) this.#history.append({ record, bytes: Buffer.from(bytes) })
     }
     this.#synced = this.#history.last
@@ -208,7 +211,10 @@ export class Ledger {
    */
   checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
     const isTime = this.wantsCheckpoint || this.#progress >= 1 || log.seq - this.#takenLog >= LOG_ENTRIES_MAX
-    if (this.#options.shelf !== undefined && !this.#isBeingKept && isTime) this.#begin(log, reigns)
+    // who begins with it does not read again why these records are gone
+    const isTruncating = this.#writes.some(({ from, last }) => last < from)
+    if (this.#options.shelf !== undefined && !this.#isBeingKept && isTime && !isTruncating)
+      this.#begin(log, reigns)
     const complete = this.#underway?.complete
     if (complete === undefined) return undefined
     this.#underway = undefined

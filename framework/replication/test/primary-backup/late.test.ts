@@ -58,6 +58,37 @@ describe("a primary that steps down", () => {
   })
 })
 
+describe("what a primary made beyond where the next one began", () => {
+  /** The primary has one record that nobody else has, which its caller was told nothing of; another one was elected without it. */
+  function succeeded() {
+    const options = { replication: "synchronous" } as const
+    const { group, primary, first, second } = begun(options, NEVER)
+    add(group, 2)
+    group.advance(500)
+    group.partition([
+      [primary, "c"],
+      [first, second, "log"],
+    ])
+    group.call("add", [1])
+    expect(positionsOf(group, primary)).toHaveLength(4) // with the one that opened the session
+    for (let waited = 0; waited < 3000 && group.master === primary; waited += 50) group.advance(50)
+    // it has not been let go of yet
+    expect(reignOf(group)).toMatchObject({ epoch: 2, inSync: expect.arrayContaining([primary]) as unknown })
+    return { group, primary }
+  }
+
+  it("does not come back when all lose power: it may have been said that it was not executed", () => {
+    const { group, primary } = succeeded()
+    for (const name of group.names) group.stop(name)
+    group.partition([])
+    for (const name of group.names) group.start(name)
+    group.advance(5000)
+    expect(reignOf(group)).toMatchObject({ epoch: 3 })
+    expect(group.call("get", [])).toEqual(returned(2))
+    expect(positionsOf(group, primary)).toHaveLength(3)
+  })
+})
+
 describe("a replica that an operator has removed", () => {
   it("offers what it has until a primary has let it go: nobody else may hold that", () => {
     const { group, primary, first, second } = begun({ replication: "asynchronous" }, NEVER)

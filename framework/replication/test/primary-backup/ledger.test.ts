@@ -1,5 +1,10 @@
 import { ClientId, digest, genesisRoster, GroupName, Partition, ReplicaId, SessionId } from "@lockstep/core"
-import { encodeRecord, type JournalRecord, type ReplicaOptions } from "@lockstep/replication"
+import {
+  encodeRecord,
+  type JournalRecord,
+  type ReplicaOptions,
+  type ReplicaOutput,
+} from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { Ledger } from "../../src/primary-backup/ledger.ts"
 import { Reigns } from "../../src/primary-backup/reigns.ts"
@@ -23,6 +28,22 @@ const log = { seq: 1, chain: digest(""), chainBefore: digest(""), timeNs: 1n }
 
 const KEYS = ["a", "b", "c"]
 const [a = "", b = ""] = KEYS.map((key) => actorId("Counter", key))
+
+/** What a master of this epoch makes at a position. */
+function recordOf(position: number, epoch: number, count: number, bytes: Uint8Array): JournalRecord {
+  return {
+    position,
+    epoch,
+    client: ClientId("c"),
+    session: SessionId(1),
+    number: position,
+    count,
+    settledBelow: 0,
+    traces: [],
+    outcomes: Buffer.of(0),
+    rows: KEYS.map((key) => ({ type: "Counter", key, id: actorId("Counter", key), bytes })),
+  }
+}
 
 /** A ledger with a shelf that counts how often a row of it was read. */
 function opened(options: Partial<ReplicaOptions> = {}) {
@@ -51,18 +72,7 @@ function opened(options: Partial<ReplicaOptions> = {}) {
     /** Commits a record of so many commands, which left this behind of each actor. */
     commit: (count: number, bytes: Uint8Array) => {
       position++
-      const record: JournalRecord = {
-        position,
-        epoch: 1,
-        client: ClientId("c"),
-        session: SessionId(1),
-        number: position,
-        count,
-        settledBelow: 0,
-        traces: [],
-        outcomes: Buffer.of(0),
-        rows: KEYS.map((key) => ({ type: "Counter", key, id: actorId("Counter", key), bytes })),
-      }
+      const record = recordOf(position, 1, count, bytes)
       ledger.append([{ record, bytes: encodeRecord(record) }])
       return [...ledger.commit(position)]
     },
@@ -75,6 +85,33 @@ function opened(options: Partial<ReplicaOptions> = {}) {
     },
   }
 }
+
+describe("records that were let go of, when the process ends before the journal has said so", () => {
+  const written = (position: number, epoch: number) => {
+    const record = recordOf(position, epoch, 1, Buffer.of(position))
+    return { record, bytes: encodeRecord(record) }
+  }
+
+  it("are not taken for ones that follow on a checkpoint: none is taken before they are gone", () => {
+    const { ledger, commit } = opened()
+    commit(1, Buffer.of(1))
+    ledger.append([written(2, 1)])
+    const { write } = ledger.truncate(1) as ReplicaOutput & { readonly _tag: "Journal" } // it writes down that they are gone
+    ledger.append([written(2, 2)])
+    for (const _ of ledger.commit(2)) void _
+    ledger.wantsCheckpoint = true
+    expect(ledger.checkpoint(log, reigns)).toBeUndefined()
+    ledger.journaled(write)
+    expect(ledger.checkpoint(log, reigns)).toMatchObject({ seq: 2 })
+  })
+
+  it("are left out where an earlier master made them than the one of the record before", () => {
+    const journal = [written(1, 1), written(2, 3), written(3, 2)].map(({ bytes }) => bytes)
+    const { ledger } = opened({ journal })
+    ledger.restore(undefined, reigns)
+    expect([ledger.history.last, ledger.history.lastEpoch]).toEqual([2, 3])
+  })
+})
 
 describe("a checkpoint of what a replica holds", () => {
   it("is taken a part at a time, and is of the moment when it was begun, whatever is committed meanwhile", () => {
