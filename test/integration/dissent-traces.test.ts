@@ -5,6 +5,7 @@ import {
   type ReadableSpan,
   TracerProvider,
 } from "@opentelemetry/sdk-trace"
+import { Diverged } from "lockstep"
 import { describe, expect, it } from "vitest"
 import { inMemory, isBelow } from "../telemetry/in-memory.ts"
 import type { ReceivedSpan } from "../telemetry/otlp.ts"
@@ -147,6 +148,35 @@ describe("a replica that answers wrongly", () => {
     await below(unsampled, () => run.ledger.record("untraced"))
     await expect.poll(() => applied(run), { timeout: 20_000 }).toBe(3)
     expectWhole(run, { traceId: unsampled.traceId, spanId: unsampled.spanId })
+  })
+
+  it("does so where another one is wrong in another way, and nobody can be believed", async () => {
+    await using receiver = await Receiver.start()
+    await using group = await LedgerGroup.start(
+      { r0: "value", r1: "error" },
+      {},
+      "copies",
+      exportingTo(receiver),
+    )
+    await using client = await group.connect()
+    const ledger = client.actor(Ledger, "key")
+    for (let i = 0; i < RIGHT; i++) await below(unsampled, () => ledger.record(`${i}`))
+    await expect(below(unsampled, () => ledger.record("undecided"))).rejects.toBeInstanceOf(Diverged)
+    const executed = () => receiver.spans.filter(({ span }) => span.name === "apply test/Ledger/record")
+    await expect.poll(() => executed().length, { timeout: 20_000 }).toBe(3)
+    const [call] = named("test/Ledger/record")
+    const [send] = named("send cmd.main.0")
+    expect(spans()).toHaveLength(2)
+    expect(call?.parentSpanContext).toMatchObject({ traceId: unsampled.traceId, spanId: unsampled.spanId })
+    expect(call?.attributes).toMatchObject({ "lockstep.log.seq": RIGHT + 2, "error.type": "Diverged" })
+    const processed = receiver.spans.filter(({ span }) => span.name === "process cmd.main.0")
+    expect(processed.map(({ instance }) => instance).toSorted()).toEqual(["r0", "r1", "r2"])
+    expect(new Set(processed.map(({ span }) => span.parentSpanId))).toEqual(
+      new Set([send?.spanContext().spanId]),
+    )
+    expect(receiver.spans).toHaveLength(6)
+    const told = records.getFinishedLogRecords().filter(({ eventName }) => eventName === "lockstep.no_quorum")
+    expect(told.map(({ spanContext }) => spanContext?.spanId)).toEqual([call?.spanContext().spanId])
   })
 
   it("does so where the call was its own root as well", async () => {

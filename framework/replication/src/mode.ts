@@ -373,7 +373,13 @@ export type ClientOutput<Call> =
       /** Where replicas vote: how that went. */
       readonly decision?: Decision
     }
-  | { readonly _tag: "Fail"; readonly call: Call; readonly error: LockstepError }
+  /** `calls`: those that it was sent with, in their order, where that is known. */
+  | {
+      readonly _tag: "Fail"
+      readonly call: Call
+      readonly error: LockstepError
+      readonly calls?: ReadonlyArray<Call | undefined>
+    }
   /** The group may have another roster by now: read it where it is written beside the log. */
   | { readonly _tag: "Refresh" }
   | ({ readonly _tag: "Late" } & LateVote)

@@ -172,6 +172,15 @@ export class Lane {
     }
   }
 
+  #fail(failed: ClientOutput<Waiting> & { readonly _tag: "Fail" }): void {
+    const { call: waiting, error } = failed
+    this.#noQuorums.failed(error, this.#calls.failed(failed, this.#nowMs))
+    if (this.#metrics !== undefined && waiting.sinceMs !== undefined)
+      this.#metrics.failed(waiting.call, error, this.#nowMs - waiting.sinceMs)
+    calls.set(error, { lane: this, call: waiting.call })
+    waiting.reject(error)
+  }
+
   #step(input: ClientInput<Waiting>): void {
     if (input._tag !== "Appended") this.#nowMs = input.nowMs
     for (const output of this.#protocol.step(input)) this.#carryOut(output)
@@ -220,12 +229,7 @@ export class Lane {
       case "Settle":
         return this.#settle(output)
       case "Fail":
-        output.call.span?.failed(output.error)
-        this.#noQuorums.failed(output.error, output.call.span?.context)
-        if (this.#metrics !== undefined && output.call.sinceMs !== undefined)
-          this.#metrics.failed(output.call.call, output.error, this.#nowMs - output.call.sinceMs)
-        calls.set(output.error, { lane: this, call: output.call.call })
-        return output.call.reject(output.error)
+        return this.#fail(output)
       case "Refresh":
         return void this.#refresh()
       case "Late":

@@ -1,5 +1,16 @@
 import { type Call, Command, define, Replicated } from "@lockstep/actor"
-import { ClientId, digest, GroupName, type Outcome, Partition, ReplicaId, sliceOf } from "@lockstep/core"
+import {
+  ClientId,
+  digest,
+  Diverged,
+  GroupName,
+  NoQuorum,
+  type Outcome,
+  Overloaded,
+  Partition,
+  ReplicaId,
+  sliceOf,
+} from "@lockstep/core"
 import { type Decision, stateMachine } from "@lockstep/replication"
 import { context, type Context, trace, TraceFlags } from "@opentelemetry/api"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
@@ -273,6 +284,65 @@ describe("a call that was not sampled", () => {
     decide(7, { outcome: { _tag: "Threw", code: "Full", data: null } })
     dissents(r3, 7)
     expect(named("test/Box/put").map(({ attributes }) => attributes["error.type"])).toEqual(["Full"])
+  })
+})
+
+describe("a call that was not sampled, and that too few equal votes came for", () => {
+  const undecided = {
+    needed: 3,
+    missing: [],
+    command: undefined,
+    detail: "Nobody agrees.",
+    testimonies: [{ replica: r0, seq: 7, digest: digest("wrong"), outcome: undefined }],
+  }
+
+  it("is told of with its true times, and the replicas are told where, once for all that ended together", () => {
+    const { begin, calls, notices } = lane()
+    const made = begin(20)
+    calls.sent(made, 15)
+    const error = new Diverged(undecided)
+    const contexts = made.slice(3).map((each) => calls.failed({ call: each, error, calls: made }, 30))
+    calls.tell()
+    calls.tell()
+    const told = named("test/Box/put")
+    expect(told).toHaveLength(KEPT_OF_BATCH_MAX)
+    expect(contexts.filter((each) => each !== undefined)).toHaveLength(KEPT_OF_BATCH_MAX)
+    expect(contexts[0] && trace.getSpanContext(contexts[0])).toEqual(told[0]?.spanContext())
+    expect(told[0]?.attributes).toMatchObject({ "error.type": "Diverged", "lockstep.log.seq": 7 })
+    const times = (startMs: number, endMs: number) =>
+      // the system's clock may be some milliseconds away
+      [startMs, endMs].map((ms) => expect.closeTo(originMs() + ms, -1))
+    expect(told[0]?.times).toEqual(times(10, 30))
+    const [send] = named("send cmd.main.0")
+    expect(send?.times).toEqual(times(10, 15))
+    const { traceId, spanId } = send?.spanContext() ?? {}
+    expect(notices.map(({ seq, calls: noticed }) => [seq, noticed.map(({ index }) => index)])).toEqual([
+      [7, Array.from({ length: KEPT_OF_BATCH_MAX }, (_, i) => i + 3)],
+    ])
+    expect(notices[0]?.calls[0]?.trace).toBe(`00-${traceId}-${spanId}-01`)
+  })
+
+  it("is told of alone where it was never sent: no replica knows of it", () => {
+    const { begin, calls, notices } = lane()
+    const [made] = begin()
+    const error = new NoQuorum({ ...undecided, testimonies: [], seq: undefined })
+    if (made !== undefined) calls.failed({ call: made, error }, 30)
+    calls.tell()
+    expect(named("test/Box/put").map(({ attributes }) => attributes["error.type"])).toEqual(["NoQuorum"])
+    expect(notices).toEqual([])
+  })
+
+  it("is told of no oftener than so many are in a second, and not at all for another error", () => {
+    const { begin, calls } = lane()
+    for (let seq = 1; seq <= 100; seq++) {
+      const made = begin()
+      const [waiting] = made
+      if (waiting === undefined) continue
+      calls.failed({ call: waiting, error: new Overloaded("much to do"), calls: made }, 30)
+      calls.failed({ call: waiting, error: new NoQuorum({ ...undecided, seq }), calls: made }, 30)
+      calls.tell()
+    }
+    expect(named("test/Box/put")).toHaveLength(KEPT_PER_SECOND)
   })
 })
 

@@ -340,9 +340,13 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
   /** Tells the callers that there is no decision; the entry is remembered for a while, so that they can retry. */
   #giveUp(pending: Pending<Call>, reason: "diverged" | "too-late"): void {
     this.#forget(pending)
-    for (const [i, call] of pending.calls.entries())
-      if (call !== undefined) this.#fail(call, pending.error(reason, i, this.#options.partition))
-    pending.calls = pending.calls.map(() => undefined)
+    const { calls } = pending
+    for (const [i, call] of calls.entries()) {
+      if (call === undefined) continue
+      const error = pending.error(reason, i, this.#options.partition)
+      this.#outputs.push({ _tag: "Fail", call, error, calls })
+    }
+    pending.calls = calls.map(() => undefined)
     this.#undecided.set(pending.number, pending)
     if (this.#undecided.size > this.#options.limits.undecidedMax) this.#undecided.shift()
   }

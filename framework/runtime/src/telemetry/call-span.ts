@@ -105,7 +105,7 @@ export class CallSpan {
 
   failed(error: LockstepError): void {
     this.sent()
-    fail(this.#call, error._tag, error.message)
+    sayFailure(this.#call, error)
     this.#call.end()
   }
 }
@@ -123,6 +123,11 @@ export function attributesOf({ match, dissent, missing }: Decision): Attributes 
 export function sayOutcome(call: Span, outcome: Outcome): void {
   if (outcome._tag === "Threw") call.setAttribute(ATTRIBUTES.errorType, outcome.code)
   if (outcome._tag === "Refused") fail(call, outcome.reason, outcome.detail)
+}
+
+/** It has no answer. */
+export function sayFailure(call: Span, { _tag, message }: LockstepError): void {
+  fail(call, _tag, message)
 }
 
 function fail(call: Span, type: string, message: string): void {

@@ -21,7 +21,13 @@ import { OpenVotes } from "./open-votes.ts"
 import { destinationOf } from "./place.ts"
 import { Dissents, type Heard } from "./records.ts"
 import { traceOf } from "./traceparent.ts"
-import { type OverlookedCall, type OverlookedCalls, type SettledCalls, UnsampledCalls } from "./unsampled.ts"
+import {
+  type FailedCall,
+  type OverlookedCall,
+  type OverlookedCalls,
+  type SettledCalls,
+  UnsampledCalls,
+} from "./unsampled.ts"
 
 /** A call that is traced. */
 export type WatchedCall = CallSpan | PassedOn
@@ -174,6 +180,14 @@ export class Calls {
     this.#unsampled?.settled(settled, nowMs)
   }
 
+  /** This call has come to nothing. Yields where what happened to it belongs, if somebody will see that. */
+  failed(failed: FailedCall<WaitingCall>, nowMs: number): Context | undefined {
+    const { span } = failed.call
+    if (span === undefined) return this.#isWatching ? this.#unsampled?.failed(failed, nowMs) : undefined
+    span.failed(failed.error)
+    return span.context
+  }
+
   /** Where no SDK says anything of the call here: the span that it is made in travels, if another tracer has made it, and sampled it. */
   #passOn({ parent }: MadeCall, above: Span | undefined): PassedOn | undefined {
     if (above === undefined || (above.spanContext().traceFlags & TraceFlags.SAMPLED) === 0) return undefined
@@ -199,6 +213,7 @@ export class Calls {
   /** All that was decided together is known: what was heard of it is told. */
   tell(): void {
     this.#dissents.tell(this.#keep)
+    this.#unsampled?.tell()
   }
 
   close(): void {

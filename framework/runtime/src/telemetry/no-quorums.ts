@@ -40,7 +40,7 @@ export class NoQuorums {
     for (const { seq, digest } of testimonies)
       counts.set(`${seq} ${digest}`, (counts.get(`${seq} ${digest}`) ?? 0) + 1)
     const match = Math.max(0, ...counts.values())
-    const seq = error instanceof NoQuorum ? error.seq : testimonies[0]?.seq
+    const seq = positionOf(error)
     const severity = error instanceof NoQuorum ? SeverityNumber.WARN : SeverityNumber.ERROR
     logs.getLogger(SCOPE).emit({
       eventName: EVENTS.noQuorum,
@@ -59,4 +59,9 @@ export class NoQuorums {
       context,
     })
   }
+}
+
+/** Where the command stands in the log, as far as anybody has said. */
+export function positionOf(error: NoQuorum | Diverged): number | undefined {
+  return error instanceof NoQuorum ? error.seq : error.testimonies[0]?.seq
 }

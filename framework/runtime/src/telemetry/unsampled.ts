@@ -1,4 +1,4 @@
-import { type ClientId, FifoMap, type Outcome } from "@lockstep/core"
+import { type ClientId, Diverged, FifoMap, type LockstepError, NoQuorum, type Outcome } from "@lockstep/core"
 import type { Decision, LateVote } from "@lockstep/replication"
 import {
   type Context,
@@ -9,9 +9,10 @@ import {
   trace,
   TraceFlags,
 } from "@opentelemetry/api"
-import { attributesOf, type Method, sayOutcome, type Spanning } from "./call-span.ts"
+import { attributesOf, type Method, sayFailure, sayOutcome, type Spanning } from "./call-span.ts"
 import { wallMs } from "./clock.ts"
 import { ATTRIBUTES } from "./names.ts"
+import { positionOf } from "./no-quorums.ts"
 import { encodeNotice, NOTICE_CALLS_MAX, type NoticedCall } from "./notice.ts"
 import { OpenVote } from "./open-votes.ts"
 import { Rate } from "./rate.ts"
@@ -31,6 +32,13 @@ export interface SettledCalls<Waiting extends OverlookedCall = OverlookedCall> {
   readonly outcomes: ReadonlyArray<Outcome>
   readonly seq: number
   readonly decision?: Decision
+}
+
+/** A call that ended without an answer, and those that it was sent with, where that is known. */
+export interface FailedCall<Waiting extends OverlookedCall = OverlookedCall> {
+  readonly call: Waiting
+  readonly error: LockstepError
+  readonly calls?: ReadonlyArray<Waiting | undefined>
 }
 
 /** Calls of one turn of the event loop, some of which were not sampled. */
@@ -72,8 +80,8 @@ interface Batch {
 }
 
 /**
- * The last calls that were not sampled. Where a replica dissents about some of them they are told of after all, with their true times and in the trace
- * that they belong to, and the replicas are asked to do the same.
+ * The last calls that were not sampled. Where a replica dissents about some of them, or too few equal votes come, they are told of after all, with their
+ * true times and in the trace that they belong to, and the replicas are asked to do the same.
  */
 export class UnsampledCalls {
   readonly #client: ClientId
@@ -83,6 +91,8 @@ export class UnsampledCalls {
   readonly #sentMs = new WeakMap<object, number>()
   readonly #batches = new FifoMap<Batch>()
   readonly #rate = new Rate(KEPT_PER_SECOND)
+  /** Calls that have failed, by position: replicas are asked about all that ended together. */
+  readonly #undecided = new Map<number, Array<NoticedCall>>()
   #size = 0
 
   constructor(of: {
@@ -150,6 +160,38 @@ export class UnsampledCalls {
     return known
   }
 
+  /** Tells of a call that too few equal votes came for. Yields its context. */
+  failed({ call, error, calls = [] }: FailedCall, nowMs: number): Context | undefined {
+    if (!(error instanceof NoQuorum || error instanceof Diverged)) return undefined
+    const { startMs = nowMs, overlooked } = call.turn ?? {}
+    const [above, method] = [overlooked?.above[call.place], overlooked?.methods[call.place]]
+    const seq = positionOf(error) ?? 0
+    const noticed = this.#undecided.get(seq) ?? []
+    if (above === undefined || method === undefined || !isSpanContextValid(above)) return undefined
+    if (noticed.length >= KEPT_OF_BATCH_MAX || !this.#rate.take()) return undefined
+    const sentMs = this.#sentMs.get(calls) ?? nowMs
+    const begun = this.#begin({ above, method, startMs, sentMs })
+    if (begun === undefined) return undefined
+    const { span, within, travels } = begun
+    if (seq > 0) span.setAttribute(ATTRIBUTES.logSeq, seq)
+    sayFailure(span, error)
+    span.end(wallMs(nowMs))
+    const index = calls.indexOf(call)
+    if (seq > 0 && index >= 0 && travels !== undefined) {
+      noticed.push({ index, type: method.type, member: method.member, trace: travels })
+      this.#undecided.set(seq, noticed)
+    }
+    return within
+  }
+
+  /** All that ended together is known. */
+  tell(): void {
+    if (this.#undecided.size === 0) return
+    for (const [seq, calls] of this.#undecided)
+      this.#notify(encodeNotice({ client: this.#client, seq, calls }))
+    this.#undecided.clear()
+  }
+
   /** But for the last one, whose calls are still being settled. */
   #forgetOldest(): void {
     while (this.#size > UNSAMPLED_MAX && this.#batches.size > 1)
@@ -163,20 +205,11 @@ export class UnsampledCalls {
   ): string | undefined {
     const { decision, late, sentMs, settledMs } = batch
     const outcome = batch.outcomes.get(index)
-    const spanning = this.#spanningOf(method)
-    if (spanning === undefined) return undefined
-    const { tracer, sending, votes } = spanning
-    // whoever samples by the parent follows it now
-    const sampled = { ...above, traceFlags: above.traceFlags | TraceFlags.SAMPLED, isRemote: true }
-    const parent = trace.setSpanContext(ROOT_CONTEXT, sampled)
-    const startTime = wallMs(startMs)
+    const begun = this.#begin({ above, method, startMs, sentMs })
+    if (begun === undefined) return undefined
+    const { span, within, travels, spanning } = begun
+    const { tracer, votes } = spanning
     const endTime = wallMs(settledMs)
-    const span = tracer.startSpan(method.name, { ...method.options, startTime }, parent)
-    if (!span.isRecording()) return undefined
-    span.setAttributes(method.about)
-    const within = trace.setSpan(parent, span)
-    const send = tracer.startSpan(sending.name, { ...sending.options, startTime }, within)
-    send.end(wallMs(sentMs))
     const known = withLate(decision, late)
     const voting = {
       kind: SpanKind.INTERNAL,
@@ -198,7 +231,25 @@ export class UnsampledCalls {
     if (outcome !== undefined) sayOutcome(span, outcome)
     span.end(endTime)
     batch.kept.set(index, within)
-    return traceOf(send)
+    return travels
+  }
+
+  /** The spans of a call that is over, and of its sending, as they would have been begun. Undefined where nobody records them even now. */
+  #begin({ above, method, startMs, sentMs }: Omit<Overlooked, "index"> & { readonly sentMs: number }) {
+    const spanning = this.#spanningOf(method)
+    if (spanning === undefined) return undefined
+    const { tracer, sending } = spanning
+    // whoever samples by the parent follows it now
+    const sampled = { ...above, traceFlags: above.traceFlags | TraceFlags.SAMPLED, isRemote: true }
+    const parent = trace.setSpanContext(ROOT_CONTEXT, sampled)
+    const startTime = wallMs(startMs)
+    const span = tracer.startSpan(method.name, { ...method.options, startTime }, parent)
+    if (!span.isRecording()) return undefined
+    span.setAttributes(method.about)
+    const within = trace.setSpan(parent, span)
+    const send = tracer.startSpan(sending.name, { ...sending.options, startTime }, within)
+    send.end(wallMs(sentMs))
+    return { span, within, travels: traceOf(send), spanning }
   }
 }
 
