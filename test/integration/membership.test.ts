@@ -1,11 +1,15 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { changeMembership, MarginTooSmall, stateMachine } from "lockstep"
+import { ReplicaProcess } from "@lockstep/replica-service/process"
+import { changeMembership, connect, MarginTooSmall, NoQuorum, primaryBackup, stateMachine } from "lockstep"
+import { startServer } from "lockstep/develop"
 import { describe, expect, it } from "vitest"
-import { expectEqual, LedgerGroup, ledgerReplica, Load } from "./group.ts"
+import { expectEqual, LedgerGroup, ledgerReplica, Load, TYPESCRIPT } from "./group.ts"
+import { OnceLedger } from "./once-ledger.ts"
 
 const mode = stateMachine({ faults: 1, faultModel: "byzantine" })
+const once = primaryBackup({ replication: "synchronous" })
 const soon = { timeout: 20_000 }
 
 describe("a replica that is gone for good", () => {
@@ -91,3 +95,36 @@ async function rejection(changing: Promise<unknown>): Promise<MarginTooSmall> {
   if (error instanceof MarginTooSmall) return error
   throw new Error(`it was not refused: ${String(error)}`)
 }
+
+describe("a group with a primary, all of which was killed, and one of which never comes back", () => {
+  it("elects nobody until an operator removes that one, and has everything then", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "lockstep-data-"))
+    await using stack = new AsyncDisposableStack()
+    stack.defer(() => rmSync(dataDir, { recursive: true, force: true }))
+    const server = await startServer()
+    stack.defer(() => server.stop())
+    const names = ["r0", "r1", "r2"]
+    const module = new URL("once-ledger.ts", import.meta.url).pathname
+    const replicas = names.map((replica) =>
+      stack.use(
+        new ReplicaProcess(
+          { servers: server.url, replica, module, createReplicas: names.join(","), dataDir },
+          TYPESCRIPT,
+        ),
+      ),
+    )
+    await Promise.all(replicas.map((replica) => replica.start()))
+    const client = stack.use(await connect({ servers: server.url, limits: { deadlineMs: 4000 } }))
+    const ledger = client.actor(OnceLedger, "key")
+    const inSync = async () => (await replicas[0]?.status())?.[0]?.reign?.inSync.toSorted()
+    await expect.poll(inSync, soon).toEqual(names)
+    expect(await ledger.record("before")).toBe(0)
+    await Promise.all(replicas.map((replica) => replica.kill()))
+    await Promise.all(replicas.slice(0, 2).map((replica) => replica.start()))
+    // they have offered themselves by then
+    await expect(ledger.record("too early")).rejects.toBeInstanceOf(NoQuorum)
+    await changeMembership({ servers: server.url, mode: once, voters: names.slice(0, 2) })
+    expect(await ledger.record("after")).toBe(1)
+    expect(await ledger.all()).toEqual(["before", "after"])
+  })
+})

@@ -1,11 +1,13 @@
 import {
   type ActorClass,
+  changeMembership,
   type Client,
   Command,
   connect,
   handOver,
   type Host,
   host,
+  type HostOptions,
   primaryBackup,
   Query,
   Replicated,
@@ -56,15 +58,20 @@ function diary(mode: ReturnType<typeof primaryBackup>): ActorClass<Diary> {
   return Noted
 }
 
-const SETTINGS = {
-  synchronous: diary(primaryBackup({ replication: "synchronous" })),
-  "semi-synchronous": diary(primaryBackup({ replication: "semi-synchronous", acknowledgements: 1 })),
-  asynchronous: diary(primaryBackup({ replication: "asynchronous" })),
+const MODES = {
+  synchronous: primaryBackup({ replication: "synchronous" }),
+  "semi-synchronous": primaryBackup({ replication: "semi-synchronous", acknowledgements: 1 }),
+  asynchronous: primaryBackup({ replication: "asynchronous" }),
 }
 
-function start(replica: string, group: string, actor: ActorClass): Promise<Host> {
+function start(
+  replica: string,
+  group: string,
+  actor: ActorClass,
+  how: Pick<HostOptions, "standby"> = {},
+): Promise<Host> {
   const dataDir = join(root, group, replica)
-  return host({ servers: server.url, group, actors: [actor], replica, create: { replicas }, dataDir })
+  return host({ servers: server.url, group, actors: [actor], replica, create: { replicas }, dataDir, ...how })
 }
 
 /** Three replicas of a group of this name, each with a disk. */
@@ -92,7 +99,9 @@ async function masterOf(hosts: ReadonlyArray<Host>): Promise<Host> {
   return found() ?? masterOf(hosts)
 }
 
-describe.each(Object.entries(SETTINGS))("%s replication", (setting, actor) => {
+describe.each(Object.entries(MODES))("%s replication", (setting, mode) => {
+  const actor = diary(mode)
+
   it("answers, and what a command read of the clock is the same for everybody", async () => {
     await using group = await three(`answers-${setting}`, actor)
     const notes = group.client.actor(actor, "d")
@@ -131,28 +140,68 @@ describe.each(Object.entries(SETTINGS))("%s replication", (setting, actor) => {
     const first = await masterOf(group.hosts)
     const next = group.hosts.find((other) => other !== first)
     if (next === undefined) throw new Error("there are three")
-    const stop = new AbortController()
-    const call = async (key: string): Promise<number> => {
-      const notes = group.client.actor(actor, key)
-      let noted = 0
-      while (!stop.signal.aborted) await notes.note(`${noted++}`)
-      return noted
-    }
-    const keys = ["a", "b", "c", "d"]
-    const calls = keys.map(call)
-    await sleep(200)
-    const epochs = await handOver({ servers: server.url, group: group.client.group.group, to: next.replica })
-    expect(epochs.size).toBe(1)
-    expect((await masterOf(group.hosts)).replica).toBe(next.replica)
-    await sleep(200)
-    stop.abort()
-    const counts = await Promise.all(calls)
-    for (const [index, key] of keys.entries()) {
-      const ids = (await group.client.actor(actor, key).all()).map(({ id }) => id)
-      expect(ids).toEqual(Array.from({ length: counts[index] ?? 0 }, (_, i) => `${i}`))
-    }
+    await underLoad(group.client, actor, async () => {
+      const epochs = await handOver({
+        servers: server.url,
+        group: group.client.group.group,
+        to: next.replica,
+      })
+      expect(epochs.size).toBe(1)
+      expect((await masterOf(group.hosts)).replica).toBe(next.replica)
+    })
+  })
+
+  it("lets go of a primary that an operator removes, under load, and a standby takes its place: no call fails", async () => {
+    const name = `removes-${setting}`
+    await using group = await three(name, actor)
+    await using spare = await start("r3", name, actor, { standby: true })
+    const first = await masterOf(group.hosts)
+    const others = group.hosts.filter((other) => other !== first)
+    const voters = [...others, spare]
+    await underLoad(group.client, actor, async () => {
+      const changed = await changeMembership({
+        servers: server.url,
+        group: name,
+        mode,
+        voters: voters.map(({ replica }) => replica),
+      })
+      expect(changed.rosters[0]?.epoch).toBe(2)
+      const next = await masterOf(voters)
+      // who was removed is let go of, and who came is let in
+      const inSync = () => next.status[0]?.reign?.inSync.toSorted()
+      await expect.poll(inSync, soon).toEqual(voters.map(({ replica }) => replica).toSorted())
+    })
+    expect(first.status[0]).toMatchObject({ role: "unlisted", reign: { isMaster: false } })
+    const digests = () => new Set(voters.map(({ status }) => status[0]?.stateDigest())).size
+    await expect.poll(digests, soon).toBe(1)
   })
 })
+
+/** Four callers note one thing after the other, from before until after something is done. At the end all is there, in order, once. */
+async function underLoad(
+  client: Client,
+  actor: ActorClass<Diary>,
+  something: () => Promise<void>,
+): Promise<void> {
+  const stop = new AbortController()
+  const call = async (key: string): Promise<number> => {
+    const notes = client.actor(actor, key)
+    let noted = 0
+    while (!stop.signal.aborted) await notes.note(`${noted++}`)
+    return noted
+  }
+  const keys = ["a", "b", "c", "d"]
+  const calls = keys.map(call)
+  await sleep(200)
+  await something()
+  await sleep(200)
+  stop.abort()
+  const counts = await Promise.all(calls)
+  for (const [index, key] of keys.entries()) {
+    const ids = (await client.actor(actor, key).all()).map(({ id }) => id)
+    expect(ids).toEqual(Array.from({ length: counts[index] ?? 0 }, (_, i) => `${i}`))
+  }
+}
 
 describe("a group with a single master", () => {
   const mode = primaryBackup({ replication: "synchronous" })
