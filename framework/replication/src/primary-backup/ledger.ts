@@ -211,9 +211,7 @@ export class Ledger {
    */
   checkpoint(log: ReadUpTo, reigns: Reigns): CheckpointChanges | undefined {
     const isTime = this.wantsCheckpoint || this.#progress >= 1 || log.seq - this.#takenLog >= LOG_ENTRIES_MAX
-    // who begins with it does not read again why these records are gone
-    const isTruncating = this.#writes.some(({ from, last }) => last < from)
-    if (this.#options.shelf !== undefined && !this.#isBeingKept && isTime && !isTruncating)
+    if (this.#options.shelf !== undefined && !this.#isBeingKept && isTime && !this.#isTruncating)
       this.#begin(log, reigns)
     const complete = this.#underway?.complete
     if (complete === undefined) return undefined
@@ -242,6 +240,11 @@ export class Ledger {
       this.#commands / CHECKPOINT_COMMANDS_MAX,
       this.#bytes / checkpointEveryBytes,
     )
+  }
+
+  /** Records that were let go of may still be on the disk: whoever begins with a later checkpoint does not read again why they are gone. */
+  get #isTruncating(): boolean {
+    return this.#writes.some(({ from, last }) => last < from)
   }
 
   get #rowsAtATime(): number {
