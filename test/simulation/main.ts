@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process"
+import { once } from "node:events"
 import { readFileSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
@@ -85,12 +86,7 @@ async function runMany(first: number, seeds: number): Promise<void> {
     while (next < first + seeds) {
       const job: Job = { from: next, count: Math.min(CHUNK, first + seeds - next), limits }
       next += job.count
-      const done = await new Promise<Done>((resolve, reject) => {
-        worker.once("message", resolve)
-        worker.once("error", reject)
-        worker.postMessage(job)
-      })
-      worker.removeAllListeners("error")
+      const done = await doneBy(worker, job)
       totals.merge(done.totals)
       for (const failure of done.failed) {
         failed.push(failure)
@@ -104,6 +100,17 @@ async function runMany(first: number, seeds: number): Promise<void> {
   if (process.stderr.isTTY) process.stderr.write("\r\u001B[K")
   report(totals, failed, (performance.now() - start) / 1000)
   process.exitCode = failed.length === 0 ? 0 : 1
+}
+
+/** Rejects where the worker ended: what it had too little memory for is one of these seeds. */
+async function doneBy(worker: Worker, job: Job): Promise<Done> {
+  try {
+    worker.postMessage(job)
+    const [done] = (await once(worker, "message")) as [Done] // what it posts
+    return done
+  } catch (cause) {
+    throw new Error(`one of the seeds ${job.from} to ${job.from + job.count - 1} ended its worker`, { cause })
+  }
 }
 
 function failureLine({ seed, rules }: Done["failed"][number]): string {
