@@ -154,8 +154,8 @@ export const CHECKPOINT_MUTANTS: ReadonlyArray<Mutant> = [
     name: "no-other-server",
     bug: "a replica that halted at a broken log stays halted although the others go on",
     file: REPLICA,
-    find: "if (this.#ahead.size >= this.#holding.votes) this.#rejoin",
-    replace: "if (this.#ahead.size > 99) this.#rejoin",
+    find: "if (this.#peers.goOn(from, bytes, this.#past.seq)) this.#rejoin",
+    replace: "if (this.#peers.goOn(from, bytes, 1e9)) this.#rejoin",
     seedsMax: 1500,
   },
   {

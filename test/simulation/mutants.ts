@@ -217,7 +217,7 @@ export const MUTANTS: ReadonlyArray<Mutant> = [
     name: "expired-sent-again",
     bug: "a command of a forgotten session goes out again although it may have been executed",
     file: CLIENT,
-    find: "if (pending.appends > 1) {",
+    find: "if (pending.appends > 1 || pending.calls.includes(undefined)) {",
     replace: "if (pending.appends > 1e9) {",
     seedsMax: 1500,
   },

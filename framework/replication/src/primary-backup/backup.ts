@@ -225,6 +225,8 @@ export class Backup {
     this.#bidAtMs = nowMs
     this.#silentSinceMs ??= nowMs
     this.#promise = { epoch, after: number }
+    // what it offers must be there after a power failure
+    if (ledger.durable < ledger.history.last) return
     // an asynchronous group elects at the first bid after a short time
     if (reigns.hasBid(life) && rules.replication !== "asynchronous") return
     const { last, lastEpoch } = ledger.history

@@ -37,7 +37,8 @@ import {
   wholeOf,
 } from "./pending.ts"
 import { decodeReply, encodeQuestion, type Reply } from "./request.ts"
-import { ADVICE, holds, TOO_LATE, Undecided, UNRECORDED } from "./undecided.ts"
+import { ADVICE, ASKED_AGAIN, TOO_LATE, UNRECORDED } from "./undecided.ts"
+import { holds, Undecided } from "../undecided.ts"
 
 /** What is not answered is sent again after this long, then half as often each time, milliseconds. */
 const AGAIN_MS = 250
@@ -52,7 +53,7 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
   readonly #locator: Locator
   readonly #inFlight = new FifoMap<Pending<Call>>()
   /** Batches of which nobody knows what became; they may be asked for again. */
-  readonly #undecided: Undecided<Call>
+  readonly #undecided: Undecided<Pending<Call>>
   #session: SessionId | undefined
   #number = 0
   #token = 0
@@ -201,7 +202,7 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
     let floor = this.#number
     for (const { number, kind } of this.#inFlight.values())
       if (kind === "command") floor = Math.min(floor, number)
-    for (const number of this.#undecided.numbers) floor = Math.min(floor, number)
+    for (const { number } of this.#undecided.all) floor = Math.min(floor, number)
     return floor
   }
 
@@ -344,15 +345,16 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
   /** Nobody can say whether it was executed; it is remembered for a while, so that the caller can have it executed. */
   #giveUp(pending: Pending<Call>, detail: string): void {
     this.#forget(pending)
-    const { partition } = this.#options
-    for (const [i, call] of pending.calls.entries()) {
-      if (call === undefined) continue
-      const command = { partition, session: pending.session, number: pending.number + i }
-      const { primary, voters } = this.#locator
-      const missing = primary === undefined ? voters : [primary]
-      this.#fail(call, new OutcomeUnknown({ needed: 1, testimonies: [], missing, command, detail }, ADVICE))
-    }
+    for (const [i, call] of pending.calls.entries())
+      if (call !== undefined) this.#fail(call, this.#unknown(pending, i, detail))
     this.#undecided.add(pending)
+  }
+
+  #unknown({ session, number }: Pending<Call>, index: number, detail: string): OutcomeUnknown {
+    const command = { partition: this.#options.partition, session, number: number + index }
+    const { primary, voters } = this.#locator
+    const missing = primary === undefined ? voters : [primary]
+    return new OutcomeUnknown({ needed: 1, testimonies: [], missing, command, detail }, ADVICE)
   }
 
   /** From here on the caller wants it executed, if the primary has not recorded it. */
@@ -360,7 +362,10 @@ export class MasterClient<Call extends Submission> implements ClientProtocol<Cal
     const undecided = this.#undecided.take(number)
     const pending = undecided ?? this.#inFlight.values().find((other) => holds(other, number))
     if (pending === undefined) return this.#fail(call, new SessionExpired(`number ${number}`))
-    pending.calls[number - pending.number] = call
+    const index = number - pending.number
+    const before = pending.calls[index]
+    if (before !== undefined) this.#fail(before, this.#unknown(pending, index, ASKED_AGAIN))
+    pending.calls[index] = call
     pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
     if (undecided === undefined) return
     this.#outboxes.commands.hold(pending.calls.length, pending.bytes)

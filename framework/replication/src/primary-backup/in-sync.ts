@@ -9,6 +9,8 @@ export class InSync {
   readonly #followers: Followers
   /** When the primary began: before, nobody can have been heard. */
   readonly #sinceMs: number
+  /** What the log may lose as soon as it shows what this primary has said. */
+  #below = 0
 
   constructor(ground: Ground, followers: Followers) {
     this.#ground = ground
@@ -67,7 +69,9 @@ export class InSync {
   logBelow(inSync: ReadonlyArray<Life>): number {
     const { ledger, life } = this.#ground
     const others = inSync.filter((other) => !isSame(other, life))
-    return Math.min(ledger.shelved.log, ...others.map((other) => this.#followers.get(other)?.log ?? 0))
+    const below = Math.min(ledger.shelved.log, ...others.map((other) => this.#followers.get(other)?.log ?? 0))
+    this.#below = Math.max(this.#below, below)
+    return below
   }
 
   /** Whether what is acknowledged is held by as many of these as the rules ask for: then the others are not needed. */
@@ -75,8 +79,9 @@ export class InSync {
     const { ledger, reigns, options } = this.#ground
     const acknowledgements = reigns.acknowledgementsFor(inSync.length)
     const at = (life: Life): number => heldBy(this.#followers.get(life))
-    const held = { here: ledger.committed, master: options.replica, at }
-    return acknowledged({ inSync, acknowledgements }, held) >= ledger.committed
+    const needed = Math.max(ledger.committed, reigns.current.start)
+    const held = { here: needed, master: options.replica, at }
+    return acknowledged({ inSync, acknowledgements }, held) >= needed
   }
 
   get #sizeMin(): number {
@@ -95,7 +100,7 @@ export class InSync {
       reigns.roster.voters.includes(life.replica) &&
       !reigns.isInSync(life) &&
       follower.acknowledged >= Math.max(ledger.committed, reigns.current.start) &&
-      follower.log >= reigns.current.logBelow &&
+      follower.log >= Math.max(this.#below, reigns.current.logBelow) &&
       nowMs - follower.heardAtMs <= rules.backupTimeoutMs
     )
   }

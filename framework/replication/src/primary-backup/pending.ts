@@ -57,7 +57,8 @@ export function takeBack(pending: Pending<unknown>, copy: number | undefined): b
 export function spared(pending: Pending<unknown>, reply: Reply & { readonly _tag: "Elsewhere" }): boolean {
   const { sentIn, copies } = pending
   const isLater = sentIn !== undefined && sentIn < reply.epoch
-  if (!reply.untouched || !isLater) return takeBack(pending, reply.copy) && isLater
+  const isMeant = reply.copy !== undefined && copies.has(reply.copy)
+  if (!reply.untouched || !isLater || !isMeant) return takeBack(pending, reply.copy) && isLater
   copies.clear()
   pending.sentIn = undefined
   return true

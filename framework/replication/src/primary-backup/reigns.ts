@@ -167,6 +167,8 @@ export class Reigns {
       epoch === 0
         ? next.voters.map((replica) => ({ replica, incarnation: ANY }))
         : inSync.filter(({ replica }) => next.voters.includes(replica))
+    // nobody else may be elected: it may come back
+    if (staying.length === 0) return "membership"
     // whoever goes may be one of those that hold what was acknowledged: as many must be heard as before
     const left = inSync.length - staying.length
     const acknowledgements =
@@ -275,15 +277,15 @@ export class Reigns {
   ): void {
     const reign = this.#reign
     const { heirs, position, timeNs, lossWindow } = found
-    // where all in-sync replicas hold what was acknowledged, those who were not heard of hold it too
-    const others =
-      reign.acknowledgements >= reign.inSync.length - 1
-        ? reign.inSync.filter(({ incarnation }) => incarnation !== ANY)
-        : []
-    const isGone = ({ replica, incarnation }: Life): boolean =>
-      (this.#bids.get(replica)?.bidder.incarnation ?? incarnation) !== incarnation
+    // Those who were not heard of may hold what was acknowledged, too, and one more disk may be lost at this moment. They are named until the
+    // master has said that it can do without; lives that are gone as well, so that as many must be heard at the next election as at this one.
+    const areAll = reign.acknowledgements >= reign.inSync.length - 1
+    const areAsMany =
+      this.#rules.replication !== "asynchronous" &&
+      reign.acknowledgements === this.#acknowledgements(reign.inSync.length)
+    const others = areAll || areAsMany ? reign.inSync.filter(({ incarnation }) => incarnation !== ANY) : []
     const inSync = [master]
-    for (const life of [...heirs, ...others.filter((other) => !isGone(other))])
+    for (const life of [...heirs, ...others])
       if (!inSync.some(({ replica }) => replica === life.replica)) inSync.push(life)
     this.#bids.clear()
     this.#silent = undefined

@@ -282,7 +282,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
     const untouched =
       wasMeant && former.epoch < epoch && former.isUntouched(question.client, question.envelope)
     const number = isNamed ? envelopeOf(question.client, question.envelope)?.number : undefined
-    const copy = "copy" in question && !wasMeant ? question.copy : undefined
+    const copy = "copy" in question && (!wasMeant || untouched) ? question.copy : undefined
     const about = { epoch, master: master?.replica, number, untouched, copy }
     const reply = encodeReply({ _tag: "Elsewhere", ...about })
     this.#send(question.client, encodeVote(options.replica, reply, Buffer.alloc(0)))

@@ -91,7 +91,12 @@ export class Tenure {
       at: (life: Life) => heldBy(this.#followers.get(life)),
     }
     const bound = rules.replication === "asynchronous" ? reign.horizon : Number.POSITIVE_INFINITY
-    const positions = [reign, ...this.#proposals].map((rule) => acknowledged(rule, held))
+    // where an operator has let somebody go, k is what an election needs, and not what a write does
+    const shown = {
+      inSync: reign.inSync,
+      acknowledgements: Math.max(reign.acknowledgements, reigns.acknowledgementsFor(reign.inSync.length)),
+    }
+    const positions = [shown, ...this.#proposals].map((rule) => acknowledged(rule, held))
     return Math.max(ledger.committed, Math.min(bound, ...positions))
   }
 

@@ -65,6 +65,17 @@ export class Group {
   installed = 0
   /** Replicas that nobody hears, and that hear nobody; the log neither. */
   readonly cut = new Set<string>()
+  /** Replicas whose disks take nothing for now: what they write is lost with their power. */
+  readonly stuck = new Set<string>()
+  /** Writes that wait for that, by replica. */
+  readonly #unwritten = new Map<ReplicaId, Array<() => void>>()
+  /** What the client sends, and that is under way until `deliver`. */
+  isSlow: (to: ReplicaId, bytes: Uint8Array) => boolean = () => false
+  slow: Array<() => void> = []
+  /** The client hears nothing of this one. */
+  mute: ReplicaId | undefined
+  /** Batches of commands that were executed: by whom, and the number of the first one. */
+  readonly executions: Array<string> = []
   isLogAway = false
   /** Of what replicas tell each other, this does not get there. */
   isLost: (to: ReplicaId, bytes: Uint8Array) => boolean = () => false
@@ -135,7 +146,24 @@ export class Group {
   }
 
   stop(name: ReplicaId): void {
+    this.#unwritten.delete(name)
     this.replicas.delete(name)
+  }
+
+  /** The disk takes what has waited. */
+  unstick(name: ReplicaId): void {
+    this.stuck.delete(name)
+    for (const write of this.#unwritten.get(name) ?? []) write()
+    this.#unwritten.delete(name)
+    this.run()
+  }
+
+  /** What the client has sent arrives. */
+  deliver(): void {
+    const { slow } = this
+    this.slow = []
+    for (const arrive of slow) arrive()
+    this.run()
   }
 
   get master(): ReplicaId | undefined {
@@ -230,7 +258,7 @@ export class Group {
     switch (output._tag) {
       case "Send":
         this.sent.push(output.bytes)
-        if (!this.#isCut(name, "c"))
+        if (!this.#isCut(name, "c") && this.mute !== name)
           this.#queue.push(() =>
             this.#clientStep({ _tag: "Vote", from: name, bytes: output.bytes, nowMs: this.nowMs }),
           )
@@ -250,12 +278,18 @@ export class Group {
         return
       case "Journal": {
         const { from, records } = output
-        const kept = (this.journals.get(name) ?? []).filter(({ position }) => position < from)
-        const written = records.map((bytes, i) => ({ position: from + i, bytes }))
-        this.journals.set(name, [...kept, ...written])
-        return this.#later(name, { _tag: "Journaled", write: output.write })
+        const write = (): void => {
+          const kept = (this.journals.get(name) ?? []).filter(({ position }) => position < from)
+          const written = records.map((bytes, i) => ({ position: from + i, bytes }))
+          this.journals.set(name, [...kept, ...written])
+          this.#later(name, { _tag: "Journaled", write: output.write })
+        }
+        if (!this.stuck.has(name)) return write()
+        this.#unwritten.set(name, [...(this.#unwritten.get(name) ?? []), write])
+        return
       }
       case "Execute":
+        if (output.execution.kind === "command") this.executions.push(`${name}: ${output.execution.number}`)
         return this.#later(name, { _tag: "Executed", executed: execute(output.execution) })
       case "Trim": {
         const kept = (this.journals.get(name) ?? []).filter(({ position }) => position >= output.below)
@@ -323,6 +357,12 @@ export class Group {
 
   #ask({ replica, bytes, token }: ClientOutput<Sent> & { _tag: "Ask" }): void {
     this.asked.push(replica)
+    const arrive = (): void => this.#arrive(replica, bytes, token)
+    if (this.isSlow(replica, bytes)) this.slow.push(arrive)
+    else arrive()
+  }
+
+  #arrive(replica: ReplicaId, bytes: Uint8Array, token: number | undefined): void {
     if (this.#isCut("c", replica)) return
     if (this.replicas.has(replica)) this.#later(replica, { _tag: "Message", bytes })
     else if (token !== undefined)

@@ -219,7 +219,8 @@ describe("a backup that was restarted", () => {
     group.advance(5000)
     expect(group.master).not.toBe(last)
     group.isLost = () => false
-    for (const other of others) group.start(other)
+    // all in-sync replicas have begun another life: all of them are waited for
+    for (const other of [...others, primary]) group.start(other)
     const call = group.call("get", [])
     group.advance(5000)
     expect(call).toEqual(returned(3))

@@ -129,6 +129,19 @@ describe("a refusal", () => {
   })
 })
 
+describe("a caller that asks twice for one outcome", () => {
+  it("is told the first time that nobody knows, and gets the answer the second time", () => {
+    const { group, lost } = lostOnce()
+    expect(lost.error).toMatchObject(UNKNOWN)
+    group.cut.add("c")
+    const [first, second] = [group.retry(lost.error), group.retry(lost.error)]
+    expect(first.error).toMatchObject(UNKNOWN)
+    group.cut.clear()
+    group.advance(3000)
+    expect(second).toEqual(returned(11))
+  })
+})
+
 describe("a command that was executed, and its answer lost", () => {
   it("is not said to be refused by a primary that has forgotten its session", () => {
     const sessionLimits = { ...SESSION_LIMITS, sessionsMax: 1 }
