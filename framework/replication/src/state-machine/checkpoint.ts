@@ -120,7 +120,7 @@ export class Checkpointer {
     if (this.#shards === undefined) return undefined
     const { header } = checkpoint
     const buckets = new Map(this.#tree.bucketDigests().entries())
-    const rows = this.#shards.take(new Map(), slot)
+    const rows = this.#shards.takeAll(slot)
     return { seq: decodeHeader(header).seq, header, state: digest(header), rows, buckets }
   }
 

@@ -4,6 +4,7 @@ import {
   type Digest,
   encodeAttestation,
   type Epoch,
+  type Roster,
   type SessionTable,
 } from "@lockstep/core"
 import {
@@ -39,6 +40,8 @@ interface Taken {
   readonly isUpgrade: boolean
   /** In which it was taken. */
   readonly epoch: Epoch
+  /** Whether what is kept of it is what others need: a copy, or a shard. */
+  readonly isKept: boolean
   durable: boolean
 }
 
@@ -130,7 +133,8 @@ export class Checkpoints {
     const { epoch } = roster
     // it came from this replica's own disk, or was put there; but of shards it is not there yet, and without a disk it never is
     const durable = this.#shards === 0 && this.#options.shelf !== undefined
-    this.#taken.set(seq, { chain, state, isReplayed: true, isUpgrade, epoch, durable })
+    const isKept = this.#shards === 0 || this.#slotIn(roster) >= 0
+    this.#taken.set(seq, { chain, state, isReplayed: true, isUpgrade, epoch, isKept, durable })
     return header
   }
 
@@ -217,7 +221,16 @@ export class Checkpoints {
     const { seq, chain, since } = position
     const { epoch } = position.roster
     const { state } = changes
-    this.#taken.set(seq, { chain, state, isReplayed, isUpgrade: since === seq, epoch, durable: false })
+    const isKept = this.#shards === 0 || slot >= 0
+    this.#taken.set(seq, {
+      chain,
+      state,
+      isReplayed,
+      isUpgrade: since === seq,
+      epoch,
+      isKept,
+      durable: false,
+    })
     this.#ticks = 0
     return [changes]
   }
@@ -227,7 +240,7 @@ export class Checkpoints {
     const taken = this.#taken.get(seq)
     if (taken === undefined) return undefined
     if (this.#unkept !== undefined && seq >= this.#unkept.seq) this.#unkept = undefined
-    taken.durable = this.#shards === 0 || this.#slot >= 0
+    taken.durable = taken.isKept
     this.#actors.shelved(seq)
     return this.attestation(seq)
   }
@@ -265,7 +278,11 @@ export class Checkpoints {
 
   /** Its place among those who keep shards; −1 where it keeps none. */
   get #slot(): number {
-    const slot = this.#mandate.roster.voters.indexOf(this.#options.replica)
+    return this.#slotIn(this.#mandate.roster)
+  }
+
+  #slotIn({ voters }: Roster): number {
+    const slot = voters.indexOf(this.#options.replica)
     return slot < this.#shards ? slot : -1
   }
 

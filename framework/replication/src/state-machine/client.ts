@@ -24,6 +24,7 @@ import { type Heard, Inbox } from "./inbox.ts"
 import { type Draft, Outbox } from "../outbox.ts"
 import { floorOf, Pending, type Quorum } from "./pending.ts"
 import { Rumour } from "../rumour.ts"
+import { holds, Undecided } from "../undecided.ts"
 import { Verdicts } from "./verdicts.ts"
 
 /** An entry that the log has not confirmed is sent again after this long. */
@@ -52,12 +53,14 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
   /** Entries that are not decided, by number. */
   readonly #inFlight = new FifoMap<Pending<Call>>()
   /** Entries whose callers were told that they are undecided. They may still be decided, and be asked for again. */
-  readonly #undecided = new FifoMap<Pending<Call>>()
+  readonly #undecided: Undecided<Pending<Call>>
   readonly #verdicts = new Verdicts()
   #session: SessionId | undefined
   /** The last opening of a session that the log took, and too few replicas confirmed in time. */
   #unconfirmed: Pending<Call> | undefined
   #number = 0
+  /** Openings of a session since the last one was decided. */
+  #openings = 0
   #counts = { batches: 0, commands: 0, strangers: 0, appendedAgain: 0, asked: 0 }
   #outputs: Array<ClientOutput<Call>> = []
 
@@ -67,6 +70,7 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
     this.#epoch = options.roster.epoch
     this.#outbox = new Outbox(options.limits)
     this.#inbox = new Inbox(options)
+    this.#undecided = new Undecided(options.limits.undecidedMax)
   }
 
   get busy(): boolean {
@@ -143,7 +147,7 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
         client: this.#options.client,
         session,
         number,
-        settledBelow: floorOf(number, this.#inFlight, this.#undecided),
+        settledBelow: floorOf(number, this.#inFlight, this.#undecided.all),
       })
       this.#counts.batches++
       this.#counts.commands += draft.calls.length
@@ -162,7 +166,7 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
       payload,
       calls: [],
       bytes: 0,
-      deadlineMs: nowMs + APPEND_AGAIN_MS,
+      deadlineMs: nowMs + Math.min(APPEND_AGAIN_MS * 2 ** this.#openings++, this.#options.limits.deadlineMs),
     }
     this.#append(new Pending(opening, this.#quorum), nowMs)
   }
@@ -244,8 +248,8 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
     this.#inbox.adopt(roster)
     this.#rumour.confirmed()
     this.#verdicts.adopt()
-    for (const batches of [this.#inFlight, this.#undecided])
-      for (const pending of batches.values()) pending.adopt(this.#quorum, nowMs)
+    for (const batches of [this.#inFlight.values(), this.#undecided.all])
+      for (const pending of batches) pending.adopt(this.#quorum, nowMs)
     this.#tick(nowMs)
   }
 
@@ -263,6 +267,7 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
     if (pending.isOpening) {
       this.#session ??= statement.session
       this.#unconfirmed = undefined
+      this.#openings = 0
     } else
       this.#settle(pending, { outcomes: decodeOutcomes(bytes, pending.count), seq: statement.seq, decision })
     this.#dispatch(nowMs)
@@ -275,15 +280,17 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
     const [first] = decided.outcomes
     if (first?._tag === "Refused" && first.reason === "SessionExpired") return this.#expired(pending)
     this.#outputs.push({ _tag: "Settle", calls: pending.calls, ...decided })
+    // others of the batch, who were told that nobody knows, may yet ask
+    if (pending.calls.includes(undefined)) this.#undecided.add(pending)
   }
 
   /**
    * The replicas forgot this session. A batch that was sent once has not been executed, then: it goes out again in a new
-   * session, and the caller notices nothing. Of one that was sent more than once, nobody knows.
+   * session, and the caller notices nothing. Of one that was sent more than once, nobody knows; and where somebody was told so, it may have been issued anew.
    */
   #expired(pending: Pending<Call>): void {
     if (this.#session === pending.session) this.#session = undefined
-    if (pending.appends > 1) {
+    if (pending.appends > 1 || pending.calls.includes(undefined)) {
       for (const call of pending.calls)
         if (call !== undefined) this.#fail(call, new SessionExpired(`number ${pending.number}`))
       return
@@ -346,33 +353,27 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
       const error = pending.error(reason, i, this.#options.partition)
       this.#outputs.push({ _tag: "Fail", call, error, calls })
     }
-    pending.calls = calls.map(() => undefined)
-    this.#undecided.set(pending.number, pending)
-    if (this.#undecided.size > this.#options.limits.undecidedMax) this.#undecided.shift()
+    this.#undecided.add(pending)
   }
 
   #retry(number: number, call: Call, nowMs: number): void {
-    const pending = this.#find(number)
+    const undecided = this.#undecided.take(number)
+    const pending = undecided ?? this.#inFlight.values().find((other) => holds(other, number))
     if (pending === undefined) return this.#fail(call, new SessionExpired(`number ${number}`))
-    pending.calls[number - pending.number] = call
-    if (this.#undecided.delete(pending.number)) {
-      this.#inFlight.set(pending.number, pending)
-      this.#outbox.hold(pending.count, pending.bytes)
-    }
+    const index = number - pending.number
+    const before = pending.calls[index]
+    if (before !== undefined) this.#fail(before, pending.error("too-late", index, this.#options.partition))
+    pending.calls[index] = call
+    pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
+    if (undecided === undefined) return // it was sent again for another of its callers
+    this.#inFlight.set(pending.number, pending)
+    this.#outbox.hold(pending.count, pending.bytes)
     const outcomes = pending.ballot.decided
     if (outcomes !== undefined) return this.#decide(pending, outcomes, nowMs)
     pending.voteAgain()
-    pending.deadlineMs = nowMs + this.#options.limits.deadlineMs
     pending.asks = 0
     pending.askAtMs = pending.appendAtMs = nowMs
     this.#chase(pending, nowMs)
-  }
-
-  /** The undecided batch that holds this number. */
-  #find(number: number): Pending<Call> | undefined {
-    for (const batches of [this.#undecided, this.#inFlight])
-      for (const pending of batches.values()) if (pending.holds(number)) return pending
-    return undefined
   }
 
   #close(nowMs: number): void {
@@ -388,7 +389,6 @@ export class StateMachineClient<Call extends Submission> implements ClientProtoc
 
   #forget({ number, count, bytes }: Pending<Call>): void {
     if (this.#inFlight.delete(number)) this.#outbox.release(count, bytes)
-    this.#undecided.delete(number)
   }
 
   #fail(call: Call, error: LockstepError): void {

@@ -47,7 +47,8 @@ export class ForkDetector {
   reported(report: PeerReport): { readonly seq: number; readonly chain: Digest } | undefined {
     const { replica, seq } = report
     if (seq > this.#applied) {
-      this.#ahead.set(replica, report)
+      // the first one is compared for sure; a later one may always be replaced before this replica gets there
+      if (seq < (this.#ahead.get(replica)?.seq ?? Number.POSITIVE_INFINITY)) this.#ahead.set(replica, report)
       return undefined
     }
     if (seq <= this.#applied - REMEMBERED) return undefined

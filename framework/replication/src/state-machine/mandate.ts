@@ -22,6 +22,7 @@ export class Mandate {
   /** How many voters a decision needs. */
   readonly quorum: number
   #roster: Roster
+  #held: Roster | undefined
   #probation: Probation | undefined
 
   constructor(options: ReplicaOptions, quorum: number) {
@@ -51,6 +52,16 @@ export class Mandate {
   /** The current one, at the last position that was executed. */
   get roster(): Roster {
     return this.#roster
+  }
+
+  /** A checkpoint that was taken in this roster is on the disk, if only a shard of it. */
+  held(roster: Roster): void {
+    this.#held = roster
+  }
+
+  /** The latest that is known here, also where what is on the disk does not suffice to begin with. */
+  get latest(): Roster {
+    return this.#held !== undefined && this.#held.epoch > this.#roster.epoch ? this.#held : this.#roster
   }
 
   get isVoter(): boolean {

@@ -19,7 +19,11 @@ export class Peers {
   readonly #options: ReplicaOptions
   readonly #mandate: Mandate
   readonly #build: Build
+  readonly #votes: number
   readonly #fork: ForkDetector
+  /** How far voters were when they were heard first after this replica had halted, and those who have gone on since. */
+  readonly #heardFirst = new Map<ReplicaId, number>()
+  readonly #goingOn = new Set<ReplicaId>()
   /** The position that peers were told of last. */
   #told = -1
   #ticksSinceTold = 0
@@ -29,6 +33,7 @@ export class Peers {
     this.#options = options
     this.#mandate = mandate
     this.#build = build
+    this.#votes = votes
     this.#fork = new ForkDetector(votes)
   }
 
@@ -64,11 +69,19 @@ export class Peers {
     return contradiction && this.#report(contradiction.seq, contradiction.chain)
   }
 
-  /** The voter whose report this is, if it says that it has executed more than this. */
-  voterAhead(from: string, bytes: Uint8Array, applied: number): ReplicaId | undefined {
+  /**
+   * Hears a report after this replica has halted at this position: whether f+1 voters go on. One counts that was heard twice, and was further the
+   * second time: what was under way says nothing of who goes on. Where one voter would be enough, none is: each would believe the other.
+   */
+  goOn(from: string, bytes: Uint8Array, applied: number): boolean {
     const report = this.#understand(from, bytes)
     const isVoter = report !== undefined && this.#mandate.roster.voters.includes(report.replica)
-    return isVoter && report.seq > applied ? report.replica : undefined
+    if (!isVoter || report.seq <= applied) return false
+    const { replica, seq } = report
+    const first = this.#heardFirst.get(replica)
+    if (first === undefined) this.#heardFirst.set(replica, seq)
+    else if (seq > first) this.#goingOn.add(replica)
+    return this.#votes > 1 && this.#goingOn.size >= this.#votes
   }
 
   #report(seq: number, chain: Digest): Uint8Array | undefined {

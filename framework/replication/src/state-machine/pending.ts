@@ -73,15 +73,12 @@ export class Pending<Call> {
     return statement.count === this.count && (this.isOpening || statement.session === this.session)
   }
 
-  holds(number: number): boolean {
-    return number >= this.number && number < this.number + this.count
-  }
-
   /** Others vote from here on: all of them are asked, and what was said before counts no longer. */
   adopt(quorum: Quorum, nowMs: number): void {
     this.#wasOrdered ||= this.ballot.ordered
     if (this.#wasOrdered) this.unconfirmed = false
     this.#quorum = quorum
+    if (this.ballot.decided !== undefined) return // replicas may have been told that it is settled
     this.ballot = new Ballot({ ...quorum, count: this.count })
     this.asks = 0
     this.askAtMs = nowMs
@@ -93,8 +90,7 @@ export class Pending<Call> {
    */
   voteAgain(): void {
     this.unconfirmed = true
-    if (this.ballot.standing._tag !== "Decided")
-      this.ballot = new Ballot({ ...this.#quorum, count: this.count })
+    this.ballot = new Ballot({ ...this.#quorum, count: this.count })
   }
 
   /** The commands, to send them as another batch. */
@@ -142,11 +138,11 @@ export class Pending<Call> {
 export function floorOf<Call>(
   next: number,
   inFlight: FifoMap<Pending<Call>>,
-  undecided: FifoMap<Pending<Call>>,
+  undecided: Iterable<Pending<Call>>,
 ): number {
   let floor = next
   for (const number of inFlight.keys()) floor = Math.min(floor, number)
-  for (const { number, ballot } of undecided.values())
+  for (const { number, ballot } of undecided)
     if (ballot.decided === undefined) floor = Math.min(floor, number)
   return floor
 }

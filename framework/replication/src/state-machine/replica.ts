@@ -7,7 +7,6 @@ import {
   type Entry,
   isOfMaster,
   Malformed,
-  type ReplicaId,
   type Roster,
   type Schema,
   SessionTable,
@@ -64,8 +63,6 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** The log broke its promise, and has not gone on since. */
   #hasComplained = false
   #halted: HaltReport | undefined
-  /** Voters that go on although this replica has halted. */
-  readonly #ahead = new Set<ReplicaId>()
   #malformed = 0
 
   constructor(options: ReplicaOptions, holding: Holding) {
@@ -85,6 +82,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     const kept = restore?.header ?? shardOf
     if (kept === undefined) return
     const found = decodeHeader(kept)
+    this.#mandate.held(found.roster)
     const beginning = this.#build.begin(found, restore === undefined ? "shard" : "whole")
     if (beginning === "fetches") {
       this.#fetchFrom = found.seq + 1
@@ -202,7 +200,7 @@ export class StateMachineReplica implements ReplicaProtocol {
     const firstSeq = Math.max(log.firstSeq, this.#fetchFrom ?? 0)
     if (checkpointEveryBatches === undefined)
       return this.#halt(outputs, "log-gap", `the log begins at ${firstSeq}, after what was executed here`)
-    const [known, holding, build] = [this.#mandate.roster, this.#holding, this.#build]
+    const [known, holding, build] = [this.#mandate.latest, this.#holding, this.#build]
     this.#transfer ??= new Transfer({ from: firstSeq, replica, roster: known, holding, build, staged })
     this.#transfer.attached(firstSeq, log.roster ?? known, log.rosterSince)
     outputs.push(...this.#transfer.tick())
@@ -269,7 +267,9 @@ export class StateMachineReplica implements ReplicaProtocol {
   #haltIfForked(outputs: Array<ReplicaOutput>): boolean {
     const verdict = this.#peers.verdict
     if (verdict === undefined) return false
-    this.#rejoin(outputs, "log-forked", verdict)
+    // where one vote decides, both sides would forget what they know on each other's word
+    if (this.#holding.votes === 1) this.#halt(outputs, "log-forked", verdict)
+    else this.#rejoin(outputs, "log-forked", verdict)
     return true
   }
 
@@ -375,9 +375,7 @@ export class StateMachineReplica implements ReplicaProtocol {
   /** f+1 voters that go on where this replica halted prove that it is wrong: any f+1 who read what it read would have halted as well. */
   #hearAfterHalt(report: HaltReport, from: string, bytes: Uint8Array, outputs: Array<ReplicaOutput>): void {
     if (report.reason === "log-recreated") return // there is nothing to go on with
-    const voter = this.#peers.voterAhead(from, bytes, this.#past.seq)
-    if (voter !== undefined) this.#ahead.add(voter)
-    if (this.#ahead.size >= this.#holding.votes) this.#rejoin(outputs, report.reason, report.detail)
+    if (this.#peers.goOn(from, bytes, this.#past.seq)) this.#rejoin(outputs, report.reason, report.detail)
   }
 
   /** Begins anew; but only once: a second time is no accident. */

@@ -52,6 +52,16 @@ export class Shards {
     return rows
   }
 
+  /** All that this replica keeps, in place of whatever an earlier life of it has kept in another place. */
+  takeAll(slot: number): ReadonlyMap<string, Uint8Array | undefined> {
+    const rows = new Map<string, Uint8Array | undefined>()
+    for (const index of this.#buckets.keys())
+      for (let other = 0; other < this.#code.data + this.#code.parity; other++)
+        rows.set(shardId(index, other), undefined)
+    for (const [id, bytes] of this.take(new Map(), slot)) rows.set(id, bytes)
+    return rows
+  }
+
   /**
    * The rows of a bucket that has this digest, from what peers keep of it; undefined while there are too few right shards. Which
    * ones are wrong nobody knows beforehand, so each choice is tried.

@@ -71,7 +71,7 @@ export class Stability {
       seq > (this.#durable?.seq ?? 0)
     )
       this.#durable = checkpoint
-    this.#forget()
+    this.#forget(replica)
   }
 
   #alike(attestation: Attestation): ReadonlyArray<Attestation> {
@@ -79,9 +79,14 @@ export class Stability {
     return [...said].filter((other) => isSame(other, attestation))
   }
 
-  #forget(): void {
-    for (const seq of this.#said.keys())
-      if (seq < (this.#durable?.seq ?? 0) || this.#said.size > PENDING_MAX) this.#said.delete(seq)
+  /** Each voter has its own bound: a liar may name as many positions as it likes. */
+  #forget(replica: ReplicaId): void {
+    for (const seq of this.#said.keys()) if (seq < (this.#durable?.seq ?? 0)) this.#said.delete(seq)
+    const own = [...this.#said].filter(([, words]) => words.has(replica))
+    for (const [seq, words] of own.slice(0, Math.max(0, own.length - PENDING_MAX))) {
+      words.delete(replica)
+      if (words.size === 0) this.#said.delete(seq)
+    }
   }
 }
 

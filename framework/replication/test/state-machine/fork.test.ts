@@ -1,5 +1,16 @@
-import { decodePeerReport, encodePeerReport, ReplicaId } from "@lockstep/core"
+import {
+  decodePeerReport,
+  type Digest,
+  digest,
+  encodePeerReport,
+  Epoch,
+  GroupName,
+  Partition,
+  type PeerReport,
+  ReplicaId,
+} from "@lockstep/core"
 import { describe, expect, it } from "vitest"
+import { ForkDetector } from "../../src/state-machine/fork.ts"
 import { byzantine, Counter } from "../counter.ts"
 import { World } from "../world.ts"
 
@@ -97,5 +108,37 @@ describe("a log that forked between replicas", () => {
     hear(w, r1, lie)
     expect(w.halts).toEqual([])
     expect(w.replica(r0).status.malformed).toBe(4)
+  })
+})
+
+describe("a peer that was wrong once", () => {
+  it("and is right since does not count beside another one", () => {
+    const fork = new ForkDetector(2)
+    const chainAt = (seq: number): Digest => digest(`right ${seq}`)
+    const report = (replica: ReplicaId, seq: number, chain: Digest): PeerReport => ({
+      group: GroupName("group"),
+      epoch: Epoch(1),
+      partition: Partition(0),
+      replica,
+      seq,
+      schema: { number: 0, versions: new Map() },
+      chain,
+    })
+    let applied = 0
+    const execute = (until: number): void => {
+      while (applied < until) {
+        applied++
+        fork.executed(applied, chainAt(applied))
+      }
+    }
+    execute(50)
+    fork.reported(report(r1, 50, digest("wrong")))
+    // it has begun anew; this replica lags behind by a little more than the peer executes between two reports
+    for (let seq = 100; seq < 10_000; seq += 50) {
+      fork.reported(report(r1, seq, chainAt(seq)))
+      execute(seq - 60)
+    }
+    fork.reported(report(r2, applied, digest("wrong, too")))
+    expect(fork.verdict).toBeUndefined()
   })
 })

@@ -9,21 +9,22 @@ import {
   Partition,
   ReplicaId,
 } from "@lockstep/core"
-import type { Probation, ReplicaOutput, ReplicaProtocol } from "@lockstep/replication"
+import { type Probation, type ReplicaOutput, type ReplicaProtocol, stateMachine } from "@lockstep/replication"
 import { describe, expect, it } from "vitest"
 import { byzantine, Counter } from "../counter.ts"
+import { World } from "../world.ts"
 
 const [r0, r1, r2] = ["r0", "r1", "r2"].map(ReplicaId) as [ReplicaId, ReplicaId, ReplicaId] // three of them
 const NO_UPGRADE = { number: 0, versions: new Map<string, number>() }
 const group = GroupName("group")
 const partition = Partition(0)
 
-/** r0, which has executed three entries. */
-function replica(probation?: Probation): ReplicaProtocol {
-  const protocol = byzantine.replica({
+/** A replica that has read nothing yet. */
+function fresh(name: ReplicaId, probation?: Probation): ReplicaProtocol {
+  return byzantine.replica({
     group,
     partition,
-    replica: r0,
+    replica: name,
     roster: genesisRoster([r0, r1, r2]),
     logId: "log",
     definitions: defineAll([Counter]),
@@ -31,6 +32,11 @@ function replica(probation?: Probation): ReplicaProtocol {
     checkpointEveryBatches: 1,
     ...(probation && { probation }),
   })
+}
+
+/** r0, which has executed three entries. */
+function replica(probation?: Probation): ReplicaProtocol {
+  const protocol = fresh(r0, probation)
   attach(protocol, 3)
   read(protocol, 1, 2, 3)
   return protocol
@@ -45,18 +51,25 @@ function entry(seq: number, text = `entry ${seq}`): Entry {
 }
 
 function read(protocol: ReplicaProtocol, ...seqs: ReadonlyArray<number>): ReadonlyArray<ReplicaOutput> {
-  return protocol.step({ _tag: "Entries", entries: seqs.map((seq) => entry(seq)) })
+  return show(
+    protocol,
+    seqs.map((seq) => entry(seq)),
+  )
+}
+
+function show(protocol: ReplicaProtocol, entries: ReadonlyArray<Entry>): ReadonlyArray<ReplicaOutput> {
+  return protocol.step({ _tag: "Entries", entries })
 }
 
 /** A log that shows entry 3 otherwise than it was. */
 function readRewritten(protocol: ReplicaProtocol): ReadonlyArray<ReplicaOutput> {
   attach(protocol, 3)
-  return protocol.step({ _tag: "Entries", entries: [entry(3, "another entry")] })
+  return show(protocol, [entry(3, "another entry")])
 }
 
 /** A peer says how far it has executed. */
 function report(protocol: ReplicaProtocol, from: ReplicaId, seq: number): ReadonlyArray<ReplicaOutput> {
-  const told = {
+  const said = {
     group,
     epoch: Epoch(1),
     partition,
@@ -65,7 +78,19 @@ function report(protocol: ReplicaProtocol, from: ReplicaId, seq: number): Readon
     chain: digest("theirs"),
     schema: NO_UPGRADE,
   }
-  return protocol.step({ _tag: "Peer", from, bytes: encodePeerReport(told) })
+  return hear(protocol, from, encodePeerReport(said))
+}
+
+function hear(protocol: ReplicaProtocol, from: ReplicaId, bytes: Uint8Array): ReadonlyArray<ReplicaOutput> {
+  return protocol.step({ _tag: "Peer", from, bytes })
+}
+
+/** What a replica tells its peers of itself. */
+function told(protocol: ReplicaProtocol): Uint8Array {
+  const ticks = Array.from({ length: 11 }, () => protocol.step({ _tag: "Tick", nowMs: 1 }))
+  const tell = ticks.flat().find((output) => output._tag === "Tell")
+  if (tell === undefined) throw new Error("it told its peers nothing")
+  return tell.bytes
 }
 
 function tags(outputs: ReadonlyArray<ReplicaOutput>): ReadonlyArray<string> {
@@ -106,9 +131,16 @@ describe("a replica whose log is not what it was", () => {
     expect(report(protocol, r1, 10)).toEqual([])
     expect(report(protocol, ReplicaId("stranger"), 10)).toEqual([])
     expect(report(protocol, r0, 10)).toEqual([])
-    const [rejoin] = report(protocol, r2, 4)
+    expect(report(protocol, r2, 4)).toEqual([])
+    const [rejoin] = report(protocol, r2, 5)
     expect(rejoin).toMatchObject({ _tag: "Rejoin", report: { reason: "log-rewritten", applied: 3 } })
-    expect(report(protocol, r2, 5)).toEqual([])
+    expect(report(protocol, r2, 6)).toEqual([])
+  })
+
+  it("does not begin anew for f+1 voters who were heard once, or go no further: that may have been under way", () => {
+    const protocol = halted()
+    const outputs = [r1, r2, r1, r2].flatMap((voter) => report(protocol, voter, 9))
+    expect(outputs).toEqual([])
   })
 
   it("does not begin anew for those who said how far they were before it halted", () => {
@@ -133,5 +165,58 @@ describe("a replica whose log is not what it was", () => {
       expect(tags(readRewritten(protocol))).toEqual(["Halt"])
       expect([...report(protocol, r1, 9), ...report(protocol, r2, 9)]).toEqual([])
     }
+  })
+})
+
+describe("replicas that know what the log has lost", () => {
+  it("do not all forget it", () => {
+    // f+1 of three have executed (and so answered) entries that the log loses: it goes on without them
+    const old = Array.from({ length: 10 }, (_, i) => entry(i + 1))
+    const next = [...old.slice(0, 8), ...[9, 10, 11, 12, 13].map((seq) => entry(seq, `new ${seq}`))]
+    const [a, b, c] = [fresh(r0), fresh(r1), fresh(r2)]
+    for (const each of [a, b, c]) attach(each, 10)
+    show(a, old.slice(0, 9))
+    show(b, old)
+    show(c, old.slice(0, 7)) // it is slow
+    const before = told(b) // under way, slowly
+    const heard: Array<ReplicaOutput> = []
+    // two servers show that to r0, which halts
+    for (let i = 0; i < 2; i++) {
+      attach(a, 12)
+      show(a, next.slice(8))
+    }
+    expect(a.status.halted?.reason).toBe("log-rewritten")
+    show(c, next.slice(7))
+    heard.push(...hear(a, r1, before), ...hear(a, r2, told(c)))
+    expect(heard).toEqual([])
+    // r1 notices, and halts as well
+    for (let i = 0; i < 2; i++) {
+      attach(b, 13)
+      show(b, next.slice(9))
+    }
+    expect(b.status.halted?.reason).toBe("log-rewritten")
+    heard.push(...hear(b, r2, told(c)))
+    expect(heard).toEqual([])
+  })
+
+  it("do not forget it on the word of one other, where they can only crash", () => {
+    const w = new World(stateMachine({ faults: 1, faultModel: "crash" }), [Counter])
+    w.call("add", "a", 1)
+    w.run()
+    w.call("add", "a", 1)
+    w.flush()
+    w.append()
+    w.read(r0)
+    // the server of r1 shows another entry at the same position
+    const last = w.log.at(-1)
+    if (last === undefined) throw new Error("the log is empty")
+    w.toldReplica(r1, show(w.replica(r1), [{ ...last, timeNs: last.timeNs + 1n }]))
+    const [from0, from1] = [told(w.replica(r0)), told(w.replica(r1))]
+    w.toldReplica(r0, hear(w.replica(r0), r1, from1))
+    w.toldReplica(r1, hear(w.replica(r1), r0, from0))
+    expect(w.halts.map(({ does, report: { reason } }) => `${does} ${reason}`)).toEqual([
+      "Halt log-forked",
+      "Halt log-forked",
+    ])
   })
 })

@@ -53,4 +53,14 @@ describe("what replicas attest", () => {
     for (const voter of [r0, r1, r3]) stability.hear(word(voter, "right"))
     expect(stability.durable?.seq).toBe(10)
   })
+
+  it("counts for the others although one liar attests positions that it made up", () => {
+    const stability = new Stability({ votes: 2, holders: 2 }, [r0, r1, r2])
+    for (let seq = 10; seq < 100; seq += 10) {
+      stability.hear(word(r0, "right", seq))
+      for (let i = 0; i < 16; i++) stability.hear(word(r2, "right", 1_000_000 + seq * 100 + i))
+      stability.hear(word(r1, "right", seq))
+    }
+    expect(stability.stable?.seq).toBe(90)
+  })
 })
