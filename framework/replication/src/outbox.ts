@@ -39,7 +39,7 @@ interface Header {
 export class Outbox<Call extends Submission> {
   readonly #limits: ClientLimits
   /** The last one is still open. */
-  readonly #drafts: Array<OpenDraft<Call>> = []
+  #drafts: Array<OpenDraft<Call>> = []
   readonly #spareWriters: Array<BatchWriter> = []
   #commands = 0
   #bytes = 0
@@ -133,13 +133,15 @@ export class Outbox<Call extends Submission> {
 
   /** Takes out the drafts whose time is over: nothing of them was ever sent. */
   expired(nowMs: number): ReadonlyArray<Draft<Call>> {
-    const alive = this.#drafts.findIndex((draft) => nowMs < draft.deadlineMs)
-    return this.drop(alive === -1 ? this.#drafts.length : alive)
+    // one that was put back may have more time than those behind it
+    return this.drop((draft) => nowMs >= draft.deadlineMs)
   }
 
-  /** Takes out the oldest drafts, all of them where no number is given. */
-  drop(count = this.#drafts.length): ReadonlyArray<Draft<Call>> {
-    const dropped = this.#drafts.splice(0, count)
+  /** Takes out drafts, all of them where nothing is said. */
+  drop(isOver: (draft: Draft<Call>) => boolean = () => true): ReadonlyArray<Draft<Call>> {
+    const dropped = this.#drafts.filter(isOver)
+    if (dropped.length === 0) return dropped
+    this.#drafts = this.#drafts.filter((draft) => !dropped.includes(draft))
     for (const draft of dropped) this.release(draft.calls.length, draft.bytes)
     return dropped
   }

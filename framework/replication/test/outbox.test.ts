@@ -1,4 +1,12 @@
-import { decodeEnvelope, ClientId, InvalidArgument, Overloaded, SessionId, sliceOf } from "@lockstep/core"
+import {
+  ClientId,
+  decodeEnvelope,
+  invariant,
+  InvalidArgument,
+  Overloaded,
+  SessionId,
+  sliceOf,
+} from "@lockstep/core"
 import { describe, expect, it } from "vitest"
 import { CLIENT_LIMITS } from "../src/limits.ts"
 import type { Submission } from "../src/mode.ts"
@@ -28,6 +36,12 @@ function outbox() {
   return { add, sealed }
 }
 
+function sealedOf(box: Outbox<Submission>): Buffer {
+  const draft = box.take()
+  invariant(draft !== undefined, "something waits")
+  return box.seal(draft, header)
+}
+
 describe("what waits", () => {
   it("is bounded by the number of commands, where their arguments are small", () => {
     const limits = { ...CLIENT_LIMITS, commandsMax: 5000, bytesMax: 5000 * 3 }
@@ -44,6 +58,20 @@ describe("what waits", () => {
     expect(box.add(submission(1), 0)).toBeUndefined()
     box.drop()
     expect(box.add(submission(1000), 0)).toBeUndefined()
+  })
+})
+
+describe("what waits too long", () => {
+  it("is dropped although what was put back in front of it has more time", () => {
+    const box = new Outbox<Submission>(CLIENT_LIMITS)
+    box.add(submission(3), 0)
+    const batch = decodeEnvelope(sealedOf(box))
+    invariant(batch._tag === "Batch", "it holds a command")
+    box.add(submission(4), 100)
+    box.putBack(batch, { calls: [submission(3)], bytes: 3, deadlineMs: 2 * CLIENT_LIMITS.deadlineMs })
+    expect(box.expired(CLIENT_LIMITS.deadlineMs + 200).map(({ bytes }) => bytes)).toEqual([4])
+    expect(box.expired(2 * CLIENT_LIMITS.deadlineMs).map(({ bytes }) => bytes)).toEqual([3])
+    expect(box.isEmpty).toBe(true)
   })
 })
 

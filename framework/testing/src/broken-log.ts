@@ -37,7 +37,12 @@ function mustHalt(run: Simulation, broken: { readonly kind: BrokenLog; readonly 
       // one that had executed nothing has lost nothing: it notices when it attaches next
       return replicas.filter((_, i) => (applied[i] ?? 0) > 0)
     case "lost-tail":
-      return replicas.filter((_, i) => (applied[i] ?? 0) > lastSeq - run.lost)
+      return replicas.filter(
+        // whoever has begun with a backup's or a primary's checkpoint since then knows of the log what that one had read
+        ({ transfers }, i) =>
+          (applied[i] ?? 0) > lastSeq - run.lost &&
+          (scenario.mode !== "primary-backup" || transfers === breakage.transfers[i]),
+      )
     case "lost-middle":
       return log.entries().length > lastSeq + 1 ? [target] : []
     case "rewritten":

@@ -243,6 +243,7 @@ export class Nemesis {
     this.#world.breakage = {
       lastSeq: log.entries().length,
       applied: replicas.map(({ protocol }) => protocol?.status.applied ?? 0),
+      transfers: replicas.map(({ transfers }) => transfers),
     }
     if (brokenLog?.sealed) log.seal()
     switch (brokenLog?.kind) {

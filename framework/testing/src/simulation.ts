@@ -70,7 +70,13 @@ export class Simulation {
   /** When the faults stopped. */
   healedAtMs = 0
   /** How things were when the log broke its promise. */
-  breakage: { readonly lastSeq: number; readonly applied: ReadonlyArray<number> } | undefined
+  breakage:
+    | {
+        readonly lastSeq: number
+        readonly applied: ReadonlyArray<number>
+        readonly transfers: ReadonlyArray<number>
+      }
+    | undefined
   /** Entries that the log lost. */
   lost = 0
   readonly #random: Random
