@@ -11,12 +11,7 @@ import { describe, expect, it } from "vitest"
 import { byzantine, Counter } from "../counter.ts"
 import { type TestCall, value, World } from "../world.ts"
 
-const [r0, r1, r2, r3] = ["r0", "r1", "r2", "r3"].map(ReplicaId) as [
-  ReplicaId,
-  ReplicaId,
-  ReplicaId,
-  ReplicaId,
-] // four names
+const [r0, r1, r2, r3] = [ReplicaId("r0"), ReplicaId("r1"), ReplicaId("r2"), ReplicaId("r3")]
 
 /** A world whose client has a session, and tells its callers after a second that nothing is decided. */
 function opened(): World {

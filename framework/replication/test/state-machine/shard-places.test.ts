@@ -38,12 +38,7 @@ import { Shards } from "../../src/state-machine/shards.ts"
 import { Counter } from "../counter.ts"
 
 const client = ClientId("someone")
-const [r0, r1, r2, r3] = ["r0", "r1", "r2", "r3"].map(ReplicaId) as [
-  ReplicaId,
-  ReplicaId,
-  ReplicaId,
-  ReplicaId,
-] // four names
+const [r0, r1, r2, r3] = [ReplicaId("r0"), ReplicaId("r1"), ReplicaId("r2"), ReplicaId("r3")]
 const first = genesisRoster([r0, r1, r2])
 const coding = { data: 2, parity: 1 }
 const coded = stateMachine({ faults: 1, faultModel: "byzantine", checkpoints: erasureCoded(coding) })
