@@ -14,7 +14,7 @@ import { type Reign, Reigns, type Rules, rulesOf } from "@lockstep/replication"
 import type { SimulatedLog } from "./log.ts"
 import { optionsOf, type SingleMaster } from "./single-master.ts"
 
-/** Whom a write needs, to be acknowledged, and who may be elected. */
+/** Whom a write needs, to be acknowledged; and who votes: they are in sync soon, if they are not yet. */
 export type Quorum = Pick<Reign, "inSync" | "acknowledgements"> & Pick<Roster, "voters">
 
 /** Who is the master and who is in sync, as the log says, and as the master has said on the way to it. The nemesis asks, so that it knows how far it may go. */

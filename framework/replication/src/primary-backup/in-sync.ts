@@ -65,7 +65,7 @@ export class InSync {
     )
   }
 
-  /** Nobody in sync needs the log below this position. */
+  /** Nobody in sync needs the log below this position: that is what the next renewal says, and so it is remembered. */
   logBelow(inSync: ReadonlyArray<Life>): number {
     const { ledger, life } = this.#ground
     const others = inSync.filter((other) => !isSame(other, life))

@@ -1,4 +1,4 @@
-// What callers are told of them.
+// What callers are told of commands of which nobody knows what became.
 export const UNRECORDED =
   "The primary that the command was sent to is gone, and the next one has no record of it."
 export const ADVICE =
