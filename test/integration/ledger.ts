@@ -3,6 +3,9 @@ import { ActorError, Command, erasureCoded, Query, Replicated, stateMachine } fr
 const checkpoints = process.env["CHECKPOINTS"] === "shards" ? erasureCoded({ data: 2, parity: 1 }) : undefined
 const mode = stateMachine({ faults: 1, faultModel: "byzantine", ...(checkpoints && { checkpoints }) })
 
+/** Entries: some 20 bytes each, of a result's megabyte. A fast machine records more than that while a test waits. */
+const PAGE = 20_000
+
 /** Remembers what was recorded, in order: an entry that is lost, doubled or moved shows at once. */
 @Replicated({ name: "test/Ledger", version: 1, mode })
 export class Ledger {
@@ -14,9 +17,10 @@ export class Ledger {
     return this.ids.push(id) - 1
   }
 
+  /** The entries from this place on, as many as fit into one result. */
   @Query()
-  all(): ReadonlyArray<string> {
-    return this.ids
+  entries(from: number): ReadonlyArray<string> {
+    return this.ids.slice(from, from + PAGE)
   }
 }
 
@@ -38,9 +42,10 @@ export class NextLedger {
     return this.ids.push(id) - 1
   }
 
+  /** The entries from this place on, as many as fit into one result. */
   @Query()
-  all(): ReadonlyArray<string> {
-    return this.ids
+  entries(from: number): ReadonlyArray<string> {
+    return this.ids.slice(from, from + PAGE)
   }
 
   @Query()
@@ -74,8 +79,8 @@ class FaultyLedger extends Ledger {
   }
 
   @Query()
-  override all(): ReadonlyArray<string> {
-    return process.env["FAULT"] === "value" ? [] : super.all()
+  override entries(from: number): ReadonlyArray<string> {
+    return process.env["FAULT"] === "value" ? [] : super.entries(from)
   }
 }
 
