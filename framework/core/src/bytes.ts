@@ -188,6 +188,12 @@ export class ByteReader {
     return this.#buffer[this.#at++] as number // inside the bounds that were just checked
   }
 
+  flag(): boolean {
+    const value = this.byte()
+    if (value > 1) throw new Malformed("a yes or no is one or zero")
+    return value === 1
+  }
+
   varint(): number {
     const first = this.byte()
     return first < 0x80 ? first : this.#longVarint(first & 0x7f) // most numbers are small

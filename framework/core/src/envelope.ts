@@ -312,9 +312,7 @@ function readAttestation(reader: ByteReader): Attestation {
   const seq = reader.varint()
   const chain = readDigest(reader)
   const state = readDigest(reader)
-  const durable = reader.byte()
-  if (durable > 1) throw new Malformed("a yes or no is one or zero")
-  return { _tag: "Attestation", replica, epoch, seq, chain, state, durable: durable === 1 }
+  return { _tag: "Attestation", replica, epoch, seq, chain, state, durable: reader.flag() }
 }
 
 function readOpening(reader: ByteReader): Opening {

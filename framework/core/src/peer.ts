@@ -15,6 +15,8 @@ export interface PeerReport {
   readonly seq: number
   /** What it executes with. Peers do not need it; an operator does, before anything was stated. */
   readonly schema: Schema
+  /** What it computed was wrong once, and it has begun anew: its votes are not counted until others attest what it has. Peers do not need it; an operator does. */
+  readonly onProbation: boolean
   readonly chain: Digest
 }
 
@@ -27,6 +29,7 @@ export function encodePeerReport(report: PeerReport): Buffer {
   writer.string(report.replica)
   writer.varint(report.seq)
   writeSchema(writer, report.schema)
+  writer.byte(report.onProbation ? 1 : 0)
   writer.ascii(report.chain)
   return writer.take()
 }
@@ -42,6 +45,7 @@ export function decodePeerReport(bytes: Uint8Array): PeerReport {
     replica: reader.name(ReplicaId),
     seq: reader.varint(),
     schema: readSchema(reader),
+    onProbation: reader.flag(),
     chain: readDigest(reader),
   }
   reader.end()

@@ -21,6 +21,7 @@ const report: fc.Arbitrary<PeerReport> = fc.record({
   replica: token.map(ReplicaId),
   seq: fc.maxSafeNat(),
   chain: fc.string().map(digest),
+  onProbation: fc.boolean(),
   schema: fc.record({
     number: fc.maxSafeNat(),
     versions: fc

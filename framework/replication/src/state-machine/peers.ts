@@ -88,7 +88,8 @@ export class Peers {
     const { group, partition, replica } = this.#options
     const { epoch } = this.#mandate.roster
     const { schema } = this.#build
-    return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema })
+    const onProbation = this.#mandate.probation === "open"
+    return encodePeerReport({ group, epoch, partition, replica, seq, chain, schema, onProbation })
   }
 
   /**

@@ -60,8 +60,6 @@ export class StateMachineReplica implements ReplicaProtocol {
   readonly #past: Past
   /** Entries up to here were in the log before this replica was: others have voted on them, or clients will ask. */
   #replayUntil: number | undefined
-  /** The log broke its promise, and has not gone on since. */
-  #hasComplained = false
   #halted: HaltReport | undefined
   #malformed = 0
 
@@ -235,7 +233,6 @@ export class StateMachineReplica implements ReplicaProtocol {
     const continuation = this.#past.follow(entry)
     if (continuation === "again") return true
     if (continuation !== "next") return this.#stay(continuation, outputs)
-    this.#hasComplained = false
     this.#peers.executed(entry.seq, this.#past.chain)
     if (this.#haltIfForked(outputs)) return false
     try {
@@ -367,8 +364,7 @@ export class StateMachineReplica implements ReplicaProtocol {
 
   /** The log, as this server shows it, is not what it was. Another server may show it whole; where it does not, nobody goes on here. */
   #complain(outputs: Array<ReplicaOutput>, { reason, detail }: Broken): void {
-    if (this.#hasComplained) return this.#halt(outputs, reason, detail)
-    this.#hasComplained = true
+    if (!this.#past.suspect()) return this.#halt(outputs, reason, detail)
     outputs.push({ _tag: "Reattach", complaint: this.#report(reason, detail) })
   }
 

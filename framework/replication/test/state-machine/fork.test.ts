@@ -122,6 +122,7 @@ describe("a peer that was wrong once", () => {
       replica,
       seq,
       schema: { number: 0, versions: new Map() },
+      onProbation: false,
       chain,
     })
     let applied = 0

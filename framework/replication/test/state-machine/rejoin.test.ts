@@ -1,5 +1,6 @@
 import { defineAll } from "@lockstep/actor"
 import {
+  decodePeerReport,
   digest,
   encodePeerReport,
   type Entry,
@@ -77,6 +78,7 @@ function report(protocol: ReplicaProtocol, from: ReplicaId, seq: number): Readon
     seq,
     chain: digest("theirs"),
     schema: NO_UPGRADE,
+    onProbation: false,
   }
   return hear(protocol, from, encodePeerReport(said))
 }
@@ -115,6 +117,18 @@ describe("a replica whose log is not what it was", () => {
     expect(read(protocol, 3, 4)).toEqual([])
     expect(protocol.status).toMatchObject({ applied: 4, halted: undefined })
     expect(tags(readRewritten(protocol))).toEqual(["Reattach"])
+  })
+
+  it("complains once more, where another server has shown it whole meanwhile, though nothing was added to it", () => {
+    const protocol = replica()
+    readRewritten(protocol)
+    attach(protocol, 3)
+    read(protocol, 3)
+    expect(tags(readRewritten(protocol))).toEqual(["Reattach"])
+    // not where that server has more, which it does not show
+    attach(protocol, 5)
+    read(protocol, 3)
+    expect(tags(readRewritten(protocol))).toEqual(["Halt"])
   })
 
   it("halts where another server shows the same", () => {
@@ -156,6 +170,11 @@ describe("a replica whose log is not what it was", () => {
     const protocol = replica()
     expect(tags(attach(protocol, 3, "another log"))).toEqual(["Halt"])
     expect([...report(protocol, r1, 9), ...report(protocol, r2, 9)]).toEqual([])
+  })
+
+  it("says while it is on probation that it is, to operators who count on its vote", () => {
+    expect(decodePeerReport(told(replica("open"))).onProbation).toBe(true)
+    expect(decodePeerReport(told(replica("passed"))).onProbation).toBe(false)
   })
 
   it("halts for good the second time, on probation and after it", () => {
