@@ -15,6 +15,8 @@ export interface Terms {
   readonly executed: number
   /** Whether calls to one key take turns: then more callers wait longer, and nothing else. */
   readonly takesTurns?: true
+  /** Whether the client makes one add of those that are called for a key meanwhile. */
+  readonly combines?: true
   /** Versions, connections, and what else there is to know. */
   readonly about: string
 }

@@ -7,6 +7,11 @@ import { Voted } from "./counter.ts"
 
 const NAMES = ["r0", "r1", "r2"]
 
+export interface Framework extends Contender {
+  /** A function that adds to this key's counter, and resolves with what it is then. */
+  adder(key: string): (amount: number) => Promise<number>
+}
+
 /** The stream that is its log. */
 export const FRAMEWORK_STREAM = streamName(GroupName("main"), Partition(0))
 
@@ -17,7 +22,7 @@ export const FRAMEWORK_STREAM = streamName(GroupName("main"), Partition(0))
 export async function startFramework(
   servers: string | ReadonlyArray<string>,
   copies: 1 | 3,
-): Promise<Contender> {
+): Promise<Framework> {
   const urls = [servers].flat()
   await createGroup({
     servers: urls,
@@ -39,11 +44,16 @@ export async function startFramework(
   )
   await Promise.all(replicas.map((replica) => replica.start()))
   const client = await connect({ servers: urls.at(-1) ?? "" })
+  const adder: Framework["adder"] = (key) => {
+    const counter = client.actor(Voted, key)
+    return (amount) => counter.add(amount)
+  }
   return {
     name: "lockstep: voted, f = 1",
+    adder,
     counter(key) {
-      const counter = client.actor(Voted, key)
-      return () => counter.add(1)
+      const add = adder(key)
+      return () => add(1)
     },
     async [Symbol.asyncDispose]() {
       await client.close()

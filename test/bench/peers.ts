@@ -10,6 +10,7 @@ import { startFloor } from "./floor.ts"
 import { startFramework } from "./framework.ts"
 import { median, spread } from "./measure.ts"
 import { startEtcd } from "./peers/etcd.ts"
+import { combined } from "./peers/gathering.ts"
 import { startNats } from "./peers/nats.ts"
 import { startPostgres } from "./peers/postgres.ts"
 import { PeerMissing, startFolder } from "./peers/program.ts"
@@ -124,17 +125,19 @@ async function startAll(
       const about = "three replica processes, two equal votes; one client"
       const one = await startFramework(server.url, 1)
       const three = await startFramework(cluster.urls, 3)
+      const onOne = { ...log, copies: 1, about: `one nats-server, ${about}` }
+      const onThree = { ...log, copies: 2, about: `three nats-servers, ${about}` }
       return [
-        named(`${LOCKSTEP}voted, log of one copy`, one, {
-          ...log,
-          copies: 1,
-          about: `one nats-server, ${about}`,
-        }),
-        named(`${LOCKSTEP}voted, log of three copies`, three, {
-          ...log,
-          copies: 2,
-          about: `three nats-servers, ${about}`,
-        }),
+        named(`${LOCKSTEP}voted, log of one copy`, one, onOne),
+        named(`${LOCKSTEP}voted, log of three copies`, three, onThree),
+        {
+          ...named(`${LOCKSTEP}the same, and the client combines adds`, three, {
+            ...onThree,
+            combines: true,
+            about: `${onThree.about}, and one add for all calls that came for a key meanwhile`,
+          }),
+          counter: (key) => combined(three.adder(`combined/${key}`)),
+        },
       ]
     },
     async "plain code"() {
@@ -230,26 +233,27 @@ class Subject {
   }
 }
 
-/** Beside the row of Lockstep that promises as much; where none does, beside its first one, and it says so. */
+/** Beside the rows of Lockstep that promise as much; where none does, beside its first one, and it says so. */
 function comparisonOf({ peer, figures }: Subject, subjects: ReadonlyArray<Subject>): ReadonlyArray<string> {
   if (peer.name.startsWith(LOCKSTEP)) return []
   const ours = subjects.filter((subject) => subject.peer.name.startsWith(LOCKSTEP))
-  const like = ours.find(
-    ({ peer: { terms } }) => terms.synced === peer.terms.synced && terms.copies === peer.terms.copies,
+  const like = ours.filter(
+    ({ peer: { terms } }) =>
+      terms.synced === peer.terms.synced &&
+      terms.copies === peer.terms.copies &&
+      (terms.combines === undefined || peer.terms.combines === true),
   )
-  const lockstep = like ?? ours[0]
-  if (lockstep === undefined) return []
-  const times = (figure: keyof Figures): string =>
-    ratio(median(lockstep.figures[figure]) / median(figures[figure]))
-  const settings =
-    like === undefined
-      ? "unlike settings: it promises less"
-      : `like settings: ${like.peer.name.slice(LOCKSTEP.length)}`
-  const onOneKey =
-    figures.oneKeyMany.length > 0
-      ? `, 1,000 ${times("oneKeyMany")} ×`
-      : ", 1,000 not measured: they take turns"
-  return [
-    `/ ${peer.name} (${settings}): p50 ${times("p50Ms")} ×, 64 callers on one key ${times("oneKey")} ×${onOneKey}, 64 callers ${times("some")} ×, 1,000 callers ${times("many")} ×`,
-  ]
+  return (like.length > 0 ? like : ours.slice(0, 1)).map((lockstep) => {
+    const times = (figure: keyof Figures): string =>
+      ratio(median(lockstep.figures[figure]) / median(figures[figure]))
+    const settings =
+      like.length === 0
+        ? "unlike settings: it promises less"
+        : `like settings: ${lockstep.peer.name.slice(LOCKSTEP.length)}`
+    const onOneKey =
+      figures.oneKeyMany.length > 0
+        ? `, 1,000 ${times("oneKeyMany")} ×`
+        : ", 1,000 not measured: they take turns"
+    return `/ ${peer.name} (${settings}): p50 ${times("p50Ms")} ×, 64 callers on one key ${times("oneKey")} ×${onOneKey}, 64 callers ${times("some")} ×, 1,000 callers ${times("many")} ×`
+  })
 }

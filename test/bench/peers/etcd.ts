@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import { Etcd3, type IKeyValue } from "etcd3"
 import type { Peer } from "../contender.ts"
-import { Gathering } from "./gathering.ts"
+import { combined } from "./gathering.ts"
 import { freePorts } from "@lockstep/nats"
 import { findProgram, startProgram, versionOf } from "./program.ts"
 
@@ -77,21 +77,23 @@ export async function startEtcd(folder: string): Promise<ReadonlyArray<Peer>> {
     },
     {
       name: "etcd: the client combines adds",
-      terms: termsOf(cluster, "a transaction for all calls that came for a key meanwhile"),
-      counter: (key) => combined(cluster.client, `combined/${key}`),
+      terms: {
+        ...termsOf(cluster, "a transaction for all calls that came for a key meanwhile"),
+        combines: true,
+      },
+      counter: (key) => combined(adderOf(cluster.client, `combined/${key}`)),
       [Symbol.asyncDispose]: end,
     },
   ]
 }
 
-/** Adds up what is called while a transaction is under way, and puts the sum; what it put last need not be read again. */
-function combined(client: Etcd3, key: string): () => Promise<number> {
+/** What it put last need not be read again. */
+function adderOf(client: Etcd3, key: string): (amount: number) => Promise<number> {
   let last: Entry | undefined
-  const group = new Gathering(Infinity, async (calls: ReadonlyArray<number>) => {
-    const { value } = (last = await add(client, key, calls.length, last ?? (await read(client, key))))
-    return calls.map((_, i) => value - calls.length + 1 + i)
-  })
-  return () => group.call(1)
+  return async (amount) => {
+    last = await add(client, key, amount, last ?? (await read(client, key)))
+    return last.value
+  }
 }
 
 /** A key's value, and the revision at which it was written: 0 if never. */

@@ -4,6 +4,15 @@ interface Waiting<Call, Answer> {
   readonly reject: (cause: unknown) => void
 }
 
+/** Adds one each time: what is called while an add is under way is added up, and is the next one. `add` resolves with what the counter is then. */
+export function combined(add: (amount: number) => Promise<number>): () => Promise<number> {
+  const group = new Gathering(Infinity, async (calls: ReadonlyArray<number>) => {
+    const value = await add(calls.length)
+    return calls.map((_, i) => value - calls.length + 1 + i)
+  })
+  return () => group.call(1)
+}
+
 /**
  * Gathers the calls that come while a group is under way into the next group, so that they share what a group costs. `carryOut`
  * answers each call of a group, in its order.
